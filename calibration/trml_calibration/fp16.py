@@ -1,0 +1,47 @@
+"""Store the weights of an ONNX graph in FP16 while the arithmetic stays FP32.
+
+Every large FP32 initialiser becomes an FP16 one followed by a Cast. ONNX Runtime folds these
+casts when it loads the graph, so the file is half as big and nothing else changes. A graph that
+*computes* in FP16 is another thing: ONNX Runtime's CPU kernels do not all take it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+__all__ = ["store_fp16"]
+
+# Small tensors (biases, norms, constants) are not worth a node each.
+_LEAST_ELEMENTS = 1024
+
+
+def store_fp16(path: Path) -> None:
+    """Rewrite the graph at `path` with its large FP32 weights stored in FP16.
+
+    A tensor with a value that FP16 cannot hold (beyond 65504) stays FP32.
+    """
+    model = onnx.load(path)
+    graph = model.graph
+    casts = []
+    for initializer in graph.initializer:
+        if initializer.data_type != onnx.TensorProto.FLOAT:
+            continue
+        value = numpy_helper.to_array(initializer)
+        if value.size < _LEAST_ELEMENTS or np.abs(value).max() > np.finfo(np.float16).max:
+            continue
+        name = initializer.name
+        initializer.CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}_fp16"))
+        casts.append(
+            onnx.helper.make_node(
+                "Cast", [f"{name}_fp16"], [name], f"{name}_to_fp32", to=onnx.TensorProto.FLOAT
+            )
+        )
+    # A graph is in topological order, and these casts need nothing before them.
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(model, path)

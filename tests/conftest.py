@@ -1,0 +1,46 @@
+"""Fixtures that many tests share: the tiny bundle, as it lies here and as a copy to harm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TINY = Path(__file__).parent / "bundles" / "schema1"
+
+
+@pytest.fixture
+def tiny_bundle() -> Path:
+    """The committed tiny bundle; do not write into it."""
+    return TINY
+
+
+@pytest.fixture
+def bundle_copy(tmp_path: Path) -> Path:
+    """A copy of the tiny bundle that a test may change."""
+    return Path(shutil.copytree(TINY, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def edit_manifest(bundle_copy: Path) -> Callable[[Callable[[dict[str, Any]], Any]], Path]:
+    """Change the manifest of `bundle_copy` with a function, and return the folder."""
+
+    def edit(change: Callable[[dict[str, Any]], Any]) -> Path:
+        path = bundle_copy / "model.json"
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+        return bundle_copy
+
+    return edit
+
+
+def file_entry(path: Path) -> dict[str, Any]:
+    """What `files` must say of the file at `path`."""
+    data = path.read_bytes()
+    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}

@@ -1,0 +1,140 @@
+"""Compiled engines: what a build leaves, what it refuses, and what loads them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import trml_rt
+from trml_rt.build import build
+from trml_rt.bundle import Bundle
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, VerificationFailed
+
+NOISE = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+
+
+def built(folder):
+    return sorted(path.name for path in (folder / "engines").iterdir())
+
+
+def test_built_engines_give_the_answers_of_the_portable_graphs(bundle_copy):
+    report = build(Bundle(bundle_copy), "fp32")
+    with trml_rt.load(bundle_copy) as portable, trml_rt.load(bundle_copy, precision="fp32") as rt:
+        expected = portable.infer(text="good", video=NOISE)
+        answer = rt.infer(text="good", video=NOISE)
+    assert answer.score == pytest.approx(expected.score, abs=1e-6)
+    assert answer.engines == report.folder.name
+
+
+def test_a_second_build_finds_the_first(bundle_copy):
+    assert build(Bundle(bundle_copy), "fp32").built
+    assert not build(Bundle(bundle_copy), "fp32").built
+
+
+def test_force_builds_again(bundle_copy):
+    build(Bundle(bundle_copy), "fp32")
+    assert build(Bundle(bundle_copy), "fp32", force=True).built
+
+
+def test_the_manifest_says_how_weights_are_stored_and_computed(bundle_copy):
+    manifest = build(Bundle(bundle_copy), "fp16", store_weights=lambda path: None).manifest
+    assert (manifest.weights, manifest.compute) == ("fp16", "fp32")
+
+
+def change_built_for(folder, field, value):
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    content["built_for"][field] = value
+    path.write_text(json.dumps(content))
+
+
+def test_e1_engines_for_another_device_are_refused_with_the_differing_field(bundle_copy):
+    folder = build(Bundle(bundle_copy), "fp32").folder
+    change_built_for(folder, "CPU features", "abacus")
+    with pytest.raises(ArtefactMismatch) as caught:
+        trml_rt.load(bundle_copy, precision="fp32")
+    assert "CPU features is 'abacus' there" in str(caught.value)
+    assert "trml-rt build --bundle" in str(caught.value)
+
+
+def test_e1_engines_of_another_version_under_another_key_are_refused_too(bundle_copy):
+    folder = build(Bundle(bundle_copy), "fp32").folder
+    change_built_for(folder, "back end version", "0.1")
+    folder.rename(folder.with_name("cpu-avx2_ort0.1_fp32_00000000"))
+    with pytest.raises(ArtefactMismatch, match=r"back end version is '0\.1' there"):
+        trml_rt.load(bundle_copy, precision="fp32")
+
+
+def test_e2_a_build_that_dies_installs_nothing_and_the_next_cleans_up(bundle_copy):
+    def die(line):
+        if line.startswith("comparing"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(Bundle(bundle_copy), "fp32", progress=die)
+    assert built(bundle_copy) == [".lock"]
+    (bundle_copy / "engines" / ".partial-killed").mkdir()
+    report = build(Bundle(bundle_copy), "fp32")
+    assert built(bundle_copy) == [".lock", report.folder.name]
+
+
+def test_e3_a_changed_engine_is_refused_when_it_is_opened(bundle_copy):
+    folder = build(Bundle(bundle_copy), "fp32").folder
+    data = bytearray((folder / "text.onnx").read_bytes())
+    data[-1] ^= 1
+    (folder / "text.onnx").write_bytes(data)
+    with (
+        trml_rt.load(bundle_copy, precision="fp32") as rt,
+        pytest.raises(ArtefactMismatch, match=r"text\.onnx: the content differs"),
+    ):
+        rt.infer(text="good")
+
+
+def test_e4_a_precision_that_was_not_built_is_refused_with_the_command(bundle_copy):
+    with pytest.raises(ArtefactMismatch, match="no fp16 engines yet; build them: trml-rt build"):
+        trml_rt.load(bundle_copy, precision="fp16")
+
+
+def test_e4_no_precision_takes_the_portable_graphs_even_beside_built_ones(bundle_copy):
+    build(Bundle(bundle_copy), "fp32")
+    with trml_rt.load(bundle_copy) as rt:
+        assert rt.infer(text="good").engines == "portable"
+
+
+def test_engines_that_miss_the_gate_are_not_installed(bundle_copy, edit_manifest):
+    from tests.conftest import file_entry
+
+    path = bundle_copy / "golden" / "text.npz"
+    golden = dict(np.load(path))
+    golden["prediction"] = golden["prediction"] + 0.5
+    np.savez(path, **golden)
+    folder = edit_manifest(lambda m: m["files"].update({"golden/text.npz": file_entry(path)}))
+    with pytest.raises(VerificationFailed, match=r"text/prediction: differs by 0\.5"):
+        build(Bundle(folder), "fp32")
+    assert built(folder) == [".lock"]
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(bundle_copy, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("trml_rt.build.write_bytes", full)
+    with pytest.raises(EnvironmentUnfit, match=r"\(No space left on device\); free some space"):
+        build(Bundle(bundle_copy), "fp32")
+    assert built(bundle_copy) == [".lock"]
+
+
+def test_a_folder_that_cannot_be_made_is_said(bundle_copy):
+    (bundle_copy / "engines").write_text("in the way")
+    with pytest.raises(EnvironmentUnfit, match="cannot be written"):
+        build(Bundle(bundle_copy), "fp32")
+
+
+def test_a_bundle_keeps_its_engines_when_it_moves(bundle_copy, tmp_path):
+    build(Bundle(bundle_copy), "fp32")
+    moved = shutil.move(bundle_copy, tmp_path / "elsewhere")
+    with trml_rt.load(moved, precision="fp32") as rt:
+        assert rt.infer(text="good").engines != "portable"

@@ -1,0 +1,94 @@
+"""The dispatcher: which engines run, when they load, and how tensors travel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import TINY
+from trml_rt.bundle import Bundle
+from trml_rt.dispatch import Dispatcher, lay_out
+from trml_rt.errors import UsageError
+from trml_rt.modality import Modality
+
+
+class SumEngine:
+    """Adds up all its inputs and gives the sum under each output's name."""
+
+    def __init__(self, spec):
+        self.spec = spec
+        self.closed = 0
+
+    def run(self, inputs):
+        total = np.float32(sum(float(value.sum()) for value in inputs.values()))
+        return {t.name: np.full([1] * len(t.shape), total) for t in self.spec.outputs}
+
+    def close(self):
+        self.closed += 1
+
+
+class SumBackend:
+    name = "sum"
+
+    def __init__(self):
+        self.engines = {}
+
+    def load(self, engine, path):
+        self.engines[path.name] = SumEngine(engine)
+        return self.engines[path.name]
+
+
+@pytest.fixture
+def backend():
+    return SumBackend()
+
+
+@pytest.fixture
+def dispatcher(backend):
+    with Dispatcher(Bundle(TINY).manifest, backend, Path) as made:
+        yield made
+
+
+def test_text_alone_never_loads_the_image_encoder(dispatcher, backend):
+    tensors, _ = dispatcher.run(Modality.TEXT, {"ids": np.array([[2]])})
+    assert tensors["prediction"] == [[2.0]]
+    assert list(backend.engines) == ["text", "fuse_text"]
+
+
+def test_the_engines_of_a_set_are_shared_with_the_next(dispatcher, backend):
+    dispatcher.run(Modality.TEXT, {"ids": np.array([[2]])})
+    first = backend.engines["text"]
+    dispatcher.load(Modality.TEXT | Modality.VIDEO)
+    assert backend.engines["text"] is first
+
+
+def test_every_engine_is_timed(dispatcher):
+    _, milliseconds = dispatcher.run(Modality.TEXT, {"ids": np.array([[2]])})
+    assert list(milliseconds) == ["text", "fuse_text"]
+
+
+def test_nothing_present_is_refused(dispatcher):
+    with pytest.raises(UsageError, match="does not serve nothing"):
+        dispatcher.select(Modality(0))
+
+
+def test_a_closed_dispatcher_refuses_to_run_and_closes_twice(dispatcher, backend):
+    dispatcher.load(Modality.TEXT)
+    dispatcher.close()
+    dispatcher.close()
+    assert backend.engines["text"].closed == 1
+    with pytest.raises(UsageError, match="closed"):
+        dispatcher.run(Modality.TEXT, {"ids": np.array([[2]])})
+
+
+def test_frame_vectors_are_laid_out_by_the_mask():
+    packed = np.array([[1.0], [2.0], [3.0]])
+    mask = np.array([[True, True], [True, False]])
+    assert lay_out(packed, 3, {"frame_mask": mask}).tolist() == [[[1], [2]], [[3], [0]]]
+
+
+def test_a_tensor_of_the_right_rank_passes_untouched():
+    tensor = np.zeros((2, 3))
+    assert lay_out(tensor, 2, {}) is tensor

@@ -1,0 +1,234 @@
+"""What a caller of the runtime sees: answers, provenance, mixed presence, refusals."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import trml_rt
+from tests.bundles.make import SCORE, TABLE
+from tests.conftest import TINY
+from trml_rt import Reason, Sample
+from trml_rt.bundle import Bundle
+from trml_rt.golden import GATES, check_golden
+
+GOOD, BAD = "what a good day", "bad"
+WHITE = np.full((4, 8, 8, 3), 255, np.uint8)
+NOISE = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def rt():
+    with trml_rt.load(TINY) as runtime:
+        yield runtime
+
+
+def loaded(rt) -> list[str]:
+    return list(rt._dispatcher._engines)
+
+
+def test_the_answer_on_text_is_the_one_computed_by_hand(rt):
+    total = TABLE[[2, 5, 3]].sum(0)  # [CLS] bad [SEP]
+    expected = float((total / np.linalg.norm(total)) @ SCORE[:, 0])
+    answer = rt.infer(text=BAD)
+    assert answer.score == pytest.approx(expected, abs=1e-6)
+    assert answer.label == "negative"
+
+
+def test_the_answer_says_what_was_real_and_what_virtual_and_why(rt):
+    answer = rt.infer(text=BAD).to_dict()
+    assert answer["inputs"] == {
+        "text": {"state": "real", "tokens": 3, "truncated": False},
+        "video": {"state": "virtual", "reason": "not_given"},
+    }
+    assert answer["engine_set"] == "text"
+    assert (answer["backend"], answer["engines"], answer["verified"]) == (
+        "onnxruntime",
+        "portable",
+        True,
+    )
+    assert list(answer["ms"]) == ["decode", "preprocess", "text", "fuse_text", "total"]
+
+
+def test_both_inputs_use_the_set_that_serves_both(rt):
+    answer = rt.infer(text=GOOD, video=WHITE)
+    assert answer.engine_set == "text_video"
+    assert {report.state for report in answer.inputs.values()} == {"real"}
+
+
+def test_text_alone_never_opens_the_image_engine(rt, bundle_copy):
+    (bundle_copy / "onnx" / "frame.onnx").chmod(0)
+    with trml_rt.load(bundle_copy) as runtime:
+        runtime.infer(text=GOOD)
+        assert loaded(runtime) == ["text", "fuse_text"]
+
+
+def test_video_alone_never_opens_the_text_engine_nor_the_tokenizer(bundle_copy):
+    # A changed byte would be refused if either file were opened.
+    for name in ("onnx/text.onnx", "tokenizer.json"):
+        data = (bundle_copy / name).read_bytes()
+        (bundle_copy / name).write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    with trml_rt.load(bundle_copy) as runtime:
+        runtime.infer(video=WHITE)
+        assert loaded(runtime) == ["frame", "fuse_video"]
+
+
+def test_loading_a_bundle_loads_no_engine(rt):
+    assert loaded(rt) == []
+
+
+ROWS = [
+    Sample(text=GOOD),
+    Sample(video=WHITE[:1]),
+    Sample(text=BAD, video=NOISE),
+    Sample(text="a day . not bad good what what what"),
+    Sample(text=GOOD, video=NOISE[:2]),
+    Sample(video=NOISE),
+    Sample(text=BAD),
+    Sample(text="not"),
+    Sample(text="a"),
+]
+
+
+@pytest.mark.parametrize("index", range(len(ROWS)))
+def test_a_row_of_a_batch_equals_the_same_row_alone(rt, index):
+    together = rt.infer_batch(ROWS)[index]
+    alone = rt.infer(text=ROWS[index].text, video=ROWS[index].video)
+    assert together.score == pytest.approx(alone.score, abs=1e-6)
+    assert (together.label, together.inputs, together.engine_set) == (
+        alone.label,
+        alone.inputs,
+        alone.engine_set,
+    )
+
+
+def test_no_engine_gets_more_than_its_axes_allow(rt, monkeypatch):
+    seen = []
+    run = rt._dispatcher.run
+    monkeypatch.setattr(
+        rt._dispatcher, "run", lambda present, inputs: seen.append(inputs) or run(present, inputs)
+    )
+    rt.infer_batch([Sample(text="a")] * 4 + [Sample(video=NOISE)] * 2)
+    assert [len(i["ids"]) for i in seen if "ids" in i] == [3, 1]  # axes.batch.max is 3
+    assert [len(i["frames"]) for i in seen if "frames" in i] == [4, 4]  # axes.frames.max is 6
+
+
+def test_an_empty_batch_gives_no_answers(rt):
+    assert rt.infer_batch([]) == []
+
+
+def test_an_unusable_row_of_a_batch_is_named(rt):
+    with pytest.raises(trml_rt.InputUnusable, match="sample 1: "):
+        rt.infer_batch([Sample(text="a"), Sample(text=" ")])
+
+
+def test_a_text_over_the_context_is_cut_and_the_answer_says_so(rt):
+    answer = rt.infer(text="good " * 50)
+    assert answer.inputs["text"].truncated
+    assert answer.inputs["text"].tokens == 8
+
+
+def test_a_picture_is_a_clip_of_one_frame(rt, tmp_path):
+    Image.fromarray(NOISE[0]).save(tmp_path / "face.png")
+    from_file = rt.infer(video=tmp_path / "face.png")
+    assert from_file.inputs["video"].frames == 1
+    assert from_file.score == pytest.approx(rt.infer(video=NOISE[:1]).score)
+
+
+def test_more_frames_than_the_model_takes_are_thinned_out(rt):
+    assert rt.infer(video=np.repeat(NOISE, 5, axis=0)).inputs["video"].frames == 4
+
+
+def test_a_path_is_a_text_file_and_a_str_is_the_text(rt, tmp_path):
+    (tmp_path / "t.txt").write_text(GOOD)
+    assert rt.infer(text=tmp_path / "t.txt").score == rt.infer(text=GOOD).score
+
+
+def test_nothing_given_is_an_error_and_never_a_guess(rt):
+    with pytest.raises(trml_rt.UsageError, match="neither text nor video"):
+        rt.infer()
+
+
+def test_unusable_video_is_an_error(rt, tmp_path):
+    with pytest.raises(trml_rt.InputUnusable, match=r"absent\.mp4"):
+        rt.infer(text=GOOD, video=tmp_path / "absent.mp4")
+
+
+def test_degrade_counts_an_unusable_input_as_missing_and_says_so(rt, tmp_path):
+    answer = rt.infer(text=GOOD, video=tmp_path / "absent.mp4", degrade=True)
+    assert answer.inputs["video"].reason is Reason.UNDECODABLE
+    assert answer.score == rt.infer(text=GOOD).score
+
+
+def test_degrade_with_no_usable_input_left_is_an_error(rt):
+    with pytest.raises(trml_rt.InputUnusable, match="no input can be used"):
+        rt.infer(text="  ", degrade=True)
+
+
+def test_a_closed_runtime_refuses(rt):
+    rt.close()
+    with pytest.raises(trml_rt.UsageError, match="closed"):
+        rt.infer(text=GOOD)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"backend": "magic"}, {"precision": "int4"}, {"threads": 0}], ids=str
+)
+def test_a_wrong_option_is_refused(wrong):
+    with pytest.raises(trml_rt.UsageError):
+        trml_rt.load(TINY, **wrong)
+
+
+def test_a_tokenizer_of_another_context_is_refused(edit_manifest):
+    def widen(manifest):
+        manifest["text"]["context"] = manifest["axes"]["tokens"]["max"] = 9
+
+    with (
+        trml_rt.load(edit_manifest(widen)) as rt,
+        pytest.raises(trml_rt.ArtefactMismatch, match="cuts to 8 tokens, the manifest says 9"),
+    ):
+        rt.infer(text=GOOD)
+
+
+def test_the_environment_names_the_bundle(monkeypatch):
+    monkeypatch.setenv("TRML_RT_BUNDLE", str(TINY))
+    with trml_rt.load() as rt:
+        assert rt.bundle.manifest.name == "tiny"
+
+
+def test_the_golden_files_are_answered_within_the_gate(rt):
+    differences = check_golden(Bundle(TINY), rt._dispatcher, GATES["fp32"])
+    assert max(differences.values()) < 1e-5
+
+
+def test_a_prediction_that_is_not_a_number_is_refused(rt, monkeypatch):
+    monkeypatch.setattr(
+        rt._dispatcher, "run", lambda *_: ({"prediction": np.array([[np.nan]])}, {})
+    )
+    with pytest.raises(trml_rt.VerificationFailed, match="NaN"):
+        rt.infer(text=GOOD)
+
+
+def test_classification_answers_the_best_label_with_its_probability(edit_manifest):
+    def classify(manifest):
+        manifest["task"] = {"kind": "classification", "labels": ["only"]}
+
+    with trml_rt.load(edit_manifest(classify)) as rt:
+        answer = rt.infer(text=GOOD)
+    assert (answer.label, answer.score, answer.probabilities) == ("only", 1.0, {"only": 1.0})
+
+
+@pytest.mark.parametrize("module", ["trml_rt", "trml_rt.cli"])
+def test_importing_the_runtime_pulls_in_no_training_package(module):
+    heavy = {"torch", "onnx", "open_clip", "transformers", "trml_export", "trml_calibration", "av"}
+    code = f"import sys, {module}; print(sorted({heavy!r} & sys.modules.keys()))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert run.stdout.strip() == "[]"

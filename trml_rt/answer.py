@@ -1,0 +1,112 @@
+"""What the runtime answers, and how it says which input was real, which virtual, and why."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trml_rt.errors import VerificationFailed
+from trml_rt.manifest import Task
+
+__all__ = ["Answer", "InputReport", "Reason", "read_prediction"]
+
+
+class Reason(str, enum.Enum):
+    """Why an input took no part, so that a virtual one stands in for it."""
+
+    NOT_GIVEN = "not_given"
+    EMPTY_TEXT = "empty_text"
+    TOO_SHORT = "too_short"
+    UNDECODABLE = "undecodable"
+
+
+@dataclass(frozen=True)
+class InputReport:
+    """What became of one input.
+
+    `tokens` counts the special tokens too. `truncated` text was longer than the model's
+    context; an `incomplete` clip broke off before its stated end.
+    """
+
+    state: Literal["real", "virtual"]
+    reason: Reason | None = None
+    tokens: int | None = None
+    truncated: bool = False
+    frames: int | None = None
+    incomplete: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that say something, for JSON."""
+        record: dict[str, Any] = {"state": self.state}
+        if self.reason is not None:
+            record["reason"] = self.reason.value
+        if self.tokens is not None:
+            record |= {"tokens": self.tokens, "truncated": self.truncated}
+        if self.frames is not None:
+            record |= {"frames": self.frames, "incomplete": self.incomplete}
+        return record
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A label with its score, and where it came from.
+
+    `score` lies in the model's range (regression) or is the probability of `label`
+    (classification; then `probabilities` holds one for each label). `ms` has the
+    milliseconds of decoding, preprocessing and each engine, and their total.
+    """
+
+    label: str
+    score: float
+    inputs: dict[str, InputReport]
+    engine_set: str
+    backend: str
+    engines: str
+    verified: bool
+    probabilities: dict[str, float] | None = None
+    ms: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as plain values; scores to 6 decimals, times to 3."""
+        record: dict[str, Any] = {"label": self.label, "score": round(self.score, 6)}
+        if self.probabilities is not None:
+            record["probabilities"] = {
+                name: round(value, 6) for name, value in self.probabilities.items()
+            }
+        return record | {
+            "inputs": {name: report.to_dict() for name, report in self.inputs.items()},
+            "engine_set": self.engine_set,
+            "backend": self.backend,
+            "engines": self.engines,
+            "verified": self.verified,
+            "ms": {name: round(value, 3) for name, value in self.ms.items()},
+        }
+
+
+def read_prediction(
+    prediction: NDArray[np.generic], task: Task
+) -> tuple[str, float, dict[str, float] | None]:
+    """Turn one row of `prediction`, (k,), into label, score and probabilities.
+
+    Raises:
+        VerificationFailed: the row holds NaN or infinity.
+    """
+    values = prediction.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise VerificationFailed(
+            "the engines gave NaN or infinity; build them again: trml-rt build"
+        )
+    if task.kind == "regression":
+        assert task.range is not None  # R11, as are the thresholds
+        assert task.thresholds is not None
+        score = min(max(float(values[0]), task.range[0]), task.range[1])
+        return task.labels[sum(bound <= score for bound in task.thresholds)], score, None
+    shares = np.exp(values - values.max())
+    shares /= shares.sum()
+    best = int(shares.argmax())
+    named = dict(zip(task.labels, shares.tolist(), strict=True))
+    return task.labels[best], float(shares[best]), named

@@ -1,0 +1,88 @@
+"""Write files and folders whole or not at all.
+
+Everything lands under a temporary name beside its target, is flushed to the disk, and is
+renamed last. A kill at any moment leaves the old content or the new, plus at most a
+`.partial-*` entry that no reader opens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from trml_rt.errors import UsageError
+
+__all__ = ["remove_partials", "staged_folder", "write_bytes"]
+
+_PREFIX = ".partial-"
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, replacing what is there in one step."""
+    handle, name = tempfile.mkstemp(prefix=_PREFIX, dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # mkstemp makes it private to the user
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _flush(path.parent)
+
+
+@contextlib.contextmanager
+def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield an empty folder that becomes `target` when the block ends without an error.
+
+    Args:
+        target: the folder to make; its parents are made too.
+        replace: whether an existing `target` may be replaced.
+
+    Raises:
+        UsageError: `target` exists and may not be replaced.
+    """
+    if target.exists() and not replace:
+        raise UsageError(f"{target}: exists already; name another folder, or pass --force")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
+    try:
+        staging.chmod(0o755)
+        yield staging
+        for path in sorted(staging.rglob("*"), reverse=True):
+            _flush(path)
+        _flush(staging)
+        if target.exists():
+            # A folder cannot be renamed over a full one; between these two renames a
+            # kill leaves no target, and the old content under a partial name.
+            old = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
+            target.replace(old)
+            staging.replace(target)
+            shutil.rmtree(old)
+        else:
+            staging.replace(target)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    _flush(target.parent)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what killed writers left in `folder`; call it only under the folder's lock."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,149 @@
+"""Compile a bundle's graphs for this device and install them under `engines/<key>`.
+
+On ONNX Runtime that means: the graphs after its own optimiser, written once, with the
+weights stored in the wanted precision. The engines are compared with the golden files
+before they are installed; if they miss a gate, nothing is.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import filelock
+
+from trml_rt.atomic import remove_partials, staged_folder, write_bytes
+from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
+from trml_rt.bundle import Bundle, describe_files
+from trml_rt.compiled import (
+    ENGINE_SCHEMA,
+    Compiled,
+    EngineManifest,
+    built_for_onnxruntime,
+    key_of,
+    open_compiled,
+    to_json,
+)
+from trml_rt.dispatch import Dispatcher
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
+from trml_rt.golden import GATES, check_golden
+
+__all__ = ["BuildReport", "build"]
+
+_LOCK_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did; `built` is false when fitting engines were there already."""
+
+    folder: Path
+    built: bool
+    manifest: EngineManifest
+
+
+def build(
+    bundle: Bundle,
+    precision: Literal["fp32", "fp16"],
+    *,
+    store_weights: Callable[[Path], None] | None = None,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> BuildReport:
+    """Build the ONNX Runtime engines of `precision` for this device.
+
+    Args:
+        bundle: the bundle to build for; its `engines/` folder is written.
+        precision: `fp32`, or `fp16`: stored in FP16, computed in FP32.
+        store_weights: rewrites a graph file so that its weights are stored in `precision`;
+            needed for fp16 (`trml_calibration.fp16.store_fp16`).
+        force: build even if fitting engines are there.
+        progress: called with a line for each step.
+
+    Raises:
+        VerificationFailed: the engines miss a gate; nothing is installed.
+        EnvironmentUnfit: the bundle's folder cannot be written, or the disk is full.
+        ArtefactMismatch: the bundle is damaged.
+    """
+    built_for = built_for_onnxruntime(bundle, precision)
+    engines = bundle.folder / "engines"
+    target = engines / key_of(built_for, precision)
+    try:
+        engines.mkdir(exist_ok=True)
+        with filelock.FileLock(engines / ".lock", timeout=_LOCK_SECONDS):
+            remove_partials(engines)
+            if target.is_dir() and not force:
+                return BuildReport(target, False, _fitting(target, built_for).manifest)
+            with staged_folder(target, replace=force) as staging:
+                manifest = _compile(bundle, precision, built_for, staging, store_weights, progress)
+            return BuildReport(target, True, manifest)
+    except filelock.Timeout:
+        raise EnvironmentUnfit(
+            f"{engines}: another build holds the lock; wait for it to end"
+        ) from None
+    except OSError as error:
+        hint = (
+            "free some space and build again"
+            if error.errno == errno.ENOSPC
+            else "copy the bundle to a folder of yours and name it with --bundle"
+        )
+        raise EnvironmentUnfit(f"{engines}: cannot be written ({error.strerror}); {hint}") from None
+
+
+def _fitting(target: Path, built_for: dict[str, str]) -> Compiled:
+    compiled = open_compiled(target)
+    if compiled.manifest.built_for != built_for:
+        raise ArtefactMismatch(f"{target}: not what its name says; rebuild it with --force")
+    return compiled
+
+
+def _compile(
+    bundle: Bundle,
+    precision: Literal["fp32", "fp16"],
+    built_for: dict[str, str],
+    staging: Path,
+    store_weights: Callable[[Path], None] | None,
+    progress: Callable[[str], None],
+) -> EngineManifest:
+    for number, (name, engine) in enumerate(bundle.manifest.engines.items(), 1):
+        progress(f"[{number}/{len(bundle.manifest.engines)}] {name}: optimising")
+        _optimise(bundle.path(engine.file), staging / f"{name}.onnx")
+        if store_weights is not None:
+            progress(f"[{number}/{len(bundle.manifest.engines)}] {name}: storing in {precision}")
+            store_weights(staging / f"{name}.onnx")
+    files = describe_files(staging, [f"{name}.onnx" for name in bundle.manifest.engines])
+    progress("comparing with the golden files")
+    backend = OnnxRuntimeBackend()
+    with Dispatcher(bundle.manifest, backend, lambda name: staging / f"{name}.onnx") as engines:
+        verified = check_golden(bundle, engines, GATES[precision])
+    manifest = EngineManifest.model_validate(
+        {
+            "schema": ENGINE_SCHEMA,
+            "backend": backend.name,
+            "precision": precision,
+            "weights": precision,
+            "compute": "fp32",
+            "built_for": built_for,
+            "files": {
+                name: {"file": f"{name}.onnx", **files[f"{name}.onnx"].model_dump()}
+                for name in bundle.manifest.engines
+            },
+            "verified": verified,
+        }
+    )
+    write_bytes(staging / "manifest.json", to_json(manifest))
+    return manifest
+
+
+def _optimise(source: Path, target: Path) -> None:
+    """Write the graph at `source` to `target` as ONNX Runtime's optimiser leaves it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns that the file fits this CPU only: the key says so
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.optimized_model_filepath = str(target)
+    onnxruntime.InferenceSession(source, sess_options=options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,52 @@
+"""`trml-rt inspect`: what a bundle holds, and whether it is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trml_rt.cli.options import as_json, bundle_option, print_json
+
+__all__ = ["inspect"]
+
+
+@click.command(epilog="Example: trml-rt inspect --bundle my_bundle")
+@bundle_option
+@as_json
+def inspect(bundle: Path, as_json: bool) -> None:
+    """Show a bundle's engines and what was built from them; compare the hash of every file."""
+    from trml_rt.inspect import inspect as describe
+
+    content = describe(bundle)
+    print_json(content) if as_json else click.echo(_for_people(content))
+
+
+def _for_people(content: dict[str, Any]) -> str:
+    lines = [
+        f"{content['name']}  (schema {content['schema']}, by {content['created_by']})",
+        f"  {content['bundle']}: {content['files']} files, "
+        f"{content['bytes'] / 1e6:.1f} MB, every hash right",
+        f"  task  {content['task']['kind']}: {', '.join(content['task']['labels'])}",
+        "engines",
+    ]
+    for name, engine in content["engines"].items():
+        lines.append(
+            f"  {name:16} {engine['bytes'] / 1e6:7.1f} MB  weights {engine['weights']}, "
+            f"compute {engine['compute']}"
+        )
+        for side in ("inputs", "outputs"):
+            tensors = "  ".join(f"{tensor} {shape}" for tensor, shape in engine[side].items())
+            lines.append(f"  {'':16}   {side[:-1]}: {tensors}")
+    lines.append("engine sets")
+    lines += [f"  {name:16} {' > '.join(e)}" for name, e in content["engine_sets"].items()]
+    lines.append("built for devices")
+    for key, built in content["built"].items():
+        fits = (
+            "fits this device" if built["fits"] else "does not fit: " + "; ".join(built["why_not"])
+        )
+        lines.append(f"  {key}  {fits}")
+    if not content["built"]:
+        lines.append("  none; the portable graphs run on ONNX Runtime anywhere")
+    return "\n".join(lines)

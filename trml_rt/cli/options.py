@@ -1,0 +1,29 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trml_rt.bundle import default_bundle
+
+__all__ = ["as_json", "bundle_option", "print_json"]
+
+bundle_option = click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    envvar="TRML_RT_BUNDLE",
+    default=default_bundle,
+    show_default="$TRML_RT_BUNDLE, else the bundle that ships inside the package",
+    help="Folder of the bundle.",
+)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def print_json(content: Any) -> None:
+    """Print `content` as one JSON document."""
+    click.echo(json.dumps(content, indent=1, ensure_ascii=False))

@@ -1,0 +1,182 @@
+"""Engines compiled for one device: what they were built for, and whether that is here.
+
+`built_for` is the cache key: every fact that decides what a compiled graph is or whether it
+may run. It is a flat record of strings, so that a mismatch can name the field and both values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from trml_rt.bundle import Bundle, check_files, check_hash
+from trml_rt.errors import ArtefactMismatch
+from trml_rt.manifest import FileEntry, Strict, parse_json, refuse, validate
+
+__all__ = [
+    "ENGINE_SCHEMA",
+    "BuiltFile",
+    "Compiled",
+    "EngineManifest",
+    "built_for_onnxruntime",
+    "cpu_features",
+    "find_compiled",
+    "key_of",
+    "open_compiled",
+    "rebuild_command",
+]
+
+ENGINE_SCHEMA = 1
+RECIPES = {"fp32": "fp32/1", "fp16": "fp16-stored/1"}
+"""Name and version of what `trml-rt build` does for a precision on ONNX Runtime."""
+
+# The instruction sets that ONNX Runtime's kernels choose between.
+_CPU_FEATURES = (
+    *("sse4_1", "avx", "avx2", "f16c", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"),
+    *("asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve"),
+)
+
+
+class BuiltFile(FileEntry):
+    """One compiled graph."""
+
+    file: str
+
+
+class EngineManifest(Strict):
+    """The content of `engines/<key>/manifest.json`."""
+
+    schema_: Annotated[int, Field(alias="schema")]
+    backend: Literal["onnxruntime"]
+    precision: Literal["fp32", "fp16"]
+    weights: Literal["fp32", "fp16"]
+    compute: Literal["fp32"]
+    built_for: dict[str, str]
+    files: dict[str, BuiltFile]
+    verified: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """An engine folder that fits this device, this back end and this bundle."""
+
+    folder: Path
+    manifest: EngineManifest
+
+    def path(self, engine: str) -> Path:
+        """Return the checked path of one engine's compiled graph."""
+        entry = self.manifest.files[engine]
+        path = self.folder / entry.file
+        check_hash(path, entry)
+        return path
+
+
+def cpu_features() -> str:
+    """Return the instruction sets of this CPU that kernels choose between, as one string.
+
+    Read from /proc/cpuinfo; "unknown" where that does not exist.
+    """
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "unknown"
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            flags = set(value.split())
+            return " ".join(flag for flag in _CPU_FEATURES if flag in flags)
+    return "unknown"
+
+
+def built_for_onnxruntime(bundle: Bundle, precision: str) -> dict[str, str]:
+    """Return what ONNX Runtime engines of `precision` made here and now would be built for."""
+    import onnxruntime
+
+    manifest = bundle.manifest
+    axes = manifest.axes.model_dump()
+    return {
+        "schema": str(ENGINE_SCHEMA),
+        **{
+            f"source of {name}": manifest.files[engine.file].sha256
+            for name, engine in manifest.engines.items()
+        },
+        "precision recipe": RECIPES[precision],
+        "shape profiles": json.dumps(axes, sort_keys=True),
+        "builder options": "graph_optimization_level=all",
+        "back end": "onnxruntime",
+        "back end version": onnxruntime.__version__,
+        "CPU features": cpu_features(),
+        "system": f"{platform.system().lower()} {platform.machine()}",
+    }
+
+
+def key_of(built_for: dict[str, str], precision: str) -> str:
+    """Return the folder name for `built_for`: a readable prefix and a short hash."""
+    features = built_for["CPU features"].split()
+    best = next((f for f in ("avx512f", "avx2", "sve", "asimd") if f in features), "generic")
+    digest = hashlib.sha256(json.dumps(built_for, sort_keys=True).encode()).hexdigest()
+    return f"cpu-{best}_ort{built_for['back end version']}_{precision}_{digest[:8]}"
+
+
+def open_compiled(folder: Path) -> Compiled:
+    """Read an engine folder's manifest and look at its files, without hashing them.
+
+    Raises:
+        ArtefactMismatch: the folder breaks rule R3, R4 or R6 (E3).
+    """
+    source = folder / "manifest.json"
+    try:
+        content = parse_json(source.read_bytes(), str(source))
+    except OSError as error:
+        raise ArtefactMismatch(f"{source}: cannot be read ({error.strerror})") from None
+    manifest: EngineManifest = validate(EngineManifest, content, str(source), ENGINE_SCHEMA)
+    check_files(folder, {entry.file: entry for entry in manifest.files.values()})
+    return Compiled(folder, manifest)
+
+
+def find_compiled(bundle: Bundle, precision: str) -> Compiled:
+    """Return the engines of `precision` that fit this device (E1, E4).
+
+    Raises:
+        ArtefactMismatch: there are none, or none that fits; names the fields that differ.
+    """
+    expected = built_for_onnxruntime(bundle, precision)
+    rebuild = rebuild_command(bundle, precision)
+    folder = bundle.folder / "engines" / key_of(expected, precision)
+    if folder.is_dir():
+        compiled = open_compiled(folder)
+        if differing := _differences(compiled.manifest.built_for, expected):
+            refuse(str(folder), [*differing, f"rebuild: {rebuild} --force"])
+        if missing := bundle.manifest.engines.keys() - compiled.manifest.files.keys():
+            refuse(str(folder), [f"lacks {', '.join(sorted(missing))}; rebuild: {rebuild} --force"])
+        return compiled
+    for other in sorted(folder.parent.glob(f"*_{precision}_*/manifest.json")):
+        differing = _differences(open_compiled(other.parent).manifest.built_for, expected)
+        refuse(str(other.parent), [*differing, f"rebuild: {rebuild}"])
+    raise ArtefactMismatch(f"{bundle.folder}: no {precision} engines yet; build them: {rebuild}")
+
+
+def rebuild_command(bundle: Bundle, precision: str) -> str:
+    """Return the command that builds the engines of `precision`."""
+    return f"trml-rt build --bundle {os.fspath(bundle.folder)} --precision {precision}"
+
+
+def _differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
+    return [
+        f"{name} is {found.get(name)!r} there, {expected.get(name)!r} here"
+        for name in sorted(found.keys() | expected.keys())
+        if found.get(name) != expected.get(name)
+    ]
+
+
+def to_json(manifest: EngineManifest) -> bytes:
+    """Return the bytes of `manifest.json`, the same for the same content."""
+    content: dict[str, Any] = manifest.model_dump(by_alias=True)
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()

@@ -1,0 +1,82 @@
+"""Compare engines with the golden files: the training framework's own answers.
+
+A golden file is an .npz of one engine set: its inputs and every tensor that its engines
+give, computed by PyTorch at export.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trml_rt.backends import Tensors
+from trml_rt.bundle import Bundle
+from trml_rt.dispatch import Dispatcher
+from trml_rt.errors import ArtefactMismatch, VerificationFailed
+
+__all__ = ["GATES", "Gate", "check_golden", "load_golden"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What engines of a precision must keep: the least cosine, the largest difference."""
+
+    cosine: float
+    prediction: float
+
+
+GATES = {"fp32": Gate(cosine=0.9999, prediction=1e-3), "fp16": Gate(cosine=0.999, prediction=1e-2)}
+
+
+def load_golden(path: Path) -> Tensors:
+    """Read a golden file; nothing in it is unpickled."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ArtefactMismatch(f"{path}: not a golden file: {error}") from None
+
+
+def check_golden(bundle: Bundle, dispatcher: Dispatcher, gate: Gate) -> dict[str, float]:
+    """Run every engine set on its golden inputs and compare every tensor on the way.
+
+    Returns:
+        The largest absolute difference of each tensor, as `engine set/tensor`.
+
+    Raises:
+        VerificationFailed: a tensor misses `gate`, is NaN or is infinite; lists all of them.
+    """
+    differences: dict[str, float] = {}
+    problems: list[str] = []
+    for engine_set in bundle.manifest.engine_sets:
+        golden = load_golden(bundle.path(engine_set.golden))
+        inputs = {name: golden[name] for name in engine_set.inputs}
+        given, _ = dispatcher.run(engine_set.present, inputs)
+        for name in sorted(golden.keys() - inputs.keys()):
+            where = f"{engine_set.name}/{name}"
+            differences[where] = float(
+                np.abs(given[name].astype(np.float64) - golden[name].astype(np.float64)).max()
+            )
+            if not np.isfinite(given[name]).all():
+                problems.append(f"{where}: NaN or infinity")
+            elif name == "prediction":
+                if differences[where] > gate.prediction:
+                    problems.append(
+                        f"{where}: differs by {differences[where]:.2g}, {gate.prediction:g} allowed"
+                    )
+            elif (cosine := least_cosine(given[name], golden[name])) < gate.cosine:
+                problems.append(f"{where}: cosine {cosine:.6f}, {gate.cosine:g} needed")
+    if problems:
+        raise VerificationFailed(f"{bundle.folder}: " + "; ".join(problems))
+    return differences
+
+
+def least_cosine(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
+    """Return the smallest cosine between the rows of two arrays, (rows, d)."""
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    lengths = np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1)
+    return float(((x * y).sum(-1) / np.maximum(lengths, 1e-30)).min())
