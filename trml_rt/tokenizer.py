@@ -1,0 +1,117 @@
+"""Turn text into token ids with the tokenizer.json of a bundle.
+
+Cleaning, splitting, special tokens and truncation are all in the file, so that this reader and
+the C++ one have nothing of their own to disagree about. Rows are not padded until `pad`: a text
+tower whose mask is causal runs on the tokens alone, which costs a fifth of the whole context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError
+
+if TYPE_CHECKING:
+    import tokenizers
+
+__all__ = ["Tokenizer", "Tokens", "pad"]
+
+_NEXT = "export the bundle again"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The ids of one text, special tokens included and padding not.
+
+    `ids` is int32 (tokens,); `truncated` says that the text had more tokens than the context.
+    """
+
+    ids: npt.NDArray[np.int32]
+    truncated: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Tokenizer:
+    """Encodes text as the model's training did; share it freely between threads.
+
+    `context` is the largest number of tokens of a text, special tokens included.
+    """
+
+    def __init__(self, model: tokenizers.Tokenizer, context: int) -> None:
+        self._model = model
+        self.context = context
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, name: str = "tokenizer.json") -> Tokenizer:
+        """Read the bytes of a tokenizer.json; `name` is what an error calls it.
+
+        Raises ArtefactMismatch for bytes that are no tokenizer, and for one without truncation.
+        """
+        import tokenizers
+
+        try:
+            model = tokenizers.Tokenizer.from_buffer(data)
+        except ValueError as error:
+            raise ArtefactMismatch(f"{name}: not a tokenizer: {error}; {_NEXT}") from error
+        truncation = model.truncation
+        if truncation is None or truncation["direction"] != "right":
+            raise ArtefactMismatch(f"{name}: does not cut texts to a context; {_NEXT}")
+        # Rows of a fixed length would hide where the text ends.
+        model.no_padding()
+        return cls(model, int(truncation["max_length"]))
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Tokenizer:
+        """Read a tokenizer.json from disk; ArtefactMismatch where that fails."""
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise ArtefactMismatch(f"{path}: {error.strerror}; {_NEXT}") from error
+        return cls.from_bytes(data, name=str(path))
+
+    def encode(self, text: str) -> Tokens:
+        """Return the tokens of `text`, cut to the context.
+
+        Raises InputUnusable with reason "empty_text" for a text without any token of its own, and
+        "undecodable" for one with lone surrogates, as a badly decoded command line has them.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputUnusable(
+                f"the text is not valid Unicode at character {error.start}; pass UTF-8",
+                reason="undecodable",
+            ) from error
+        encoding = self._model.encode(text)
+        if all(encoding.special_tokens_mask):
+            raise InputUnusable("the text is empty; leave the text out", reason="empty_text")
+        return Tokens(np.array(encoding.ids, dtype=np.int32), truncated=bool(encoding.overflowing))
+
+    def encode_batch(self, texts: Iterable[str]) -> list[Tokens]:
+        """Return the tokens of each text; the first unusable one raises as in `encode`."""
+        # Not the library's batch call: its thread pool does not survive a fork, of which it warns
+        # on stderr, and a device has better use for its cores than twenty words.
+        return [self.encode(text) for text in texts]
+
+
+def pad(rows: Sequence[Tokens], pad_id: int, length: int | None = None) -> npt.NDArray[np.int32]:
+    """Return the rows as one int32 array (batch, tokens), filled up with `pad_id`.
+
+    `length` is the number of tokens, for a text tower that needs its whole context; None takes
+    the longest row, which is exact for one that reads its feature at end-of-text.
+    """
+    longest = max(map(len, rows), default=0)
+    if length is not None and longest > length:
+        raise UsageError(f"{longest} tokens do not fit a length of {length}; pass length=None")
+    ids = np.full((len(rows), longest if length is None else length), pad_id, dtype=np.int32)
+    for row, tokens in zip(ids, rows, strict=True):
+        row[: len(tokens)] = tokens.ids
+    return ids
