@@ -1,0 +1,145 @@
+"""Read a data set: one JSON object a line, every fault found before any work begins.
+
+    {"id": "a1", "split": "train", "text": "what a day", "video": "clips/a1.mp4", "score": 1.4}
+
+`split` is train, valid or test. `text` or `video` may be left out (or null), not both; a
+video is a video file, a picture or a folder of frame pictures, by a path relative to the
+data file. Regression reads `score`, classification `label`; both may stand in a row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trml_export.config import Config
+from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_rt.manifest import parse_json
+
+__all__ = ["SPLITS", "DataSet", "Sample", "read_dataset"]
+
+SPLITS = ("train", "valid", "test")
+_KEYS = frozenset({"id", "split", "text", "video", "score", "label"})
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One utterance; `target` is a score, or the number of a class."""
+
+    id: str
+    split: str
+    text: str | None
+    video: Path | None
+    target: float | int
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The samples in file order, and the sha256 of the file that named them."""
+
+    samples: tuple[Sample, ...]
+    sha256: str
+
+
+def read_dataset(path: Path, config: Config) -> DataSet:
+    """Read and check the whole of `path` for the task of `config`.
+
+    Raises:
+        UsageError: the file cannot be read, or anything in it is wrong; the message counts
+            the problems and lists the first twenty.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise UsageError(f"{path}: cannot be read ({problem.strerror})") from None
+    problems: list[str] = []
+    samples: list[Sample] = []
+    seen: dict[str, int] = {}
+    # A byte order mark is what spreadsheets put before the first line.
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
+        if not line.strip():
+            continue
+        where = f"line {number}"
+        try:
+            row = parse_json(line, where)
+        except ArtefactMismatch as problem:
+            problems.append(str(problem))
+            continue
+        faults = list(_faults(row, path.parent, config))
+        identity = row.get("id")
+        if isinstance(identity, str) and identity in seen:
+            faults.append(f"id {identity!r} stands twice, also in line {seen[identity]}")
+        elif isinstance(identity, str):
+            seen[identity] = number
+        problems += [f"{where}: {fault}" for fault in faults]
+        if not faults:
+            samples.append(_sample(row, path.parent, config))
+    if not problems:
+        problems += [
+            f"no sample has the split {split!r}"
+            for split in ("train", "valid")
+            if all(sample.split != split for sample in samples)
+        ]
+    if problems:
+        raise UsageError(_summary(path, problems))
+    return DataSet(tuple(samples), hashlib.sha256(data).hexdigest())
+
+
+def _faults(row: dict[str, Any], folder: Path, config: Config) -> Iterator[str]:
+    """Yield what is wrong with one row."""
+    if unknown := sorted(row.keys() - _KEYS):
+        yield f"unknown key {', '.join(unknown)}"
+    if not isinstance(row.get("id"), str) or not row["id"]:
+        yield "id must be a string that is not empty"
+    if row.get("split") not in SPLITS:
+        yield f"split must be one of {', '.join(SPLITS)}"
+    text, video = row.get("text"), row.get("video")
+    if text is None and video is None:
+        yield "neither text nor video; give one at least"
+    if text is not None and (not isinstance(text, str) or not text.strip()):
+        yield "text must be a string that is not blank; leave it out where there is none"
+    elif text is not None and any("\ud800" <= character <= "\udfff" for character in text):
+        yield "text holds half of a surrogate pair, which is no character"
+    if video is not None:
+        if not isinstance(video, str) or not video:
+            yield "video must be a path; leave it out where there is none"
+        elif not os.path.exists(folder / video):  # noqa: PTH110  Path.exists raises on long names
+            yield f"video {video} does not exist"
+    yield from _target_faults(row, config)
+
+
+def _target_faults(row: dict[str, Any], config: Config) -> Iterator[str]:
+    if config.task == "classification":
+        if row.get("label") not in config.labels:
+            yield f"label must be one of {', '.join(config.labels)}"
+        return
+    score, (low, high) = row.get("score"), config.score_range
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        yield "score must be a number"
+    elif not low <= score <= high:  # also true of an infinity
+        yield f"score {score} is outside of score_range, {low} to {high}"
+
+
+def _sample(row: dict[str, Any], folder: Path, config: Config) -> Sample:
+    video = row.get("video")
+    classes = config.task == "classification"
+    return Sample(
+        id=row["id"],
+        split=row["split"],
+        text=row.get("text"),
+        video=None if video is None else folder / video,
+        target=config.labels.index(row["label"]) if classes else float(row["score"]),
+    )
+
+
+def _summary(path: Path, problems: list[str]) -> str:
+    lines = [f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
+    lines += [f"  {problem}" for problem in problems[:_SHOWN]]
+    if len(problems) > _SHOWN:
+        lines.append(f"  and {len(problems) - _SHOWN} more")
+    return "\n".join(lines)

@@ -1,0 +1,110 @@
+"""The losses of TRML: the task's own, and the one that aligns virtual with real vectors.
+
+Total = task + lambda * matching, and matching = alpha * L_v + (1 - alpha) * L_t, where L_v
+compares virtual videos with real ones and L_t virtual texts with real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trml_export.config import Config
+from trml_export.model import Views, normalise
+
+__all__ = ["Losses", "cosine", "infonce", "losses", "matching_loss", "task_loss"]
+
+
+class Losses(NamedTuple):
+    """Three scalars; `total` is the one to minimise."""
+
+    total: Tensor
+    task: Tensor
+    matching: Tensor
+
+
+def losses(config: Config, views: Views, target: Tensor, groups: Tensor) -> Losses:
+    """Return the losses of one batch.
+
+    Args:
+        config: names the losses and their weights.
+        views: what the model made of the batch.
+        target: (batch,) scores, or class numbers as int64.
+        groups: (batch,) int64; samples of one number have equal texts. Read for complete
+            samples only.
+    """
+    task = task_loss(config, views, target)
+    matching = matching_loss(config, views, groups)
+    return Losses(task + config.matching_weight * matching, task, matching)
+
+
+def task_loss(config: Config, views: Views, target: Tensor) -> Tensor:
+    """Return the mean over samples of the mean over each sample's views: L1 or cross-entropy."""
+    total = torch.zeros(len(target))
+    count = torch.zeros(len(target))
+    for rows, prediction in (
+        (views.text_rows, views.from_text),
+        (views.video_rows, views.from_video),
+        (views.both_rows, views.from_both),
+    ):
+        wanted = target[rows]
+        if config.task == "regression":
+            loss = (prediction.squeeze(1) - wanted).abs()
+        else:
+            loss = functional.cross_entropy(prediction, wanted, reduction="none")
+        total = total.index_add(0, rows, loss)
+        count = count.index_add(0, rows, torch.ones_like(loss))
+    return (total / count).mean()
+
+
+def matching_loss(config: Config, views: Views, groups: Tensor) -> Tensor:
+    """Return the matching loss over the complete samples; 0 where the batch has none.
+
+    A sample that lacks a modality is not among the views' vectors, so it is neither a
+    positive nor a negative here.
+    """
+    same_text = groups[views.both_rows]
+
+    def compare(virtual: Tensor, real: Tensor) -> Tensor:
+        if len(virtual) == 0:
+            return virtual.sum()  # 0, and still part of the graph
+        if config.matching_loss == "infonce":
+            return infonce(virtual, real, same_text, tau=config.tau)
+        return _PAIRWISE[config.matching_loss](virtual, real)
+
+    video = compare(views.virtual_video, views.real_video)
+    text = compare(views.virtual_text, views.real_text)
+    return config.alpha * video + (1 - config.alpha) * text
+
+
+def infonce(virtual: Tensor, real: Tensor, groups: Tensor, *, tau: float) -> Tensor:
+    """Return the symmetric InfoNCE of `virtual` and `real`, both (n, d).
+
+    The mean of the cross-entropies that pick, by cosine over `tau`, the real vector of each
+    virtual one and the virtual vector of each real one (van den Oord et al. 2018; symmetric
+    as in CLIP). Two samples of one number in `groups` (n,) say the same, so neither is a
+    negative of the other.
+    """
+    similarity = normalise(virtual) @ normalise(real).T / tau  # (virtual, real)
+    equal = groups.unsqueeze(0) == groups.unsqueeze(1)
+    itself = torch.eye(len(groups), dtype=torch.bool)
+    similarity = similarity.masked_fill(equal & ~itself, float("-inf"))
+    own = torch.arange(len(groups))
+    rows = functional.cross_entropy(similarity, own)
+    columns = functional.cross_entropy(similarity.T, own)
+    return (rows + columns) / 2
+
+
+def cosine(virtual: Tensor, real: Tensor) -> Tensor:
+    """Return the mean of 1 - cosine over pairs (n, d)."""
+    return (1 - (normalise(virtual) * normalise(real)).sum(dim=-1)).mean()
+
+
+_PAIRWISE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cosine": cosine,
+    "mse": functional.mse_loss,
+}

@@ -1,0 +1,111 @@
+"""Train TRML on a data set and write a checkpoint: read, encode, fit, save."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trml_export.backbone import load_backbone
+from trml_export.checkpoint import TrainingRecord, check_target, save_checkpoint
+from trml_export.config import Config
+from trml_export.data import SPLITS, read_dataset
+from trml_export.features import Features, InputProblem, compute_features
+from trml_export.fitting import fit
+from trml_rt.errors import InputUnusable
+
+__all__ = ["TrainReport", "train"]
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a training run did.
+
+    `samples` counts what was used of train and valid; `train` and `valid` are the metrics of
+    the epoch that was kept; `problems` names every input that was unusable or cut short.
+    """
+
+    checkpoint: str
+    samples: dict[str, int]
+    epochs: int
+    best_epoch: int
+    train: dict[str, float]
+    valid: dict[str, float]
+    problems: tuple[InputProblem, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain JSON values."""
+        return asdict(self)
+
+
+def train(
+    data: Path,
+    backbone: str | Path,
+    out: Path,
+    *,
+    config: Config | None = None,
+    weights: Path | None = None,
+    cache: Path | None = None,
+    force: bool = False,
+) -> TrainReport:
+    """Train on the splits train and valid of `data` and write the checkpoint `out`.
+
+    Args:
+        data: a JSONL file, see `trml_export.data`.
+        backbone: a folder, or the name of a model of open_clip; see `load_backbone`.
+        out: the folder to make, whole or not at all.
+        config: None means the defaults.
+        weights: the backbone's weights; None takes those in its folder.
+        cache: folder of the feature cache; None means `.trml-cache` beside `out`.
+        force: replace the checkpoint `out` if there is one.
+
+    Raises:
+        UsageError: the data set, the backbone or `out` is not what it should be.
+        ArtefactMismatch: weights that do not fit, or a damaged cache.
+        InputUnusable: no sample of a split has an input that can be used.
+    """
+    config = config or Config()
+    check_target(out, force=force)  # before an hour of work, not after
+    dataset = read_dataset(data, config)
+    towers = load_backbone(backbone, weights=weights)
+    cache = cache or out.absolute().parent / ".trml-cache"
+    features: dict[str, Features] = {}
+    for split in SPLITS[:2]:
+        samples = [sample for sample in dataset.samples if sample.split == split]
+        features[split] = compute_features(samples, towers, frames=config.frames, cache=cache)
+        if not features[split].samples:
+            problem = features[split].problems[0]
+            raise InputUnusable(
+                f"no {split} sample can be used; the first: {problem.message}",
+                reason=problem.reason,
+            )
+    result = fit(features["train"], features["valid"], config, towers.size)
+    record = TrainingRecord(
+        data_sha256=dataset.sha256,
+        samples=_count(features),
+        epochs=result.epochs,
+        best_epoch=result.best_epoch,
+        train=result.train,
+        valid=result.valid,
+    )
+    save_checkpoint(out, result.model, towers, record, force=force)
+    return TrainReport(
+        checkpoint=str(out),
+        samples=record.samples,
+        epochs=record.epochs,
+        best_epoch=record.best_epoch,
+        train=record.train,
+        valid=record.valid,
+        problems=features["train"].problems + features["valid"].problems,
+    )
+
+
+def _count(features: dict[str, Features]) -> dict[str, int]:
+    """Return, for each split and presence case, how many samples were used."""
+    counts: Counter[str] = Counter()
+    for split, part in features.items():
+        for text, video in zip(part.text, part.video, strict=True):
+            has = [name for name, value in (("text", text), ("video", video)) if value is not None]
+            counts[f"{split}_{'_'.join(has)}"] += 1
+    return dict(sorted(counts.items()))

@@ -1,0 +1,59 @@
+"""`trml-rt train`: a data set and a backbone become a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trml_rt.cli.options import as_json, print_json
+from trml_rt.errors import EnvironmentUnfit
+
+__all__ = ["train"]
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command(
+    epilog="Example: trml-rt train --data clips.jsonl --backbone ViT-B-32-quickgelu "
+    "--weights openai.safetensors --set epochs=30 --out checkpoint/"
+)
+@click.option("--data", type=PATH, required=True, help="Data set, one JSON object a line.")
+@click.option(
+    "--backbone", required=True, help="Folder with an open_clip_config.json, or a model's name."
+)
+@click.option("--weights", type=PATH, help="Weights of the backbone.  [default: the folder's]")
+@click.option("--config", type=PATH, help="Configuration, JSON or TOML.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key.")
+@click.option("--out", type=PATH, required=True, help="Checkpoint folder to make.")
+@click.option("--cache", type=PATH, help="Feature cache.  [default: .trml-cache beside --out]")
+@click.option("--force", is_flag=True, help="Replace an existing checkpoint.")
+@as_json
+def train(
+    data: Path,
+    backbone: str,
+    weights: Path | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    out: Path,
+    cache: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Train on a data set whose texts or videos may be missing, over a frozen backbone."""
+    try:
+        from trml_export.config import load_config
+        from trml_export.train import train as run
+    except ImportError as error:
+        message = f'training needs the package {error.name}; pip install "trml-rt[train]"'
+        raise EnvironmentUnfit(message) from None
+
+    settings = load_config(config, overrides=overrides)
+    report = run(data, backbone, out, config=settings, weights=weights, cache=cache, force=force)
+    if as_json:
+        print_json(report.to_json())
+        return
+    for problem in report.problems:
+        click.echo(f"{problem.id}: {problem.reason}: {problem.message}", err=True)
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in report.valid.items())
+    click.echo(f"trained: {report.checkpoint}, epoch {report.best_epoch} kept; valid: {scores}")
