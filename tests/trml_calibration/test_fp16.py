@@ -1,0 +1,79 @@
+"""Weights stored in FP16, arithmetic in FP32."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+
+import onnxruntime  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+from trml_calibration.fp16 import store_fp16  # noqa: E402
+
+
+def write(path, weight):
+    """Write y = x @ weight + 0.1."""
+    tensors = {"weight": weight, "bias": np.full(weight.shape[1], 0.1, np.float32)}
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", None]) for n in "xy")
+    nodes = [
+        helper.make_node("MatMul", ["x", "weight"], ["product"]),
+        helper.make_node("Add", ["product", "bias"], ["y"]),
+    ]
+    initializers = [numpy_helper.from_array(value, name) for name, value in tensors.items()]
+    graph = helper.make_graph(nodes, "g", [x], [y], initializers)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path
+    )
+    return path
+
+
+def types(path):
+    return {t.name: t.data_type for t in onnx.load(path).graph.initializer}
+
+
+@pytest.fixture
+def weight():
+    return np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+
+
+def answer(path, x):
+    return onnxruntime.InferenceSession(path).run(None, {"x": x})[0]
+
+
+def test_the_answer_is_the_one_of_the_rounded_weights(tmp_path, weight):
+    x = np.eye(64, dtype=np.float32)
+    path = write(tmp_path / "g.onnx", weight)
+    store_fp16(path)
+    np.testing.assert_array_equal(
+        answer(path, x), weight.astype(np.float16).astype(np.float32) + np.float32(0.1)
+    )
+
+
+def test_the_file_is_half_as_big(tmp_path, weight):
+    path = write(tmp_path / "g.onnx", np.tile(weight, (4, 4)))
+    before = path.stat().st_size
+    store_fp16(path)
+    assert path.stat().st_size < 0.51 * before
+
+
+def test_small_tensors_stay_as_they_are(tmp_path, weight):
+    path = write(tmp_path / "g.onnx", weight)
+    store_fp16(path)
+    assert types(path) == {"weight_fp16": TensorProto.FLOAT16, "bias": TensorProto.FLOAT}
+
+
+def test_a_weight_that_fp16_cannot_hold_stays_fp32(tmp_path, weight):
+    weight[0, 0] = 70_000
+    path = write(tmp_path / "g.onnx", weight)
+    store_fp16(path)
+    assert types(path)["weight"] == TensorProto.FLOAT
+
+
+def test_storing_twice_changes_nothing_more(tmp_path, weight):
+    path = write(tmp_path / "g.onnx", weight)
+    store_fp16(path)
+    once = path.read_bytes()
+    store_fp16(path)
+    assert path.read_bytes() == once
