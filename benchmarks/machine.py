@@ -1,0 +1,32 @@
+"""Describe the machine and the versions that a measurement was made with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from trml_rt.compiled import cpu_features
+
+__all__ = ["describe"]
+
+
+def describe(packages: tuple[str, ...]) -> dict[str, Any]:
+    """Return CPU, system and the versions of `packages`, for a result file."""
+    return {
+        "cpu": _cpu_model(),
+        "cpus": os.cpu_count(),
+        "cpu_features": cpu_features(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in packages},
+    }
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith(("model name", "Model")):
+            return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
