@@ -14,8 +14,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from trml_rt.bundle import describe_files
@@ -27,7 +25,10 @@ TABLE[4] += [2, 0, 0, 0]  # good
 TABLE[5] -= [2, 0, 0, 0]  # bad
 SCORE = np.array([[1.0], [0.25], [-0.25], [0.0]], np.float32)
 
-F32, I32, U8, BOOL = TensorProto.FLOAT, TensorProto.INT32, TensorProto.UINT8, TensorProto.BOOL
+# The numbers of onnx.TensorProto; onnx itself is imported by `graph` alone, so that a test of
+# the runtime can read the constants above without it.
+ELEMENTS = {"float32": 1, "uint8": 2, "int32": 6, "bool": 9}
+F32 = ELEMENTS["float32"]
 IDS = ("ids", "int32", ["batch", "tokens"])
 PIXELS = ("frames", "uint8", ["frames", SIZE, SIZE, 3])
 TEXT = ("text_vector", "float32", ["batch", D])
@@ -108,11 +109,13 @@ CONSTANTS = {
     "one": np.array([1]),
     "height_width": np.array([1, 2]),
 }
-_ELEMENTS = {"int32": I32, "uint8": U8, "float32": F32, "bool": BOOL}
 
 
-def graph(name: str) -> onnx.ModelProto:
-    """Return one of the five graphs."""
+def graph(name: str) -> bytes:
+    """Return one of the five graphs, serialised."""
+    import onnx
+    from onnx import helper, numpy_helper
+
     nodes = [helper.make_node(op, ins, [out], **attrs) for op, ins, out, attrs in NODES[name]]
     used = {key for _, ins, _, _ in NODES[name] for key in ins}
     model = helper.make_model(
@@ -120,7 +123,7 @@ def graph(name: str) -> onnx.ModelProto:
             nodes,
             name,
             *(
-                [helper.make_tensor_value_info(n, _ELEMENTS[d], s) for n, d, s in side]
+                [helper.make_tensor_value_info(n, ELEMENTS[d], s) for n, d, s in side]
                 for side in ENGINES[name]
             ),
             [numpy_helper.from_array(v, k) for k, v in CONSTANTS.items() if k in used],
@@ -129,7 +132,7 @@ def graph(name: str) -> onnx.ModelProto:
         ir_version=10,
     )
     onnx.checker.check_model(model)
-    return model
+    return model.SerializeToString()
 
 
 def tokenizer() -> Tokenizer:
@@ -230,7 +233,7 @@ def make(folder: Path) -> None:
     (folder / "golden").mkdir()
     tokenizer().save(str(folder / "tokenizer.json"))
     for name in ENGINES:
-        onnx.save(graph(name), folder / "onnx" / f"{name}.onnx")
+        (folder / "onnx" / f"{name}.onnx").write_bytes(graph(name))
     for name, tensors in golden().items():
         np.savez_compressed(folder / "golden" / f"{name}.npz", **tensors)
     (folder / "model.json").write_text(json.dumps(manifest(folder), indent=1) + "\n")
