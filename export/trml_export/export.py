@@ -14,7 +14,8 @@ import torch
 
 from trml_export.backbone import Backbone
 from trml_export.checkpoint import Checkpoint, load_checkpoint
-from trml_export.golden import Tensors, cutting_is_exact, golden_tensors
+from trml_export.cutting import cutting_is_exact
+from trml_export.golden import Tensors, golden_tensors
 from trml_export.graphs import GraphSpec, graphs, write_onnx
 from trml_export.model import TRML
 from trml_export.tokenizer import TokenizerInfo, write_tokenizer

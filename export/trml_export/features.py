@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from trml_export.backbone import Backbone
+from trml_export.cutting import cut, cutting_is_exact
 from trml_export.data import Sample
 from trml_export.feature_store import FeatureStore, Stored
 from trml_rt.errors import ArtefactMismatch, InputUnusable
@@ -103,10 +104,14 @@ def read_clip(path: Path, count: int) -> Clip:
 def _encode_texts(samples: Sequence[Sample], backbone: Backbone, store: FeatureStore) -> None:
     texts = {sample.text: None for sample in samples if sample.text is not None}
     missing = [text for text in texts if store.get(_text_key(backbone, text)) is None]
+    # Texts of like length together, without the padding that all of them share.
+    missing.sort(key=len)
+    exact = bool(missing) and cutting_is_exact(backbone)
     for start in _progress(range(0, len(missing), _TEXT_BATCH), "texts"):
         batch = missing[start : start + _TEXT_BATCH]
         with torch.inference_mode():
-            vectors = _checked(backbone.encode_text(backbone.tokenize(batch)), backbone)
+            ids = backbone.tokenize(batch)
+            vectors = _checked(backbone.encode_text(cut(backbone, ids) if exact else ids), backbone)
         for text, vector in zip(batch, vectors, strict=True):
             store.add(_text_key(backbone, text), Stored(vector[np.newaxis].copy()))
 

@@ -1,4 +1,4 @@
-"""What PyTorch answers on fixed inputs: the golden files, and the test of cutting texts.
+"""What PyTorch answers on fixed inputs: the golden files.
 
 The reference goes the way of open_clip itself, full-length ids and its own forward, so that
 a graph is compared with something that was not made from the same code.
@@ -11,42 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from trml_export.backbone import Backbone
+from trml_export.cutting import TEXTS
+from trml_export.cutting import cut as cut_tail
 from trml_export.model import TRML
 
-__all__ = ["Tensors", "cutting_is_exact", "golden_tensors"]
+__all__ = ["Tensors", "golden_tensors"]
 
 Tensors = dict[str, NDArray[np.generic]]
-
-TEXTS = [
-    "What a day!",
-    "I am not sure that this was worth the money, but the staff were kind to us.",
-    "no.",
-    "The film is two hours of people being unkind to each other in the rain; I would not go again.",
-]
-_CUT_TOLERANCE = 1e-5
-
-
-@torch.inference_mode()
-def cutting_is_exact(backbone: Backbone) -> bool:
-    """Say whether leaving out a text's tail after its last real token changes nothing.
-
-    True where no tail reaches the feature: behind a causal mask, or a mask of the padding.
-    Tried on texts of several lengths, alone and padded to a longer neighbour.
-    """
-    ids = backbone.tokenize(TEXTS)
-    full = backbone.model.encode_text(ids)
-    lengths = _lengths(backbone, ids)
-    longest = max(lengths)
-    try:
-        together = backbone.encode_text(ids[:, :longest])
-        alone = [
-            backbone.encode_text(row[None, :length])
-            for row, length in zip(ids, lengths, strict=True)
-        ]
-    except (RuntimeError, IndexError):
-        return False  # the tower takes full sequences only
-    worst = max(float((cut - full).abs().max()) for cut in (together, torch.cat(alone)))
-    return worst <= _CUT_TOLERANCE * float(full.abs().max())
 
 
 @torch.inference_mode()
@@ -58,7 +29,7 @@ def golden_tensors(backbone: Backbone, model: TRML, *, cut: bool) -> dict[str, T
     ids = backbone.tokenize(TEXTS)
     text = model.text_state(backbone.model.encode_text(ids))
     if cut:
-        ids = ids[:, : max(_lengths(backbone, ids))]
+        ids = cut_tail(backbone, ids)
 
     n = model.config.frames
     lengths = [n, max(1, n // 2), max(1, n - 1), 1]
@@ -85,13 +56,6 @@ def golden_tensors(backbone: Backbone, model: TRML, *, cut: bool) -> dict[str, T
         name: {key: value.numpy() for key, value in tensors.items()}
         for name, tensors in sets.items()
     }
-
-
-def _lengths(backbone: Backbone, ids: torch.Tensor) -> list[int]:
-    """Return the number of tokens up to the last that is not padding, for each row."""
-    padding = backbone.tokenize([""])[0, -1]  # no text fills the context: the last id is a pad
-    real = (ids != padding) * torch.arange(1, ids.shape[1] + 1)
-    return [int(length) for length in real.max(dim=1).values]
 
 
 def _frames(count: int, height: int, width: int) -> NDArray[np.uint8]:

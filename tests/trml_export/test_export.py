@@ -15,8 +15,9 @@ from tests import tiny  # noqa: E402
 from trml_export import export as export_module  # noqa: E402
 from trml_export.checkpoint import TrainingRecord, save_checkpoint  # noqa: E402
 from trml_export.config import Config  # noqa: E402
+from trml_export.cutting import cutting_is_exact  # noqa: E402
 from trml_export.export import PARITY, export  # noqa: E402
-from trml_export.golden import cutting_is_exact, golden_tensors  # noqa: E402
+from trml_export.golden import golden_tensors  # noqa: E402
 from trml_export.model import TRML  # noqa: E402
 from trml_rt.bundle import Bundle  # noqa: E402
 from trml_rt.errors import ArtefactMismatch, UsageError, VerificationFailed  # noqa: E402

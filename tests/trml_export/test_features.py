@@ -102,7 +102,16 @@ def test_a_sample_of_which_nothing_is_left_is_dropped_and_reported(clip, tmp_pat
     assert features.problems[0].id == "a"
 
 
-def test_nothing_is_encoded_twice(clip, tmp_path):
+def test_texts_are_encoded_as_on_the_full_sequence(clip, tmp_path):
+    texts = ["x", "a good deal longer than the other one", "so so"]
+    features = _compute([_sample(t, text=t) for t in texts], clip, tmp_path)
+    with torch.inference_mode():
+        full = clip.model.encode_text(clip.tokenize(texts)).numpy()
+    np.testing.assert_allclose(np.stack(features.text), full, atol=1e-5)
+
+
+def test_nothing_is_encoded_twice(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr("trml_export.features.cutting_is_exact", lambda _: False)
     path = _picture(tmp_path / "a.png")
     samples = [_sample("a", text="x", video=path), _sample("b", text="x", video=path)]
     first, second = _Counting(clip), _Counting(clip)
