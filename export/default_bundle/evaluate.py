@@ -9,10 +9,12 @@ constructed pairs are no MOSI, MOSEI or MELD result and none may be named one.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -190,7 +192,15 @@ def main() -> None:
         rows = [json.loads(line) for line in file]
     with trml_rt.load(args.bundle) as runtime:
         score = runtime_score(runtime, args.rows.parent)
-        found = measure(rows, score, args.clip, args.split)
+        manifest = runtime.bundle.manifest
+        found = {
+            "what": "a bundle on held-out rows; pairs are constructed, no MOSI, MOSEI or MELD",
+            # Which graphs the numbers belong to, whatever happens to the folder around them.
+            "graphs": {n: manifest.files[e.file].sha256 for n, e in manifest.engines.items()},
+            "rows_sha256": hashlib.sha256(args.rows.read_bytes()).hexdigest(),
+            "versions": {n: metadata.version(n) for n in ("trml-rt", "onnxruntime", "pillow")},
+            **measure(rows, score, args.clip, args.split),
+        }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     for ending, text in ((".json", json.dumps(found, indent=2) + "\n"), (".md", markdown(found))):
         args.out.with_name(args.out.name + ending).write_text(text, encoding="utf-8")
