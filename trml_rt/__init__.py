@@ -15,8 +15,9 @@ from trml_rt.errors import (
     UsageError,
     VerificationFailed,
 )
+from trml_rt.inputs import Sample
 from trml_rt.modality import Modality
-from trml_rt.runtime import Runtime, Sample, load
+from trml_rt.runtime import Runtime, load
 
 __all__ = [
     "Answer",

@@ -12,7 +12,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -20,14 +19,13 @@ from typing import cast
 import av
 from av.buffer import Buffer
 from av.container import InputContainer
-from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
+from trml_rt._video_survey import Moment, Plan, stamp_of, survey
 from trml_rt.errors import InputUnusable
-from trml_rt.video import choose_indices, choose_times
 
 __all__ = ["read_video"]
 
@@ -37,33 +35,8 @@ _FORMATS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,ivf,gif,dv,rm,wtv,"
     "h264,hevc,m4v,mpegvideo,obu,vc1,mjpeg,yuv4mpegpipe,mp3,wav,flac,aac,ac3,aiff,caf"
 )
-# Sound may outlast the picture a little. A clip counts as broken off only where its last
-# frame ends more than this part of its length before the last moment.
-_SLACK = 16
 # A pixel shape outside 1:4 to 4:1 is a damaged header, not a lens.
 _MAX_ASPECT = 4
-
-
-@dataclass(frozen=True)
-class _Moment:
-    """A time to show, and where decoding for it starts; without a keyframe it just goes on."""
-
-    time: int
-    keyframe: int | None = None
-    seek: int = 0
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What the first pass found. Frames go by index where the clip is short or untimed."""
-
-    indices: Sequence[int] = ()
-    moments: Sequence[_Moment] = ()
-    due: int | None = None  # a clip whose last frame ends before this time was cut off
-
-    @property
-    def starts_with_seek(self) -> bool:
-        return bool(self.moments) and self.moments[0].keyframe is not None
 
 
 def read_video(path: Path, count: int) -> tuple[list[Image.Image], bool]:
@@ -73,7 +46,7 @@ def read_video(path: Path, count: int) -> tuple[list[Image.Image], bool]:
         InputUnusable: `path` is no video, or no frame of it can be decoded.
     """
     with _open(path) as (container, stream):
-        plan = _survey(container, stream, count)
+        plan = survey(container, stream, count)
         stated = bool(stream.frames or stream.duration)
         images, damaged = _take(container, stream, plan) if plan.starts_with_seek else ([], False)
     if not images:
@@ -94,7 +67,7 @@ def read_video(path: Path, count: int) -> tuple[list[Image.Image], bool]:
 
 
 def _take(
-    container: InputContainer, stream: VideoStream, plan: _Plan
+    container: InputContainer, stream: VideoStream, plan: Plan
 ) -> tuple[list[Image.Image], bool]:
     reader = _Reader(container, stream)
     chosen = reader.by_time(plan.moments) if plan.moments else reader.by_index(plan.indices)
@@ -139,114 +112,6 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, videos[0]
 
 
-# The first pass: packets only.
-
-
-def _survey(container: InputContainer, stream: VideoStream, count: int) -> _Plan:
-    """Choose moments or indices, and the keyframe from which to reach each moment."""
-    head: list[Packet[VideoStream]] = []
-    for packet in _packets(container, stream):
-        head.append(packet)
-        if len(head) > count:
-            break
-    stamps = [stamp for packet in head if (stamp := _stamp(packet)) is not None]
-    if not stamps:
-        total = len(head) + sum(1 for _ in _packets(container, stream))
-        return _Plan(indices=choose_indices(total, count))
-
-    start = stream.start_time if stream.start_time is not None else min(stamps)
-    end = _stated_end(container, stream, start)
-    if len(head) <= count:
-        due = None if end is None else _due(start, end - start, count)
-        return _Plan(indices=range(len(head)), due=due)
-
-    # A program stream of a few seconds states any length; the packets know better.
-    if end is None or end <= max(stamps):
-        end = max(_end(packet) for packet in head)
-        end = max((_end(packet) for packet in _packets(container, stream)), default=end)
-    moments = [_Moment(time) for time in choose_times(start, end - start, count)]
-    reached: int | None = None
-    for index, moment in enumerate(moments):
-        found = _keyframe_before(container, stream, moment.time, start)
-        if found is None:
-            break  # cannot be searched: decode on from where the last moment was
-        # Within one group of pictures, going on is cheaper than starting over.
-        if found.keyframe != reached:
-            moments[index] = found
-        reached = found.keyframe
-    return _Plan(moments=moments, due=_due(start, end - start, count))
-
-
-def _stated_end(container: InputContainer, stream: VideoStream, start: int) -> int | None:
-    """Return when the file says that its video ends, in ticks, or None if it does not say."""
-    if stream.duration is not None and stream.duration > 0:
-        return start + stream.duration
-    if container.duration is not None and stream.time_base is not None:
-        # Matroska and Flash count this from zero, whatever the time of their first frame.
-        end = round(container.duration / (av.time_base * stream.time_base))
-        return end if end > start else None
-    return None
-
-
-def _due(start: int, duration: int, count: int) -> int:
-    return choose_times(start, duration, count)[-1] - duration // _SLACK
-
-
-def _keyframe_before(
-    container: InputContainer, stream: VideoStream, time: int, start: int
-) -> _Moment | None:
-    """Return the last keyframe shown by `time` and a place to seek to that lies before it.
-
-    Some containers seek to the middle of a group of pictures, or past the break of a file
-    that was cut off; then look further and further back.
-    """
-    step = int(1 / stream.time_base) if stream.time_base else 1  # one second
-    back = 0
-    while True:
-        place = max(time - back, start)
-        try:
-            container.seek(place, stream=stream)
-        except av.FFmpegError:
-            return None
-        found: int | None = None
-        for packet in _packets(container, stream):
-            # Packets come in decoding order, and none is decoded after it is shown.
-            if (order := packet.dts if packet.dts is not None else packet.pts) is None:
-                continue
-            if order > time:
-                break
-            stamp = _stamp(packet)
-            if packet.is_keyframe and stamp is not None and stamp <= time:
-                found = stamp
-        if found is not None:
-            return _Moment(time, keyframe=found, seek=place)
-        if place == start:
-            return None
-        back = max(step, 2 * back)
-
-
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Yield the packets from here to the end, or to where the file breaks."""
-    try:
-        for packet in container.demux(stream):
-            if packet.size:  # the last, empty one only tells a decoder to finish
-                yield packet
-    except av.FFmpegError:
-        return
-
-
-def _stamp(packet: Packet[VideoStream]) -> int | None:
-    # AVI has decoding times only.
-    return packet.pts if packet.pts is not None else packet.dts
-
-
-def _end(packet: Packet[VideoStream]) -> int:
-    return (_stamp(packet) or 0) + (packet.duration or 0)
-
-
-# The second pass: decode and choose.
-
-
 class _Reader:
     """Decodes one stream forward, with seeks; remembers whether anything was damaged."""
 
@@ -266,7 +131,7 @@ class _Reader:
                 yield frame
                 index = next(wanted, None)
 
-    def by_time(self, moments: Sequence[_Moment]) -> Iterator[VideoFrame]:
+    def by_time(self, moments: Sequence[Moment]) -> Iterator[VideoFrame]:
         """Yield the last frame shown by each of `moments`, each frame once."""
         frames = self._decode(keyframe=None)
         shown: VideoFrame | None = None
@@ -303,7 +168,7 @@ class _Reader:
             if packet is None or not packet.size:
                 self.ended = True
                 packet = None  # flushes the frames that the decoder still holds
-            elif waiting and _stamp(packet) != keyframe:
+            elif waiting and stamp_of(packet) != keyframe:
                 continue
             elif packet.is_corrupt:
                 self.damaged = True

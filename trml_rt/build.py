@@ -17,7 +17,7 @@ import filelock
 
 from trml_rt.atomic import remove_partials, staged_folder, write_bytes
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
-from trml_rt.bundle import Bundle, describe_files
+from trml_rt.bundle import Bundle
 from trml_rt.compiled import (
     ENGINE_SCHEMA,
     Compiled,
@@ -29,6 +29,7 @@ from trml_rt.compiled import (
 )
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
+from trml_rt.files import describe_files
 from trml_rt.golden import GATES, check_golden
 
 __all__ = ["BuildReport", "build"]

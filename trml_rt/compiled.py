@@ -16,9 +16,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from trml_rt.bundle import Bundle, check_files, check_hash
+from trml_rt.bundle import Bundle
 from trml_rt.errors import ArtefactMismatch
-from trml_rt.manifest import FileEntry, Strict, parse_json, refuse, validate
+from trml_rt.files import FileEntry, check_files, check_hash
+from trml_rt.strict import Strict, parse_json, refuse, validate
 
 __all__ = [
     "ENGINE_SCHEMA",

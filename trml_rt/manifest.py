@@ -6,29 +6,26 @@ After `read_manifest` returns, the rest of the runtime indexes without guarding.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from trml_rt.errors import ArtefactMismatch
+from trml_rt.files import FileEntry, path_problem
 from trml_rt.modality import Modality
+from trml_rt.strict import Strict, parse_json, refuse, validate
 
 __all__ = [
     "SCHEMA",
     "Axis",
     "EngineSet",
     "EngineSpec",
-    "FileEntry",
     "Manifest",
     "Task",
     "TensorSpec",
     "TextInput",
     "VideoInput",
-    "parse_json",
     "read_manifest",
-    "validate",
 ]
 
 SCHEMA = 1
@@ -36,21 +33,6 @@ SCHEMA = 1
 
 Positive = Annotated[int, Field(gt=0)]
 Dimension = Positive | Literal["batch", "tokens", "frames"]
-
-
-class Strict(BaseModel):
-    """A frozen record that refuses unknown keys and converts nothing (R3)."""
-
-    model_config = ConfigDict(
-        strict=True, frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
-    )
-
-
-class FileEntry(Strict):
-    """One file of the bundle, by its content."""
-
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    bytes: Annotated[int, Field(ge=0)]
 
 
 class TensorSpec(Strict):
@@ -162,67 +144,6 @@ class Manifest(Strict):
         ]
 
 
-def parse_json(data: bytes, source: str) -> dict[str, Any]:
-    """Parse strict JSON of one object: no key twice, no NaN, UTF-8 (R1).
-
-    Raises:
-        ArtefactMismatch: with `source` at the head of the message.
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        record = dict(pairs)
-        if len(record) < len(pairs):
-            raise ValueError("a key stands twice in one object")
-        return record
-
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not JSON")
-
-    try:
-        content = json.loads(data.decode(), object_pairs_hook=unique, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise ArtefactMismatch(f"{source}: not valid JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ArtefactMismatch(f"{source}: not a JSON object")
-    return content
-
-
-def validate(model: type[Strict], content: dict[str, Any], source: str, newest: int) -> Any:
-    """Check `content` against `model` and return it, the schema number first (R2, R3).
-
-    Raises:
-        ArtefactMismatch: one sentence for a newer schema, else every problem found.
-    """
-    schema = content.get("schema")
-    if type(schema) is int and schema > newest:
-        raise ArtefactMismatch(
-            f"{source}: schema {schema} is newer than this runtime reads ({newest}); "
-            "upgrade trml-rt"
-        )
-    right = type(schema) is int and schema == newest
-    problems = [] if right else [f"schema: {newest} expected, {schema!r} found"]
-    try:
-        record = model.model_validate(content)
-    except ValidationError as error:
-        for item in error.errors():
-            where = ".".join(str(part) for part in item["loc"])
-            if item["type"] == "extra_forbidden":
-                problems.append(f"{where}: unknown key")
-            elif item["type"] == "missing":
-                problems.append(f"{where}: key is missing")
-            elif item["loc"] != ("schema",):
-                problems.append(f"{where}: {item['msg']}")
-        record = None
-    if problems:
-        refuse(source, problems)
-    return record
-
-
-def refuse(source: str, problems: list[str]) -> NoReturn:
-    """Raise one ArtefactMismatch that lists all `problems` of `source`."""
-    raise ArtefactMismatch(f"{source}: " + "; ".join(problems))
-
-
 def read_manifest(data: bytes, source: str = "model.json") -> Manifest:
     """Return the manifest in `data`, or refuse it with every problem found.
 
@@ -233,16 +154,6 @@ def read_manifest(data: bytes, source: str = "model.json") -> Manifest:
     if problems := [*_files(manifest), *_settings(manifest), *_sets(manifest)]:
         refuse(source, problems)
     return manifest
-
-
-def path_problem(path: str) -> str | None:
-    """Say why `path` may not stand in a manifest, or None (R4)."""
-    parts = path.split("/")
-    if not path or path.startswith("/") or "\\" in path or ":" in path or "\0" in path:
-        return f"{path!r}: not a relative path with forward slashes"
-    if any(part in ("", ".", "..") for part in parts):
-        return f"{path!r}: leaves the folder, or is not in its simplest form"
-    return None
 
 
 def _files(manifest: Manifest) -> Iterator[str]:

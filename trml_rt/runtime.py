@@ -1,7 +1,7 @@
 """Load a bundle and answer on text and video, either of which may be absent.
 
-This module prepares inputs and shapes answers; which engines run is the dispatcher's
-business, and how they run the back end's.
+This module groups rows and shapes answers; what becomes of inputs is the business of `inputs`,
+which engines run that of the dispatcher, and how they run that of the back end.
 """
 
 from __future__ import annotations
@@ -9,57 +9,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trml_rt.answer import Answer, InputReport, Reason, read_prediction
+from trml_rt.answer import Answer, read_prediction
 from trml_rt.backends import Tensors
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle import Bundle, default_bundle
 from trml_rt.compiled import find_compiled
 from trml_rt.dispatch import Dispatcher
-from trml_rt.errors import ArtefactMismatch, InputUnusable, TrmlError, UsageError
-from trml_rt.image import Preprocessing, to_pixels
+from trml_rt.errors import TrmlError, UsageError
+from trml_rt.inputs import Inputs, Prepared, Sample, TextLike, VideoLike
 from trml_rt.modality import Modality
-from trml_rt.text import read_text
-from trml_rt.tokenizer import Tokenizer, Tokens, pad
-from trml_rt.video import Clip, frames_from_array, read_frames
+from trml_rt.tokenizer import pad
 
-__all__ = ["Runtime", "Sample", "TextLike", "VideoLike", "load"]
-
-TextLike = str | os.PathLike[str]
-"""A text itself (str), or the path of a UTF-8 file (a Path)."""
-
-VideoLike = str | os.PathLike[str] | NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
-"""The path of a video or picture, frames as one (n, height, width, 3) uint8 array, RGB, or a
-sequence of (height, width, 3) arrays."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One row of a batch; either input may be None, not both."""
-
-    text: TextLike | None = None
-    video: VideoLike | None = None
-
-
-@dataclass
-class _Prepared:
-    """A sample as tensors: ids (tokens,), pixels (frames, height, width, 3)."""
-
-    tokens: Tokens | None = None
-    pixels: NDArray[np.uint8] | None = None
-    reports: dict[str, InputReport] = field(default_factory=dict)
-    ms: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def present(self) -> Modality:
-        text = Modality(0) if self.tokens is None else Modality.TEXT
-        return text if self.pixels is None else text | Modality.VIDEO
+__all__ = ["Runtime", "load"]
 
 
 def load(
@@ -94,9 +60,10 @@ def load(
 
 
 class Runtime:
-    """One model, ready to answer. Engines load on first need; calls may come from several
-    threads. Made by `load`.
-    """  # noqa: D205
+    """One model, ready to answer; made by `load`.
+
+    Engines load on first need. Calls may come from several threads.
+    """
 
     def __init__(
         self, bundle: Bundle, *, precision: str | None = None, threads: int | None = None
@@ -111,14 +78,7 @@ class Runtime:
         self.bundle = bundle
         self._backend_name, self._engines_name = backend.name, engines
         self._dispatcher = Dispatcher(manifest, backend, locate)
-        self._tokenizer: Tokenizer | None = None
-        self._preprocessing = Preprocessing(
-            height=manifest.video.height,
-            width=manifest.video.width,
-            resize=manifest.video.resize,
-            interpolation=manifest.video.interpolation,
-            fill=manifest.video.fill,
-        )
+        self._inputs = Inputs(bundle)
 
     def infer(
         self,
@@ -140,27 +100,37 @@ class Runtime:
             InputUnusable: an input is given but cannot be used.
             ArtefactMismatch: a file of the bundle is damaged.
         """
-        prepared = self._prepare(Sample(text, video), degrade)
+        prepared = self._inputs.prepare(Sample(text, video), degrade=degrade)
         return self._answer([prepared])[0]
 
     def infer_batch(self, samples: Sequence[Sample], *, degrade: bool = False) -> list[Answer]:
         """Answer on many samples, each with its own inputs present; see `infer`.
 
         Rows are grouped by their modalities, so every row gets the answer that it would get
-        alone, to float32 rounding. In a row's `ms` an engine's time is that of the
-        whole group the row ran in.
+        alone, to float32 rounding. A group runs as soon as it is as large as the engines
+        allow, so memory does not grow with the number of samples. In a row's `ms` an engine's
+        time is that of the whole group the row ran in.
         """
-        prepared = []
+        answers: dict[int, Answer] = {}
+        groups: dict[Modality, dict[int, Prepared]] = {}
+
+        def flush(group: dict[int, Prepared]) -> None:
+            answers.update(zip(group, self._answer([*group.values()]), strict=True))
+            group.clear()
+
         for number, sample in enumerate(samples):
             try:
-                prepared.append(self._prepare(sample, degrade))
+                row = self._inputs.prepare(sample, degrade=degrade)
             except TrmlError as error:
                 error.args = (f"sample {number}: {error}",)
                 raise
-        answers: dict[int, Answer] = {}
-        for group in self._groups(prepared):
-            answers |= zip(group, self._answer([prepared[i] for i in group]), strict=True)
-        return [answers[i] for i in range(len(prepared))]
+            group = groups.setdefault(row.present, {})
+            if self._is_full([*group.values(), row]):
+                flush(group)
+            group[number] = row
+        for group in groups.values():
+            flush(group)
+        return [answers[number] for number in range(len(samples))]
 
     def close(self) -> None:
         """Free the engines; closing twice is fine."""
@@ -177,92 +147,13 @@ class Runtime:
     ) -> None:
         self.close()
 
-    def _prepare(self, sample: Sample, degrade: bool) -> _Prepared:
-        if sample.text is None and sample.video is None:
-            raise UsageError("neither text nor video is given; give at least one")
-        prepared = _Prepared()
-        refused: list[InputUnusable] = []
-        for name, given, prepare in (
-            ("text", sample.text, self._prepare_text),
-            ("video", sample.video, self._prepare_video),
-        ):
-            reason = Reason.NOT_GIVEN
-            if given is not None:
-                try:
-                    prepare(given, prepared)
-                    continue
-                except InputUnusable as error:
-                    if not degrade:
-                        raise
-                    refused.append(error)
-                    reason = Reason(error.reason)
-            prepared.reports[name] = InputReport("virtual", reason)
-        if not prepared.present:
-            raise InputUnusable(
-                "no input can be used: " + "; ".join(str(error) for error in refused),
-                reason=refused[0].reason,
-            )
-        return prepared
-
-    def _prepare_text(self, given: Any, prepared: _Prepared) -> None:
-        text = given if isinstance(given, str) else read_text(given)
-        if self._tokenizer is None:
-            self._tokenizer = self._load_tokenizer()
-        start = time.perf_counter()
-        tokens = self._tokenizer.encode(text)
-        _add_ms(prepared, "preprocess", start)
-        prepared.tokens = tokens
-        prepared.reports["text"] = InputReport(
-            "real", tokens=len(tokens.ids), truncated=tokens.truncated
-        )
-
-    def _load_tokenizer(self) -> Tokenizer:
-        settings = self.bundle.manifest.text
-        path = self.bundle.path(settings.tokenizer)
-        tokenizer = Tokenizer.from_file(path)
-        if tokenizer.context != settings.context:
-            raise ArtefactMismatch(
-                f"{path}: cuts to {tokenizer.context} tokens, the manifest says "
-                f"{settings.context}; export the bundle again"
-            )
-        return tokenizer
-
-    def _prepare_video(self, given: Any, prepared: _Prepared) -> None:
-        start = time.perf_counter()
-        count = self.bundle.manifest.video.frames
-        clip: Clip = (
-            read_frames(given, count)
-            if isinstance(given, str | os.PathLike)
-            else frames_from_array(given, count)
-        )
-        _add_ms(prepared, "decode", start)
-        start = time.perf_counter()
-        prepared.pixels = np.stack([to_pixels(f, self._preprocessing) for f in clip.frames])
-        _add_ms(prepared, "preprocess", start)
-        prepared.reports["video"] = InputReport(
-            "real", frames=len(clip.frames), incomplete=clip.incomplete
-        )
-
-    def _groups(self, prepared: list[_Prepared]) -> list[list[int]]:
-        """Split rows into groups of one presence, none larger than the engines' axes allow."""
+    def _is_full(self, rows: list[Prepared]) -> bool:
+        """Say whether `rows` together are more than the engines' axes allow."""
         axes = self.bundle.manifest.axes
-        groups: list[list[int]] = []
-        for present in dict.fromkeys(row.present for row in prepared):
-            group: list[int] = []
-            frames = 0
-            for index, row in enumerate(prepared):
-                if row.present != present:
-                    continue
-                more = 0 if row.pixels is None else len(row.pixels)
-                if len(group) == axes.batch.max or frames + more > axes.frames.max:
-                    groups.append(group)
-                    group, frames = [], 0
-                group.append(index)
-                frames += more
-            groups.append(group)
-        return groups
+        frames = sum(len(row.pixels) for row in rows if row.pixels is not None)
+        return len(rows) > axes.batch.max or frames > axes.frames.max
 
-    def _answer(self, rows: list[_Prepared]) -> list[Answer]:
+    def _answer(self, rows: list[Prepared]) -> list[Answer]:
         """Run rows of one presence together."""
         engine_set = self._dispatcher.select(rows[0].present)
         start = time.perf_counter()
@@ -291,7 +182,7 @@ class Runtime:
             )
         return answers
 
-    def _tensors(self, rows: list[_Prepared]) -> Tensors:
+    def _tensors(self, rows: list[Prepared]) -> Tensors:
         """Stack rows into the input tensors of an engine set, by the names of the format."""
         tensors: Tensors = {}
         tokens = [row.tokens for row in rows if row.tokens is not None]
@@ -306,7 +197,3 @@ class Runtime:
             tensors["frames"] = np.concatenate(clips)  # (frames, height, width, 3)
             tensors["frame_mask"] = places < lengths  # (batch, n)
         return tensors
-
-
-def _add_ms(prepared: _Prepared, name: str, start: float) -> None:
-    prepared.ms[name] = prepared.ms.get(name, 0.0) + (time.perf_counter() - start) * 1e3

@@ -14,7 +14,8 @@ import shutil
 from pathlib import Path
 
 from trml_rt.atomic import staged_folder, write_bytes
-from trml_rt.bundle import Bundle, describe_files
+from trml_rt.bundle import Bundle
+from trml_rt.files import describe_files
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -21,9 +21,9 @@ from trml_export.backbone import Backbone, load_backbone
 from trml_export.config import Config, parse_config
 from trml_export.model import TRML
 from trml_rt.atomic import staged_folder
-from trml_rt.bundle import check_files, describe_files, sha256_of
 from trml_rt.errors import ArtefactMismatch, UsageError
-from trml_rt.manifest import FileEntry, Strict, parse_json, validate
+from trml_rt.files import FileEntry, check_files, describe_files, sha256_of
+from trml_rt.strict import Strict, parse_json, validate
 
 __all__ = [
     "SCHEMA",

@@ -18,7 +18,7 @@ from typing import Any
 
 from trml_export.config import Config
 from trml_rt.errors import ArtefactMismatch, UsageError
-from trml_rt.manifest import parse_json
+from trml_rt.strict import parse_json
 
 __all__ = ["SPLITS", "DataSet", "Sample", "read_dataset"]
 

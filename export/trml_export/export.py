@@ -20,8 +20,8 @@ from trml_export.graphs import GraphSpec, graphs, write_onnx
 from trml_export.model import TRML
 from trml_export.tokenizer import TokenizerInfo, write_tokenizer
 from trml_rt.atomic import staged_folder, write_bytes
-from trml_rt.bundle import describe_files
 from trml_rt.errors import EnvironmentUnfit, InputUnusable, UsageError, VerificationFailed
+from trml_rt.files import describe_files
 from trml_rt.manifest import SCHEMA, read_manifest
 
 __all__ = ["PARITY", "export"]

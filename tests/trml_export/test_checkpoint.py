@@ -100,7 +100,7 @@ def test_a_missing_file_is_refused_by_name(saved):
 def test_weights_of_another_model_are_refused(saved):
     folder, _ = saved
     save_file({"other": torch.zeros(1)}, folder / "model.safetensors")
-    from trml_rt.bundle import describe_files
+    from trml_rt.files import describe_files
 
     entry = describe_files(folder, ["model.safetensors"])["model.safetensors"]
     _edit(folder, lambda record: record["files"].update({"model.safetensors": entry.model_dump()}))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from trml_rt.backends import Tensors
 from trml_rt.errors import ArtefactMismatch, BackendUnavailable
-from trml_rt.manifest import EngineSpec, TensorSpec, refuse
+from trml_rt.manifest import EngineSpec, TensorSpec
+from trml_rt.strict import refuse
 
 if TYPE_CHECKING:
     import onnxruntime
