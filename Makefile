@@ -5,7 +5,7 @@ PYTHON ?= python3
 RUNTIME := .venv
 TRAIN := .venv-train
 
-.PHONY: demo test test-runtime lint bench wheel default-bundle clean
+.PHONY: demo test test-runtime lint bench reference wheel default-bundle clean
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
 	$(RUNTIME)/bin/trml-rt infer --text samples/glad.txt --video samples/smiling.mp4
@@ -25,6 +25,10 @@ lint: $(TRAIN)/.ready
 
 bench: $(TRAIN)/.ready  ## time of everything outside the engines
 	$(TRAIN)/bin/python benchmarks/overhead.py --out benchmarks/results/overhead.json
+
+reference: $(TRAIN)/.ready  ## ViT-B/32 with random weights: export it, compare it with PyTorch
+	rm -rf build/vit_b32
+	$(TRAIN)/bin/python benchmarks/random_bundle.py --out build/vit_b32 --report build/parity_vit_b32.json
 
 wheel: $(RUNTIME)/.ready
 	rm -rf dist

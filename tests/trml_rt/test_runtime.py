@@ -61,18 +61,22 @@ def test_both_inputs_use_the_set_that_serves_both(rt):
     assert {report.state for report in answer.inputs.values()} == {"real"}
 
 
-def test_text_alone_never_opens_the_image_engine(rt, bundle_copy):
-    (bundle_copy / "onnx" / "frame.onnx").chmod(0)
+def spoil(bundle, *names):
+    """Change a byte of each file: it would be refused if it were opened."""
+    for name in names:
+        data = (bundle / name).read_bytes()
+        (bundle / name).write_bytes(bytes([data[0] ^ 1]) + data[1:])
+
+
+def test_text_alone_never_opens_the_image_engine(bundle_copy):
+    spoil(bundle_copy, "onnx/frame.onnx", "onnx/fuse_video.onnx", "onnx/fuse_text_video.onnx")
     with trml_rt.load(bundle_copy) as runtime:
         runtime.infer(text=GOOD)
         assert loaded(runtime) == ["text", "fuse_text"]
 
 
 def test_video_alone_never_opens_the_text_engine_nor_the_tokenizer(bundle_copy):
-    # A changed byte would be refused if either file were opened.
-    for name in ("onnx/text.onnx", "tokenizer.json"):
-        data = (bundle_copy / name).read_bytes()
-        (bundle_copy / name).write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    spoil(bundle_copy, "onnx/text.onnx", "onnx/fuse_text.onnx", "tokenizer.json")
     with trml_rt.load(bundle_copy) as runtime:
         runtime.infer(video=WHITE)
         assert loaded(runtime) == ["frame", "fuse_video"]
