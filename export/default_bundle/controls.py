@@ -14,9 +14,12 @@ import argparse
 import json
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from trml_export.config import load_config
 from trml_export.train import train
@@ -50,6 +53,18 @@ def floors(rows: Path) -> dict[str, float]:
     }
 
 
+def run(job: tuple[str, int, argparse.Namespace]) -> dict[str, float]:
+    """Train one variant with one seed, on one core; return its metrics on the valid split."""
+    name, seed, args = job
+    torch.set_num_threads(1)  # one process a core
+    config = load_config(HERE / "config.json", overrides=[*VARIANTS[name], f"seed={seed}"])
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "checkpoint"
+        report = train(args.rows, args.encoders, checkpoint, config=config, cache=args.cache)
+    print(f"{name}, seed {seed}: {report.valid}", file=sys.stderr)
+    return report.valid
+
+
 def main() -> None:
     """Train every variant and write the table."""
     parser = argparse.ArgumentParser(
@@ -61,21 +76,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
+    jobs = [(name, seed, args) for name in VARIANTS for seed in range(args.seeds)]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        valid = list(pool.map(run, jobs))
     found: dict = {"split": "valid", "seeds": args.seeds, "training median": floors(args.rows)}
-    for name, changes in VARIANTS.items():
-        runs = []
-        for seed in range(args.seeds):
-            config = load_config(HERE / "config.json", overrides=[*changes, f"seed={seed}"])
-            with tempfile.TemporaryDirectory() as folder:
-                report = train(
-                    args.rows,
-                    args.encoders,
-                    Path(folder) / "checkpoint",
-                    config=config,
-                    cache=args.cache,
-                )
-            runs.append(report.valid)
-            print(f"{name}, seed {seed}: {report.valid}", file=sys.stderr)
+    for name in VARIANTS:
+        runs = [v for v, (variant, _, _) in zip(valid, jobs, strict=True) if variant == name]
         found[name] = {
             key: {
                 "mean": round(float(np.mean([run[key] for run in runs])), 4),
