@@ -1,8 +1,9 @@
 """Write files and folders whole or not at all.
 
 Everything lands under a temporary name beside its target, is flushed to the disk, and is
-renamed last. A kill at any moment leaves the old content or the new, plus at most a
-`.partial-*` entry that no reader opens.
+renamed last. A kill leaves at most a `.partial-*` entry beside it, which no reader opens. A
+folder cannot be renamed over a full one, so replacing one takes two renames: a kill between
+them leaves the old folder under such a name.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     Raises:
         UsageError: `target` exists and may not be replaced.
     """
+    target = Path(os.path.realpath(target))  # "." and links have no parent to write into
     if target.exists() and not replace:
         raise UsageError(f"{target}: exists already; name another folder, or pass --force")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,11 +62,13 @@ def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
             _flush(path)
         _flush(staging)
         if target.exists():
-            # A folder cannot be renamed over a full one; between these two renames a
-            # kill leaves no target, and the old content under a partial name.
             old = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
             target.replace(old)
-            staging.replace(target)
+            try:
+                staging.replace(target)
+            except BaseException:
+                old.replace(target)
+                raise
             shutil.rmtree(old)
         else:
             staging.replace(target)

@@ -20,7 +20,6 @@ from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle import Bundle
 from trml_rt.compiled import (
     ENGINE_SCHEMA,
-    Compiled,
     EngineManifest,
     built_for_onnxruntime,
     key_of,
@@ -77,8 +76,11 @@ def build(
         with filelock.FileLock(engines / ".lock", timeout=_LOCK_SECONDS):
             remove_partials(engines)
             if target.is_dir() and not force:
-                return BuildReport(target, False, _fitting(target, built_for).manifest)
-            with staged_folder(target, replace=force) as staging:
+                try:
+                    return BuildReport(target, False, _fitting(target, built_for))
+                except ArtefactMismatch as error:
+                    progress(f"building anew, because {error}")
+            with staged_folder(target, replace=True) as staging:
                 manifest = _compile(bundle, precision, built_for, staging, store_weights, progress)
             return BuildReport(target, True, manifest)
     except filelock.Timeout:
@@ -94,11 +96,13 @@ def build(
         raise EnvironmentUnfit(f"{engines}: cannot be written ({error.strerror}); {hint}") from None
 
 
-def _fitting(target: Path, built_for: dict[str, str]) -> Compiled:
+def _fitting(target: Path, built_for: dict[str, str]) -> EngineManifest:
+    """Return the manifest of engines that are there already, and are whole."""
     compiled = open_compiled(target)
     if compiled.manifest.built_for != built_for:
-        raise ArtefactMismatch(f"{target}: not what its name says; rebuild it with --force")
-    return compiled
+        raise ArtefactMismatch(f"{target}: not what its name says")
+    compiled.verify_files()
+    return compiled.manifest
 
 
 def _compile(
@@ -109,15 +113,15 @@ def _compile(
     store_weights: Callable[[Path], None] | None,
     progress: Callable[[str], None],
 ) -> EngineManifest:
+    backend = OnnxRuntimeBackend()
     for number, (name, engine) in enumerate(bundle.manifest.engines.items(), 1):
         progress(f"[{number}/{len(bundle.manifest.engines)}] {name}: optimising")
-        _optimise(bundle.path(engine.file), staging / f"{name}.onnx")
+        backend.optimise(bundle.path(engine.file), staging / f"{name}.onnx")
         if store_weights is not None:
             progress(f"[{number}/{len(bundle.manifest.engines)}] {name}: storing in {precision}")
             store_weights(staging / f"{name}.onnx")
     files = describe_files(staging, [f"{name}.onnx" for name in bundle.manifest.engines])
     progress("comparing with the golden files")
-    backend = OnnxRuntimeBackend()
     with Dispatcher(bundle.manifest, backend, lambda name: staging / f"{name}.onnx") as engines:
         verified = check_golden(bundle, engines, GATES[precision])
     manifest = EngineManifest.model_validate(
@@ -137,14 +141,3 @@ def _compile(
     )
     write_bytes(staging / "manifest.json", to_json(manifest))
     return manifest
-
-
-def _optimise(source: Path, target: Path) -> None:
-    """Write the graph at `source` to `target` as ONNX Runtime's optimiser leaves it."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it warns that the file fits this CPU only: the key says so
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.optimized_model_filepath = str(target)
-    onnxruntime.InferenceSession(source, sess_options=options, providers=["CPUExecutionProvider"])

@@ -43,7 +43,7 @@ class Bundle:
         """
         path = self.folder / name
         if name not in self._verified:
-            check_hash(path, self.manifest.files[name])
+            check_hash(path, self.manifest.files[name], "copy the bundle again, or export it anew")
             self._verified.add(name)
         return path
 

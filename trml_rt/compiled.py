@@ -28,6 +28,7 @@ __all__ = [
     "EngineManifest",
     "built_for_onnxruntime",
     "cpu_features",
+    "engine_folders",
     "find_compiled",
     "key_of",
     "open_compiled",
@@ -75,8 +76,13 @@ class Compiled:
         """Return the checked path of one engine's compiled graph."""
         entry = self.manifest.files[engine]
         path = self.folder / entry.file
-        check_hash(path, entry)
+        check_hash(path, entry, "build it again: trml-rt build --force")
         return path
+
+    def verify_files(self) -> None:
+        """Compare the hash of every file."""
+        for engine in self.manifest.files:
+            self.path(engine)
 
 
 def cpu_features() -> str:
@@ -151,17 +157,42 @@ def find_compiled(bundle: Bundle, precision: str) -> Compiled:
     expected = built_for_onnxruntime(bundle, precision)
     rebuild = rebuild_command(bundle, precision)
     folder = bundle.folder / "engines" / key_of(expected, precision)
-    if folder.is_dir():
+    if folder in engine_folders(bundle):
         compiled = open_compiled(folder)
         if differing := _differences(compiled.manifest.built_for, expected):
             refuse(str(folder), [*differing, f"rebuild: {rebuild} --force"])
         if missing := bundle.manifest.engines.keys() - compiled.manifest.files.keys():
             refuse(str(folder), [f"lacks {', '.join(sorted(missing))}; rebuild: {rebuild} --force"])
         return compiled
-    for other in sorted(folder.parent.glob(f"*_{precision}_*/manifest.json")):
-        differing = _differences(open_compiled(other.parent).manifest.built_for, expected)
-        refuse(str(other.parent), [*differing, f"rebuild: {rebuild}"])
+    others = []
+    for other in engine_folders(bundle):
+        try:
+            found = open_compiled(other).manifest
+        except ArtefactMismatch as error:
+            others.append(str(error))
+            continue
+        if found.precision == precision:
+            others.append(f"{other.name}: " + ", ".join(_differences(found.built_for, expected)))
+    if others:
+        refuse(f"{bundle.folder}: no {precision} engines fit", [*others, f"build them: {rebuild}"])
     raise ArtefactMismatch(f"{bundle.folder}: no {precision} engines yet; build them: {rebuild}")
+
+
+def engine_folders(bundle: Bundle) -> list[Path]:
+    """Return the engine folders of a bundle, without what killed builds left.
+
+    Raises:
+        ArtefactMismatch: `engines/` is there and cannot be read.
+    """
+    engines = bundle.folder / "engines"
+    try:
+        return sorted(
+            path for path in engines.iterdir() if path.is_dir() and not path.name.startswith(".")
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ArtefactMismatch(f"{engines}: cannot be read ({error.strerror})") from None
 
 
 def rebuild_command(bundle: Bundle, precision: str) -> str:

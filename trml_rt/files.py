@@ -66,26 +66,32 @@ def check_files(folder: Path, files: dict[str, FileEntry]) -> None:
     root = folder.resolve()
     for name, entry in files.items():
         path = folder / name
-        if problem := path_problem(name):
-            problems.append(problem)
-        elif not path.is_file():
-            problems.append(f"{name}: file is missing")
-        elif not path.resolve().is_relative_to(root):
-            problems.append(f"{name}: leads out of the folder through a link")
-        elif (size := path.stat().st_size) != entry.bytes:
-            problems.append(f"{name}: {entry.bytes} bytes expected, {size} found")
+        try:
+            if problem := path_problem(name):
+                problems.append(problem)
+            elif not path.is_file():
+                problems.append(f"{name}: file is missing")
+            elif not path.resolve().is_relative_to(root):
+                problems.append(f"{name}: leads out of the folder through a link")
+            elif (size := path.stat().st_size) != entry.bytes:
+                problems.append(f"{name}: {entry.bytes} bytes expected, {size} found")
+        except OSError as error:
+            problems.append(f"{name}: cannot be read ({error.strerror})")
     if problems:
         refuse(str(folder), problems)
 
 
-def check_hash(path: Path, entry: FileEntry) -> None:
+def check_hash(path: Path, entry: FileEntry, remedy: str) -> None:
     """Refuse a file whose content is not what its entry states (R7).
 
     Raises:
-        ArtefactMismatch: naming the file.
+        ArtefactMismatch: naming the file, and `remedy` as what to do.
     """
-    if sha256_of(path) != entry.sha256:
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        raise ArtefactMismatch(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    if digest != entry.sha256:
         raise ArtefactMismatch(
-            f"{path}: the content differs from its sha256 in the manifest; "
-            "copy the bundle again, or export it anew"
+            f"{path}: the content differs from its sha256 in the manifest; {remedy}"
         )

@@ -7,6 +7,7 @@ give, computed by PyTorch at export.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def load_golden(path: Path) -> Tensors:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtefactMismatch(f"{path}: not a golden file: {error}") from None
 
 
@@ -54,21 +55,34 @@ def check_golden(bundle: Bundle, dispatcher: Dispatcher, gate: Gate) -> dict[str
     problems: list[str] = []
     for engine_set in bundle.manifest.engine_sets:
         golden = load_golden(bundle.path(engine_set.golden))
+        made = {
+            tensor.name
+            for engine in engine_set.engines
+            for tensor in bundle.manifest.engines[engine].outputs
+        }
+        if golden.keys() != made | set(engine_set.inputs):
+            raise ArtefactMismatch(
+                f"{engine_set.golden}: must hold the inputs of its engine set and all that its "
+                f"engines give; it holds {', '.join(sorted(golden)) or 'nothing'}"
+            )
         inputs = {name: golden[name] for name in engine_set.inputs}
         given, _ = dispatcher.run(engine_set.present, inputs)
         for name in sorted(golden.keys() - inputs.keys()):
             where = f"{engine_set.name}/{name}"
+            if given[name].shape != golden[name].shape:
+                problems.append(f"{where}: shape {given[name].shape}, not {golden[name].shape}")
+                continue
             differences[where] = float(
                 np.abs(given[name].astype(np.float64) - golden[name].astype(np.float64)).max()
             )
-            if not np.isfinite(given[name]).all():
+            if not np.isfinite(differences[where]):
                 problems.append(f"{where}: NaN or infinity")
             elif name == "prediction":
-                if differences[where] > gate.prediction:
+                if not differences[where] <= gate.prediction:
                     problems.append(
                         f"{where}: differs by {differences[where]:.2g}, {gate.prediction:g} allowed"
                     )
-            elif (cosine := least_cosine(given[name], golden[name])) < gate.cosine:
+            elif not (cosine := least_cosine(given[name], golden[name])) >= gate.cosine:
                 problems.append(f"{where}: cosine {cosine:.6f}, {gate.cosine:g} needed")
     if problems:
         raise VerificationFailed(f"{bundle.folder}: " + "; ".join(problems))

@@ -79,6 +79,8 @@ class Inputs:
             InputUnusable: an input cannot be used; with `degrade` only if none can.
             ArtefactMismatch: the bundle's tokenizer is damaged.
         """
+        if not isinstance(sample.text, str | os.PathLike | None):
+            raise UsageError(f"text must be a str or a Path, not {type(sample.text).__name__}")
         if sample.text is None and sample.video is None:
             raise UsageError("neither text nor video is given; give at least one")
         prepared = Prepared()

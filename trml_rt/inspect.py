@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trml_rt.bundle import Bundle
-from trml_rt.compiled import built_for_onnxruntime, open_compiled
+from trml_rt.compiled import built_for_onnxruntime, engine_folders, open_compiled
 from trml_rt.errors import ArtefactMismatch
 
 __all__ = ["inspect"]
@@ -58,9 +58,10 @@ def _shape(shape: Sequence[int | str]) -> str:
 def _built(bundle: Bundle) -> dict[str, Any]:
     """Describe every engine folder: its precision, and whether it fits this device and why not."""
     built: dict[str, Any] = {}
-    for path in sorted((bundle.folder / "engines").glob("[!.]*/")):
+    for path in engine_folders(bundle):
         try:
             compiled = open_compiled(path)
+            compiled.verify_files()
         except ArtefactMismatch as error:
             built[path.name] = {"fits": False, "why_not": [str(error)]}
             continue

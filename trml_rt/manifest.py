@@ -17,6 +17,7 @@ from trml_rt.strict import Strict, parse_json, refuse, validate
 
 __all__ = [
     "SCHEMA",
+    "SET_INPUTS",
     "Axis",
     "EngineSet",
     "EngineSpec",
@@ -30,6 +31,9 @@ __all__ = [
 
 SCHEMA = 1
 """The newest schema of `model.json` that this runtime reads."""
+
+SET_INPUTS = {"text": ["ids"], "video": ["frames", "frame_mask"]}
+"""The tensors that the runtime makes of each modality."""
 
 Positive = Annotated[int, Field(gt=0)]
 Dimension = Positive | Literal["batch", "tokens", "frames"]
@@ -78,7 +82,7 @@ class TextInput(Strict):
 
     tokenizer: str
     context: Positive
-    pad_id: Annotated[int, Field(ge=0)]
+    pad_id: Annotated[int, Field(ge=0, lt=2**31)]
     cut: bool
 
 
@@ -151,7 +155,7 @@ def read_manifest(data: bytes, source: str = "model.json") -> Manifest:
         ArtefactMismatch: a rule R1 to R5 or R8 to R12 of the format is broken.
     """
     manifest: Manifest = validate(Manifest, parse_json(data, source), source, SCHEMA)
-    if problems := [*_files(manifest), *_settings(manifest), *_sets(manifest)]:
+    if problems := [*_files(manifest), *_settings(manifest), *_sets(manifest), *_tensors(manifest)]:
         refuse(source, problems)
     return manifest
 
@@ -213,6 +217,31 @@ def _sets(manifest: Manifest) -> Iterator[str]:
         for output in engine_set.outputs:
             if made.get(output) is None:
                 yield f"{where}: no engine gives the output {output!r}"
+
+
+def _tensors(manifest: Manifest) -> Iterator[str]:
+    """Compare the tensors that the runtime itself makes and reads with the format's (R15)."""
+    text, video, task = manifest.text, manifest.video, manifest.task
+    outputs = 1 if task.kind == "regression" else len(task.labels)
+    expected = {
+        "ids": ("int32", ["batch", "tokens" if text.cut else text.context]),
+        "frames": ("uint8", ["frames", video.height, video.width, 3]),
+        "frame_mask": ("bool", ["batch", video.frames]),
+        "prediction": ("float32", ["batch", outputs]),
+    }
+    for name, engine in manifest.engines.items():
+        for tensor in (*engine.inputs, *engine.outputs):
+            stated = (tensor.dtype, tensor.shape)
+            if stated != expected.get(tensor.name, stated):
+                dtype, shape = expected[tensor.name]
+                yield f"engine {name}: {tensor.name!r} must be {dtype} {shape}"
+    for engine_set in manifest.engine_sets:
+        where = f"engine set {' + '.join(engine_set.modalities)}"
+        given = [n for part in engine_set.modalities for n in SET_INPUTS[part]]
+        if sorted(engine_set.inputs) != sorted(given):
+            yield f"{where}: its inputs must be {', '.join(given)}"
+        if "prediction" not in engine_set.outputs:
+            yield f"{where}: 'prediction' is not among its outputs"
 
 
 def _disagreement(produced: TensorSpec | None, consumed: TensorSpec) -> str | None:

@@ -25,7 +25,9 @@ from trml_rt.inputs import Inputs, Prepared, Sample, TextLike, VideoLike
 from trml_rt.modality import Modality
 from trml_rt.tokenizer import pad
 
-__all__ = ["Runtime", "load"]
+__all__ = ["MOST_THREADS", "Runtime", "load"]
+
+MOST_THREADS = 256
 
 
 def load(
@@ -53,10 +55,11 @@ def load(
         raise UsageError(f"no back end {backend!r}; choose auto or onnxruntime")
     if precision not in (None, "fp32", "fp16"):
         raise UsageError(f"no precision {precision!r}; choose fp32 or fp16")
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads must be 1 or more, not {threads}")
-    folder = bundle or os.environ.get("TRML_RT_BUNDLE") or default_bundle()
-    return Runtime(Bundle(folder), precision=precision, threads=threads)
+    if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
+        raise UsageError(f"threads must be 1 to {MOST_THREADS}, not {threads!r}")
+    if bundle is None:
+        bundle = os.environ.get("TRML_RT_BUNDLE") or default_bundle()
+    return Runtime(Bundle(bundle), precision=precision, threads=threads)
 
 
 class Runtime:
@@ -72,11 +75,17 @@ class Runtime:
         backend = OnnxRuntimeBackend(threads)
         if precision is None:
             engines, locate = "portable", lambda name: bundle.path(manifest.engines[name].file)
+            verified = manifest.parity
         else:
             compiled = find_compiled(bundle, precision)
             engines, locate = compiled.folder.name, compiled.path
+            verified = compiled.manifest.verified
         self.bundle = bundle
         self._backend_name, self._engines_name = backend.name, engines
+        # Export and build write down what they compared; a bundle made by hand has nothing there.
+        self._verified = all(
+            f"{engine_set.name}/prediction" in verified for engine_set in manifest.engine_sets
+        )
         self._dispatcher = Dispatcher(manifest, backend, locate)
         self._inputs = Inputs(bundle)
 
@@ -111,6 +120,8 @@ class Runtime:
         allow, so memory does not grow with the number of samples. In a row's `ms` an engine's
         time is that of the whole group the row ran in.
         """
+        if not isinstance(samples, Sequence):
+            raise UsageError(f"samples must be a list of Sample, not {type(samples).__name__}")
         answers: dict[int, Answer] = {}
         groups: dict[Modality, dict[int, Prepared]] = {}
 
@@ -175,8 +186,7 @@ class Runtime:
                     engine_set=engine_set.name,
                     backend=self._backend_name,
                     engines=self._engines_name,
-                    # Export and build both refuse to finish without their check.
-                    verified=True,
+                    verified=self._verified,
                     ms=ms | {"total": sum(ms.values())},
                 )
             )

@@ -7,6 +7,7 @@ are those of docs/bundle-format.md.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -40,8 +41,17 @@ def parse_json(data: bytes, source: str) -> dict[str, Any]:
     def refuse(constant: str) -> NoReturn:
         raise ValueError(f"{constant} is not JSON")
 
+    def finite(text: str) -> float:
+        number = float(text)
+        if not math.isfinite(number):
+            raise ValueError(f"{text} is too large")
+        return number
+
     try:
-        content = json.loads(data.decode(), object_pairs_hook=unique, parse_constant=refuse)
+        content = json.loads(
+            data.decode(), object_pairs_hook=unique, parse_constant=refuse, parse_float=finite
+        )
+        json.dumps(content, ensure_ascii=False).encode()  # no lone surrogates
     except (ValueError, RecursionError) as error:
         raise ArtefactMismatch(f"{source}: not valid JSON: {error}") from None
     if not isinstance(content, dict):

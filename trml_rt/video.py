@@ -8,6 +8,7 @@ functions, so that another reader (the C++ one) can choose the same frames.
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -98,16 +99,15 @@ def read_frames(path: str | os.PathLike[str], count: int) -> Clip:
     """
     _check(count)
     path = Path(path)
-    if path.is_dir():
+    try:
+        if problem := _no_file(path):
+            raise InputUnusable(f"{path}: {problem}", reason="undecodable")
+        with path.open("rb"):
+            pass  # FFmpeg and Pillow would not say why they cannot
+    except OSError as error:
         raise InputUnusable(
-            f"{path}: is a folder; name one video or picture in it", reason="undecodable"
-        )
-    if not path.is_file():
-        raise InputUnusable(f"{path}: there is no such file; check the name", reason="undecodable")
-    if path.stat().st_size == 0:
-        raise InputUnusable(
-            f"{path}: the file is empty; record or copy the clip again", reason="undecodable"
-        )
+            f"{path}: cannot be read ({error.strerror})", reason="undecodable"
+        ) from None
     picture = _open_picture(path)
     if picture is not None:
         with picture:
@@ -117,6 +117,18 @@ def read_frames(path: str | os.PathLike[str], count: int) -> Clip:
 
     frames, incomplete = read_video(path, count)
     return Clip(tuple(frames), incomplete)
+
+
+def _no_file(path: Path) -> str | None:
+    """Say why `path` is no file with content, or None; OSError where it cannot be looked at."""
+    found = path.stat()
+    if stat.S_ISDIR(found.st_mode):
+        return "is a folder; name one video or picture in it"
+    if not stat.S_ISREG(found.st_mode):
+        return "is not a regular file; name a video or picture"
+    if found.st_size == 0:
+        return "the file is empty; record or copy the clip again"
+    return None
 
 
 def frames_from_array(
@@ -143,8 +155,10 @@ def frames_from_array(
         if array.ndim not in (3, 4):
             raise UsageError(_shape_message(array))
         given = list(array[None] if array.ndim == 3 else array)
-    else:
+    elif isinstance(array, Iterable):
         given = list(array)
+    else:
+        raise UsageError(_shape_message(array))
     if not given:
         raise InputUnusable("video: there is no frame in it; give at least one", reason="too_short")
     indices = range(len(given)) if count is None else choose_indices(len(given), count)
@@ -180,10 +194,6 @@ def _open_picture(path: Path) -> Image.Image | None:
         return Image.open(path, formats=[name for name in _PICTURES if name in Image.OPEN])
     except UnidentifiedImageError:
         return None
-    except PermissionError as error:
-        raise InputUnusable(
-            f"{path}: may not be read; change its permissions", reason="undecodable"
-        ) from error
     except _PICTURE_ERRORS as error:
         raise _broken(path, error) from error
 

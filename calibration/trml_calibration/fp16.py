@@ -15,7 +15,8 @@ from onnx import numpy_helper
 
 __all__ = ["store_fp16"]
 
-# Small tensors (biases, norms, constants) are not worth a node each.
+# Small tensors are not worth a node each. Nor are vectors (biases, norms, one number a channel),
+# which export does not round either.
 _LEAST_ELEMENTS = 1024
 
 
@@ -31,7 +32,9 @@ def store_fp16(path: Path) -> None:
         if initializer.data_type != onnx.TensorProto.FLOAT:
             continue
         value = numpy_helper.to_array(initializer)
-        if value.size < _LEAST_ELEMENTS or np.abs(value).max() > np.finfo(np.float16).max:
+        if value.size < _LEAST_ELEMENTS or value.size == max(value.shape):
+            continue
+        if not np.abs(value).max() <= np.finfo(np.float16).max:
             continue
         name = initializer.name
         initializer.CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}_fp16"))

@@ -10,6 +10,8 @@ The folder stands for itself: `trml-rt export CHECKPOINT --out BUNDLE` needs not
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +23,7 @@ from trml_export.backbone import Backbone, load_backbone
 from trml_export.config import Config, parse_config
 from trml_export.model import TRML
 from trml_rt.atomic import staged_folder
-from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
 from trml_rt.files import FileEntry, check_files, describe_files, sha256_of
 from trml_rt.strict import Strict, parse_json, validate
 
@@ -110,13 +112,22 @@ def check_target(out: Path, *, force: bool) -> None:
 
     Raises:
         UsageError: `out` exists and `force` is not given, or it holds something else.
+        EnvironmentUnfit: nothing can be written there.
     """
-    if not out.exists():
-        return
-    if not force:
-        raise UsageError(f"{out}: exists already; name another folder, or pass --force")
-    if not out.is_dir() or (any(out.iterdir()) and not (out / RECORD).is_file()):
-        raise UsageError(f"{out}: is not a checkpoint, so --force does not replace it")
+    if out.exists():
+        if not force:
+            raise UsageError(f"{out}: exists already; name another folder, or pass --force")
+        if not out.is_dir() or (any(out.iterdir()) and not (out / RECORD).is_file()):
+            raise UsageError(f"{out}: is not a checkpoint, so --force does not replace it")
+    try:
+        parent = Path(os.path.realpath(out)).parent
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise EnvironmentUnfit(
+            f"{out}: cannot be written ({error.strerror}); name another folder"
+        ) from None
 
 
 def save_checkpoint(

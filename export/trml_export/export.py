@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from trml_export.backbone import Backbone
 from trml_export.checkpoint import Checkpoint, load_checkpoint
 from trml_export.cutting import cutting_is_exact
 from trml_export.golden import Tensors, golden_tensors
 from trml_export.graphs import GraphSpec, graphs, write_onnx
-from trml_export.model import TRML
+from trml_export.rounding import keep_batch_norms_apart, round_to_fp16
 from trml_export.tokenizer import TokenizerInfo, write_tokenizer
 from trml_rt.atomic import staged_folder, write_bytes
 from trml_rt.errors import EnvironmentUnfit, InputUnusable, UsageError, VerificationFailed
 from trml_rt.files import describe_files
-from trml_rt.manifest import SCHEMA, read_manifest
+from trml_rt.manifest import SCHEMA, SET_INPUTS, read_manifest
 
 __all__ = ["PARITY", "export"]
 
@@ -34,7 +33,6 @@ _SETS = {
     "video": ["frame", "fuse_video"],
     "text_video": ["text", "frame", "fuse_text_video"],
 }
-_INPUTS = {"text": ["ids"], "video": ["frames", "frame_mask"]}
 _BATCH = {"min": 1, "opt": 1, "max": 16}
 
 
@@ -64,17 +62,21 @@ def export(
         VerificationFailed: a graph or an engine set differs from PyTorch; nothing is written.
         ArtefactMismatch, UsageError: the checkpoint is damaged, or `out` exists.
     """
-    if force and out.exists() and not (out / "model.json").is_file():
-        raise UsageError(f"{out}: is not a bundle, so --force does not replace it")
+    _check_target(out, force=force)
+    card_text = None if card is None else _read_card(card)
     loaded = load_checkpoint(checkpoint)
     progress("opening the encoders")
     backbone, model = loaded.backbone(), loaded.model()
     if store_weights is not None:
-        _round_to_fp16(backbone.model)
-        _round_to_fp16(model)
+        round_to_fp16(backbone.model)
+        round_to_fp16(model)
     try:
         with staged_folder(out, replace=force) as staging:
             cut = cutting_is_exact(backbone)
+            # Before anything is rearranged for the export.
+            golden = golden_tensors(backbone, model, cut=cut)
+            if store_weights is not None:
+                keep_batch_norms_apart(backbone.model)
             info = write_tokenizer(
                 backbone.tokenizer, backbone.context_length, staging / "tokenizer.json"
             )
@@ -86,13 +88,12 @@ def export(
                 if store_weights is not None:
                     store_weights(staging / "onnx" / f"{engine}.onnx")
             progress("comparing with PyTorch")
-            golden = golden_tensors(backbone, model, cut=cut)
             (staging / "golden").mkdir()
             for engine_set, tensors in golden.items():
                 np.savez_compressed(staging / "golden" / f"{engine_set}.npz", **tensors)
             parity = check_parity(staging / "onnx", specs, golden)
-            if card is not None:
-                _copy_card(card, staging)
+            if card_text is not None:
+                write_bytes(staging / "MODEL_CARD.md", card_text.encode())
             manifest = _manifest(
                 loaded,
                 backbone,
@@ -150,7 +151,7 @@ def check_parity(
     differences: dict[str, float] = {}
     problems: list[str] = []
     for engine_set, reference in golden.items():
-        chain = {key: reference[key] for part in _parts(engine_set) for key in _INPUTS[part]}
+        chain = {key: reference[key] for part in _parts(engine_set) for key in SET_INPUTS[part]}
         for engine in _SETS[engine_set]:
             alone = run(engine, reference)
             chain |= run(engine, chain)
@@ -203,7 +204,7 @@ def _manifest(
             "width": picture.width,
             "resize": picture.resize,
             "interpolation": picture.interpolation,
-            "fill": 0,
+            "fill": picture.fill,
         },
         "axes": {
             "batch": _BATCH,
@@ -225,7 +226,7 @@ def _manifest(
             {
                 "modalities": _parts(engine_set),
                 "engines": engines,
-                "inputs": [key for part in _parts(engine_set) for key in _INPUTS[part]],
+                "inputs": [key for part in _parts(engine_set) for key in SET_INPUTS[part]],
                 "outputs": [tensor.name for tensor in specs[engines[-1]].outputs],
                 "golden": f"golden/{engine_set}.npz",
             }
@@ -246,16 +247,16 @@ def _parts(engine_set: str) -> list[str]:
     return engine_set.split("_")
 
 
-@torch.no_grad()
-def _round_to_fp16(module: torch.nn.Module | TRML) -> None:
-    """Round every weight to a value that FP16 holds, so that storing it loses nothing more."""
-    for parameter in module.parameters():
-        parameter.copy_(parameter.half().float())
+def _check_target(out: Path, *, force: bool) -> None:
+    """Refuse a folder that a bundle may not replace, before minutes of work."""
+    if out.exists() and not force:
+        raise UsageError(f"{out}: exists already; name another folder, or pass --force")
+    if out.exists() and not (out / "model.json").is_file():
+        raise UsageError(f"{out}: is not a bundle, so --force does not replace it")
 
 
-def _copy_card(card: Path, staging: Path) -> None:
+def _read_card(card: Path) -> str:
     try:
-        text = card.read_text(encoding="utf-8")
+        return card.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputUnusable(f"{card}: cannot be read: {error}", reason="undecodable") from None
-    write_bytes(staging / "MODEL_CARD.md", text.encode())

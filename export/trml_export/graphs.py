@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
 from trml_export.backbone import Backbone
@@ -142,6 +143,8 @@ def write_onnx(spec: GraphSpec, path: Path) -> None:
             dynamic_shapes=(axes,) if isinstance(spec.module, Fuse) else axes,
         )
     assert program is not None
+    # The exporter notes for each node the lines of Python, with paths, that it came from.
+    ClearMetadataAndDocStringPass()(program.model)
     program.save(path)
 
 

@@ -64,6 +64,12 @@ def test_small_tensors_stay_as_they_are(tmp_path, weight):
     assert types(path) == {"weight_fp16": TensorProto.FLOAT16, "bias": TensorProto.FLOAT}
 
 
+def test_vectors_stay_as_they_are_whatever_their_size(tmp_path):
+    path = write(tmp_path / "g.onnx", np.ones((2048, 1), np.float32))
+    store_fp16(path)
+    assert types(path)["weight"] == TensorProto.FLOAT
+
+
 def test_a_weight_that_fp16_cannot_hold_stays_fp32(tmp_path, weight):
     weight[0, 0] = 70_000
     path = write(tmp_path / "g.onnx", weight)

@@ -93,6 +93,28 @@ def test_the_graphs_have_the_inputs_of_the_format(bundle):
     }
 
 
+def test_no_path_of_this_machine_gets_into_a_bundle(bundle):
+    for path in bundle.rglob("*.*"):
+        data = path.read_bytes()
+        assert b"site-packages" not in data
+        assert str(bundle.parent).encode() not in data
+
+
+def test_the_preprocessing_of_the_backbone_is_that_of_the_bundle(tmp_path, hf_folder, monkeypatch):
+    from trml_export.backbone import load_backbone
+
+    folder = shutil.copytree(hf_folder, tmp_path / "grey")
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["preprocess_cfg"] |= {"resize_mode": "longest", "fill_color": 128}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    backbone = load_backbone(folder)
+    export(checkpoint(tmp_path / "checkpoint", backbone), tmp_path / "bundle")
+    video = Bundle(tmp_path / "bundle").manifest.video
+    stated = backbone.config.preprocess
+    assert (video.resize, video.interpolation, video.fill) == ("longest", "bicubic", 128)
+    assert (video.height, video.width) == (stated.height, stated.width)
+
+
 def test_the_recurrence_is_unrolled(bundle):
     import onnx
 

@@ -93,6 +93,18 @@ def test_e3_a_changed_engine_is_refused_when_it_is_opened(bundle_copy):
         rt.infer(text="good")
 
 
+def test_e3_damaged_engines_are_seen_by_inspect_and_built_anew(bundle_copy):
+    from trml_rt.inspect import inspect
+
+    folder = build(Bundle(bundle_copy), "fp32").folder
+    (folder / "text.onnx").write_bytes(b"damaged".ljust((folder / "text.onnx").stat().st_size))
+    assert not inspect(bundle_copy)["built"][folder.name]["fits"]
+    lines = []
+    assert build(Bundle(bundle_copy), "fp32", progress=lines.append).built
+    assert "building anew" in lines[0]
+    assert inspect(bundle_copy)["built"][folder.name]["fits"]
+
+
 def test_e4_a_precision_that_was_not_built_is_refused_with_the_command(bundle_copy):
     with pytest.raises(ArtefactMismatch, match="no fp16 engines yet; build them: trml-rt build"):
         trml_rt.load(bundle_copy, precision="fp16")
@@ -115,6 +127,47 @@ def test_engines_that_miss_the_gate_are_not_installed(bundle_copy, edit_manifest
     with pytest.raises(VerificationFailed, match=r"text/prediction: differs by 0\.5"):
         build(Bundle(folder), "fp32")
     assert built(folder) == [".lock"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda golden: {k: v for k, v in golden.items() if k == "ids"},
+        lambda golden: golden | {"mood": golden["prediction"]},
+        lambda golden: {k: v for k, v in golden.items() if k != "ids"},
+    ],
+    ids=["outputs missing", "one too many", "inputs missing"],
+)
+def test_a_golden_file_that_would_not_check_all_is_refused(bundle_copy, edit_manifest, change):
+    from tests.conftest import file_entry
+
+    path = bundle_copy / "golden" / "text.npz"
+    np.savez(path, **change(dict(np.load(path))))
+    folder = edit_manifest(lambda m: m["files"].update({"golden/text.npz": file_entry(path)}))
+    with pytest.raises(ArtefactMismatch, match="must hold the inputs"):
+        build(Bundle(folder), "fp32")
+
+
+def test_an_empty_golden_file_is_refused(bundle_copy, edit_manifest):
+    from tests.conftest import file_entry
+
+    path = bundle_copy / "golden" / "text.npz"
+    path.write_bytes(b"")
+    folder = edit_manifest(lambda m: m["files"].update({"golden/text.npz": file_entry(path)}))
+    with pytest.raises(ArtefactMismatch, match="not a golden file"):
+        build(Bundle(folder), "fp32")
+
+
+def test_a_golden_value_that_is_not_a_number_fails_the_gate(bundle_copy, edit_manifest):
+    from tests.conftest import file_entry
+
+    path = bundle_copy / "golden" / "text.npz"
+    golden = dict(np.load(path))
+    golden["virtual_video"][0, 0] = np.nan
+    np.savez(path, **golden)
+    folder = edit_manifest(lambda m: m["files"].update({"golden/text.npz": file_entry(path)}))
+    with pytest.raises(VerificationFailed, match="NaN"):
+        build(Bundle(folder), "fp32")
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(bundle_copy, monkeypatch):

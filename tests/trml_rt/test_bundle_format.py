@@ -52,6 +52,8 @@ def test_r1_a_folder_without_manifest_is_refused(tmp_path):
         ('{"schema": 1, "schema": 1}', "stands twice"),
         ('{"schema": NaN}', "NaN"),
         ("[" * 100_000, "not valid JSON"),
+        ('{"schema": 1e999}', "too large"),
+        ('{"name": "\\ud800"}', "not valid JSON"),
     ],
 )
 def test_r1_a_manifest_that_is_not_one_strict_json_object_is_refused(tmp_path, text, word):
@@ -154,6 +156,15 @@ def test_r7_a_changed_byte_is_refused_when_the_file_is_opened(bundle_copy, name)
         rt.infer(text="good day")
 
 
+def test_r7_a_file_that_may_not_be_read_is_refused(bundle_copy, monkeypatch):
+    def forbid(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("trml_rt.files.sha256_of", forbid)
+    with pytest.raises(ArtefactMismatch, match="cannot be read"):
+        Bundle(bundle_copy).verify_files()
+
+
 @pytest.mark.parametrize("name", sorted(json.loads((TINY / "model.json").read_text())["files"]))
 def test_r7_a_changed_byte_anywhere_is_found_when_all_files_are_compared(bundle_copy, name):
     flip_a_byte(bundle_copy / name)
@@ -232,6 +243,48 @@ def test_r13_a_graph_that_cannot_be_loaded_is_refused(bundle_copy, edit_manifest
     folder = edit_manifest(lambda m: m["files"].update({"onnx/text.onnx": entry}))
     with trml_rt.load(folder) as rt, pytest.raises(ArtefactMismatch, match="cannot load it"):
         rt.infer(text="good")
+
+
+def test_r13_a_graph_of_another_shape_than_stated_is_refused(edit_manifest):
+    def widen(manifest):
+        manifest["embedding_dim"] = 5
+        for engine in manifest["engines"].values():
+            for tensor in (*engine["inputs"], *engine["outputs"]):
+                tensor["shape"] = [5 if size == 4 else size for size in tensor["shape"]]
+        manifest["video"]["frames"] = 5
+
+    with trml_rt.load(edit_manifest(widen)) as rt, pytest.raises(ArtefactMismatch, match="shape"):
+        rt.infer(text="good")
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "word"),
+    [
+        ("video", {"height": 9}, "'frames' must be uint8"),
+        ("video", {"frames": 3}, "'frame_mask' must be bool"),
+        ("text", {"cut": False}, "'ids' must be int32"),
+        ("task", {"labels": ["a", "b"], "kind": "classification"}, "'prediction' must be float32"),
+    ],
+)
+def test_r15_a_tensor_that_the_runtime_makes_must_be_as_it_makes_it(
+    edit_manifest, part, change, word
+):
+    def spoil(manifest):
+        manifest[part].update(change)
+        if part == "task":
+            del manifest["task"]["range"], manifest["task"]["thresholds"]
+
+    refused(edit_manifest(spoil), word)
+
+
+def test_r15_a_set_without_prediction_is_refused(edit_manifest):
+    folder = edit_manifest(lambda m: m["engine_sets"][0].update(outputs=["virtual_video"]))
+    refused(folder, "'prediction' is not among its outputs")
+
+
+def test_r15_a_set_with_other_inputs_is_refused(edit_manifest):
+    folder = edit_manifest(lambda m: m["engine_sets"][0]["inputs"].append("mood"))
+    refused(folder, "its inputs must be ids")
 
 
 def test_r14_a_writer_that_dies_leaves_no_folder(tmp_path):

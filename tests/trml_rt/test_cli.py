@@ -112,6 +112,11 @@ def test_video_that_is_absent_or_a_folder_is_exit_code_6(run, tmp_path):
     assert run("infer", "--video", tmp_path).exit_code == 6
 
 
+def test_a_name_that_no_file_can_have_is_exit_code_6(run):
+    assert run("infer", "--video", "v" * 300).exit_code == 6
+    assert run("infer", "--text", "t" * 300).exit_code == 6
+
+
 def test_degrade_answers_with_the_input_that_is_left(run, text, tmp_path):
     result = run("infer", "--text", text, "--video", tmp_path / "no.mp4", "--degrade", "--json")
     assert json.loads(result.stdout)["inputs"]["video"] == {

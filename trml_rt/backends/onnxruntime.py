@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trml_rt.backends import Tensors
-from trml_rt.errors import ArtefactMismatch, BackendUnavailable
+from trml_rt.errors import ArtefactMismatch, BackendUnavailable, UsageError
 from trml_rt.manifest import EngineSpec, TensorSpec
 from trml_rt.strict import refuse
 
@@ -56,38 +57,64 @@ class OnnxRuntimeBackend:
         Raises:
             ArtefactMismatch: ONNX Runtime refuses the graph, or its tensors differ.
         """
-        options = self._ort.SessionOptions()
-        options.log_severity_level = 4  # an error also comes as an exception, once
-        if self._threads is not None:
-            options.intra_op_num_threads = self._threads
-        try:
-            session = self._ort.InferenceSession(
-                path, sess_options=options, providers=["CPUExecutionProvider"]
-            )
-        except self._refusals as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ArtefactMismatch(f"{path}: ONNX Runtime cannot load it: {reason}") from None
+        session = self._session(path, self._ort.SessionOptions())
         problems = [
             *_differences("input", engine.inputs, session.get_inputs()),
             *_differences("output", engine.outputs, session.get_outputs()),
         ]
         if problems:
             refuse(str(path), problems)
-        return OnnxRuntimeEngine(session, engine)
+        return OnnxRuntimeEngine(session, engine, self._refusals)
+
+    def optimise(self, source: Path, target: Path) -> None:
+        """Write the graph at `source` to `target` as ONNX Runtime's optimiser leaves it here.
+
+        Raises:
+            ArtefactMismatch: ONNX Runtime refuses the graph.
+        """
+        options = self._ort.SessionOptions()
+        options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.optimized_model_filepath = str(target)
+        self._session(source, options)
+
+    def _session(
+        self, path: Path, options: onnxruntime.SessionOptions
+    ) -> onnxruntime.InferenceSession:
+        options.log_severity_level = 4  # an error also comes as an exception, once
+        if self._threads is not None:
+            options.intra_op_num_threads = self._threads
+        try:
+            return self._ort.InferenceSession(
+                path, sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except self._refusals as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ArtefactMismatch(f"{path}: ONNX Runtime cannot load it: {reason}") from None
 
 
 class OnnxRuntimeEngine:
     """One ONNX Runtime session; safe to run from several threads at once."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, engine: EngineSpec) -> None:
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        engine: EngineSpec,
+        refusals: tuple[type[Exception], ...],
+    ) -> None:
         self._session: onnxruntime.InferenceSession | None = session
+        self._refusals = refusals
         self._outputs = [tensor.name for tensor in engine.outputs]
 
     def run(self, inputs: Tensors) -> Tensors:
         """Run the graph and return its outputs by name, in arrays of the caller's own."""
-        if self._session is None:
-            raise RuntimeError("engine is closed")
-        return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+        session = self._session  # another thread may close this engine; ours lives on till the end
+        if session is None:
+            raise UsageError("this runtime is closed; load the bundle again")
+        try:
+            return dict(zip(self._outputs, session.run(self._outputs, inputs), strict=True))
+        except self._refusals as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ArtefactMismatch(f"ONNX Runtime cannot run an engine: {reason}") from None
 
     def close(self) -> None:
         """Free the session; closing twice is fine."""
@@ -97,11 +124,24 @@ class OnnxRuntimeEngine:
 def _differences(
     side: str, stated: list[TensorSpec], found: list[onnxruntime.NodeArg]
 ) -> list[str]:
-    """List how the tensors of a graph differ from the manifest's, in names and types."""
-    want = {tensor.name: tensor.dtype for tensor in stated}
-    have = {arg.name: _DTYPES.get(arg.type, arg.type) for arg in found}
-    return [
-        f"{side} {name!r}: {want.get(name, 'nothing')} stated, {have.get(name, 'nothing')} found"
-        for name in sorted(want.keys() | have.keys())
-        if want.get(name) != have.get(name)
-    ]
+    """List how the tensors of a graph differ from the manifest's: names, types, fixed sizes."""
+    want = {tensor.name: tensor for tensor in stated}
+    have = {arg.name: arg for arg in found}
+    problems = []
+    for name in sorted(want.keys() | have.keys()):
+        dtype = want[name].dtype if name in want else "nothing"
+        given = _DTYPES.get(have[name].type, have[name].type) if name in have else "nothing"
+        if dtype != given:
+            problems.append(f"{side} {name!r}: {dtype} stated, {given} found")
+        elif not _agree(want[name].shape, have[name].shape):
+            problems.append(
+                f"{side} {name!r}: shape {want[name].shape} stated, {have[name].shape} found"
+            )
+    return problems
+
+
+def _agree(stated: Sequence[int | str], found: Sequence[int | str | None]) -> bool:
+    """Say whether a graph's shape can be the stated one; a size that it leaves open can be any."""
+    return len(stated) == len(found) and all(
+        want == have or not isinstance(have, int) for want, have in zip(stated, found, strict=True)
+    )

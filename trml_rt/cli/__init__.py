@@ -18,7 +18,7 @@ from trml_rt.cli.export import export
 from trml_rt.cli.infer import infer
 from trml_rt.cli.inspect import inspect
 from trml_rt.cli.train import train
-from trml_rt.errors import TrmlError
+from trml_rt.errors import EnvironmentUnfit, TrmlError
 
 __all__ = ["main", "trml_rt"]
 
@@ -40,9 +40,10 @@ class _Program(click.Group):
         except (click.Abort, KeyboardInterrupt):
             click.echo("trml-rt: interrupted", err=True)
             code = _INTERRUPTED
-        except BrokenPipeError:
-            sys.stderr.close()  # the reader of our output has gone: say nothing more
-            code = 1
+        except OSError as error:
+            # Of writing the output: whatever a command reads or writes has words of its own.
+            click.echo(f"trml-rt: {error.strerror or error}", err=True)
+            code = EnvironmentUnfit.exit_code
         sys.exit(code or 0)
 
 

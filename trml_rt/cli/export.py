@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from trml_rt.cli.options import as_json, print_json
+from trml_rt.cli.options import any_path, as_json, print_json
 from trml_rt.errors import EnvironmentUnfit
 
 __all__ = ["export"]
 
 
 @click.command(epilog="Example: trml-rt export checkpoint/ --out bundle/ --weights fp16")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Bundle to make.")
+@click.argument("checkpoint", type=any_path)
+@click.option("--out", type=any_path, required=True, help="Bundle to make.")
 @click.option("--name", help="Name of the model.  [default: the checkpoint folder's]")
 @click.option(
     "--weights",
@@ -25,7 +25,7 @@ __all__ = ["export"]
 )
 @click.option(
     "--card",
-    type=click.Path(path_type=Path),
+    type=any_path,
     help="Markdown file to put into the bundle as MODEL_CARD.md.",
 )
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")

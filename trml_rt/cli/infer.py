@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from trml_rt.cli.options import as_json, bundle_option, print_json
+from trml_rt.cli.options import any_path, as_json, bundle_option, print_json
 
 __all__ = ["infer"]
 
@@ -20,8 +20,8 @@ Examples:
   trml-rt infer --video face.jpg --json
 """
 )
-@click.option("--text", type=click.Path(path_type=Path), help="UTF-8 text file.")
-@click.option("--video", type=click.Path(path_type=Path), help="Video or picture file.")
+@click.option("--text", type=any_path, help="UTF-8 text file.")
+@click.option("--video", type=any_path, help="Video or picture file.")
 @bundle_option
 @click.option(
     "--backend", type=click.Choice(["auto", "onnxruntime"]), default="auto", show_default=True
@@ -31,7 +31,7 @@ Examples:
     type=click.Choice(["fp32", "fp16"]),
     help="Use the engines of this precision, made by `trml-rt build`; else the portable graphs.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads an engine may use.")
+@click.option("--threads", type=click.IntRange(1, 256), help="CPU threads an engine may use.")
 @click.option("--degrade", is_flag=True, help="Count an unusable input as missing; say so.")
 @as_json
 def infer(

@@ -10,11 +10,14 @@ import click
 
 from trml_rt.bundle import default_bundle
 
-__all__ = ["as_json", "bundle_option", "print_json"]
+__all__ = ["any_path", "as_json", "bundle_option", "print_json"]
+
+# A file that is absent or may not be read is for the library to refuse, with its exit code.
+any_path = click.Path(path_type=Path, readable=False)
 
 bundle_option = click.option(
     "--bundle",
-    type=click.Path(path_type=Path),
+    type=any_path,
     envvar="TRML_RT_BUNDLE",
     default=default_bundle,
     show_default="$TRML_RT_BUNDLE, else the bundle that ships inside the package",

@@ -6,27 +6,25 @@ from pathlib import Path
 
 import click
 
-from trml_rt.cli.options import as_json, print_json
+from trml_rt.cli.options import any_path, as_json, print_json
 from trml_rt.errors import EnvironmentUnfit
 
 __all__ = ["train"]
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command(
     epilog="Example: trml-rt train --data clips.jsonl --backbone ViT-B-32-quickgelu "
     "--weights openai.safetensors --set epochs=30 --out checkpoint/"
 )
-@click.option("--data", type=PATH, required=True, help="Data set, one JSON object a line.")
+@click.option("--data", type=any_path, required=True, help="Data set, one JSON object a line.")
 @click.option(
     "--backbone", required=True, help="Folder with an open_clip_config.json, or a model's name."
 )
-@click.option("--weights", type=PATH, help="Weights of the backbone.  [default: the folder's]")
-@click.option("--config", type=PATH, help="Configuration, JSON or TOML.")
+@click.option("--weights", type=any_path, help="Weights of the backbone.  [default: the folder's]")
+@click.option("--config", type=any_path, help="Configuration, JSON or TOML.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key.")
-@click.option("--out", type=PATH, required=True, help="Checkpoint folder to make.")
-@click.option("--cache", type=PATH, help="Feature cache.  [default: .trml-cache beside --out]")
+@click.option("--out", type=any_path, required=True, help="Checkpoint folder to make.")
+@click.option("--cache", type=any_path, help="Feature cache.  [default: .trml-cache beside --out]")
 @click.option("--force", is_flag=True, help="Replace an existing checkpoint.")
 @as_json
 def train(
