@@ -72,7 +72,7 @@ class Runtime:
         self, bundle: Bundle, *, precision: str | None = None, threads: int | None = None
     ) -> None:
         manifest = bundle.manifest
-        backend = OnnxRuntimeBackend(threads)
+        backend = OnnxRuntimeBackend(threads, optimised=precision is not None)
         if precision is None:
             engines, locate = "portable", lambda name: bundle.path(manifest.engines[name].file)
             verified = manifest.parity

@@ -99,6 +99,8 @@ def parse_config(
     try:
         # Through JSON: strict mode would refuse the list that stands for a tuple.
         return Config.model_validate_json(json.dumps(values))
+    except TypeError as problem:  # TOML knows dates, JSON does not
+        raise error(f"{where}: {problem}") from None
     except ValidationError as problems:
         raise error(f"{where}: {describe(problems)}") from None
 

@@ -108,8 +108,11 @@ def _faults(row: dict[str, Any], folder: Path, config: Config) -> Iterator[str]:
     if video is not None:
         if not isinstance(video, str) or not video:
             yield "video must be a path; leave it out where there is none"
-        elif not os.path.exists(folder / video):  # noqa: PTH110  Path.exists raises on long names
+        # os.path, because Path's own raise on long names.
+        elif not os.path.exists(folder / video):  # noqa: PTH110
             yield f"video {video} does not exist"
+        elif not (os.path.isfile(folder / video) or os.path.isdir(folder / video)):  # noqa: PTH112, PTH113
+            yield f"video {video} is neither a file nor a folder"
     yield from _target_faults(row, config)
 
 
@@ -121,7 +124,7 @@ def _target_faults(row: dict[str, Any], config: Config) -> Iterator[str]:
     score, (low, high) = row.get("score"), config.score_range
     if isinstance(score, bool) or not isinstance(score, int | float):
         yield "score must be a number"
-    elif not low <= score <= high:  # also true of an infinity
+    elif not low <= score <= high:
         yield f"score {score} is outside of score_range, {low} to {high}"
 
 

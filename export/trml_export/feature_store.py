@@ -93,11 +93,11 @@ class FeatureStore:
             array = np.load(index.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
             if rows[-1][2] != len(array):
                 raise ValueError("index and array differ")
-        except (OSError, ValueError, LookupError, TypeError) as problem:
+            vectors = np.asarray(array)  # the same map, without the cost of a memmap a slice
+            for key, start, stop, incomplete in rows:
+                self._items[key] = Stored(vectors[start:stop], incomplete)
+        except (OSError, EOFError, ValueError, LookupError, TypeError) as problem:
             raise ArtefactMismatch(
                 f"{index}: a block of the feature cache is damaged ({problem}); "
                 f"delete {self._folder}, it is computed again"
             ) from None
-        vectors = np.asarray(array)  # the same map, without the cost of a memmap a slice
-        for key, start, stop, incomplete in rows:
-            self._items[key] = Stored(vectors[start:stop], incomplete)

@@ -13,7 +13,7 @@ from trml_export.config import Config
 from trml_export.data import SPLITS, read_dataset
 from trml_export.features import Features, InputProblem, compute_features
 from trml_export.fitting import fit
-from trml_rt.errors import InputUnusable
+from trml_rt.errors import EnvironmentUnfit, InputUnusable
 
 __all__ = ["TrainReport", "train"]
 
@@ -63,6 +63,7 @@ def train(
     Raises:
         UsageError: the data set, the backbone or `out` is not what it should be.
         ArtefactMismatch: weights that do not fit, or a damaged cache.
+        EnvironmentUnfit: `out` or `cache` cannot be written.
         InputUnusable: no sample of a split has an input that can be used.
     """
     config = config or Config()
@@ -73,7 +74,13 @@ def train(
     features: dict[str, Features] = {}
     for split in SPLITS[:2]:
         samples = [sample for sample in dataset.samples if sample.split == split]
-        features[split] = compute_features(samples, towers, frames=config.frames, cache=cache)
+        try:
+            features[split] = compute_features(samples, towers, frames=config.frames, cache=cache)
+        except OSError as error:
+            raise EnvironmentUnfit(
+                f"{cache}: the feature cache cannot be written ({error.strerror}); name another "
+                "folder with --cache"
+            ) from None
         if not features[split].samples:
             problem = features[split].problems[0]
             raise InputUnusable(

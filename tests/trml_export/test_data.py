@@ -89,7 +89,7 @@ def test_an_unknown_label_is_refused_with_the_known_ones(tmp_path):
 
 def test_an_infinite_score_is_refused(tmp_path):
     line = '{"id": "c", "split": "test", "text": "x", "score": 1e999}'
-    assert "outside of score_range" in _refusal(tmp_path, *GOOD, line)
+    assert "1e999 is too large" in _refusal(tmp_path, *GOOD, line)
 
 
 def test_an_id_may_stand_once(tmp_path):

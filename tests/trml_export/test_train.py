@@ -233,3 +233,16 @@ def test_the_command_names_the_extra_that_is_missing(monkeypatch, tmp_path):
 
 def test_the_help_ends_in_an_example():
     assert "Example: trml-rt train --data" in _invoke("--help").output.split("\n\n")[-1]
+
+
+def test_a_target_that_cannot_be_written_is_refused_before_any_work(clip_folder, data, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(EnvironmentUnfit, match="cannot be written"):
+        train(data, clip_folder, tmp_path / "file" / "checkpoint", cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_said(clip_folder, data, tmp_path):
+    (tmp_path / "cache").write_text("in the way")
+    with pytest.raises(EnvironmentUnfit, match="name another folder with --cache"):
+        train(data, clip_folder, tmp_path / "checkpoint", cache=tmp_path / "cache")

@@ -30,11 +30,12 @@ class OnnxRuntimeBackend:
     Args:
         threads: threads that one engine may use; None leaves the choice to ONNX Runtime
             (one a physical core).
+        optimised: the graphs come from `optimise`, so that loading need not do it again.
     """
 
     name = "onnxruntime"
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, *, optimised: bool = False) -> None:
         try:
             import onnxruntime
         except ImportError:
@@ -50,6 +51,7 @@ class OnnxRuntimeBackend:
             *(state.NotImplemented, state.RuntimeException, RuntimeError, ValueError),
         )
         self._threads = threads
+        self._optimised = optimised
 
     def load(self, engine: EngineSpec, path: Path) -> OnnxRuntimeEngine:
         """Load the graph at `path`; its inputs and outputs must be those of `engine` (R13).
@@ -57,7 +59,11 @@ class OnnxRuntimeBackend:
         Raises:
             ArtefactMismatch: ONNX Runtime refuses the graph, or its tensors differ.
         """
-        session = self._session(path, self._ort.SessionOptions())
+        options = self._ort.SessionOptions()
+        if self._optimised:
+            # Basic, not none: weights stored in FP16 are still to be widened, once.
+            options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        session = self._session(path, options)
         problems = [
             *_differences("input", engine.inputs, session.get_inputs()),
             *_differences("output", engine.outputs, session.get_outputs()),
