@@ -50,8 +50,19 @@ class Prepared:
     @property
     def present(self) -> Modality:
         """The modalities that can be used."""
-        text = Modality(0) if self.tokens is None else Modality.TEXT
-        return text if self.pixels is None else text | Modality.VIDEO
+        return _PRESENT[self.tokens is not None, self.pixels is not None]
+
+
+# Looked up rather than computed: arithmetic on flags is slow for the rate of calls here.
+_PRESENT = {
+    (False, False): Modality(0),
+    (True, False): Modality.TEXT,
+    (False, True): Modality.VIDEO,
+    (True, True): Modality.TEXT | Modality.VIDEO,
+}
+
+
+_TEXT_TYPES = (str, type(None), os.PathLike)
 
 
 class Inputs:
@@ -79,7 +90,7 @@ class Inputs:
             InputUnusable: an input cannot be used; with `degrade` only if none can.
             ArtefactMismatch: the bundle's tokenizer is damaged.
         """
-        if not isinstance(sample.text, str | os.PathLike | None):
+        if not isinstance(sample.text, _TEXT_TYPES):
             raise UsageError(f"text must be a str or a Path, not {type(sample.text).__name__}")
         if sample.text is None and sample.video is None:
             raise UsageError("neither text nor video is given; give at least one")
@@ -100,7 +111,7 @@ class Inputs:
                     refused.append(error)
                     reason = Reason(error.reason)
             prepared.reports[name] = InputReport("virtual", reason)
-        if not prepared.present:
+        if prepared.tokens is None and prepared.pixels is None:
             raise InputUnusable(
                 "no input can be used: " + "; ".join(str(error) for error in refused),
                 reason=refused[0].reason,

@@ -88,6 +88,7 @@ class Runtime:
         )
         self._dispatcher = Dispatcher(manifest, backend, locate)
         self._inputs = Inputs(bundle)
+        self._set_names = {each.present: each.name for each in manifest.engine_sets}
 
     def infer(
         self,
@@ -166,11 +167,11 @@ class Runtime:
 
     def _answer(self, rows: list[Prepared]) -> list[Answer]:
         """Run rows of one presence together."""
-        engine_set = self._dispatcher.select(rows[0].present)
+        present = rows[0].present
         start = time.perf_counter()
         inputs = self._tensors(rows)
         shaping = (time.perf_counter() - start) * 1e3
-        tensors, engines_ms = self._dispatcher.run(engine_set.present, inputs)
+        tensors, engines_ms = self._dispatcher.run(present, inputs)
         answers = []
         for row, prediction in zip(rows, tensors["prediction"], strict=True):
             label, score, probabilities = read_prediction(prediction, self.bundle.manifest.task)
@@ -183,7 +184,7 @@ class Runtime:
                     score=score,
                     probabilities=probabilities,
                     inputs={name: row.reports[name] for name in ("text", "video")},
-                    engine_set=engine_set.name,
+                    engine_set=self._set_names[present],
                     backend=self._backend_name,
                     engines=self._engines_name,
                     verified=self._verified,

@@ -108,6 +108,8 @@ def pad(rows: Sequence[Tokens], pad_id: int, length: int | None = None) -> npt.N
     `length` is the number of tokens, for a text tower that needs its whole context; None takes
     the longest row, which is exact for one that reads its feature at end-of-text.
     """
+    if len(rows) == 1 and length is None:
+        return rows[0].ids[np.newaxis]  # one text, as most calls have: nothing to fill
     longest = max(map(len, rows), default=0)
     if length is not None and longest > length:
         raise UsageError(f"{longest} tokens do not fit a length of {length}; pass length=None")
