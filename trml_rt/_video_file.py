@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 from av.buffer import Buffer
@@ -34,6 +34,10 @@ __all__ = ["read_video"]
 _FORMATS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,ivf,gif,dv,rm,wtv,"
     "h264,hevc,m4v,mpegvideo,obu,vc1,mjpeg,yuv4mpegpipe,mp3,wav,flac,aac,ac3,aiff,caf"
+)
+# PyAV 19 takes tags of any encoding and no longer has the argument.
+_TEXT_OF_TAGS: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
 # A pixel shape outside 1:4 to 4:1 is a damaged header, not a lens.
 _MAX_ASPECT = 4
@@ -84,7 +88,7 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             f"file:{path}",  # without "file:", a name with a colon reads as an address
             mode="r",
             container_options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
-            metadata_errors="replace",
+            **_TEXT_OF_TAGS,
         )
     except av.FFmpegError as error:
         raise InputUnusable(

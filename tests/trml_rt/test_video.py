@@ -521,3 +521,11 @@ def test_no_frames_are_too_short():
 def test_another_shape_or_type_is_a_usage_error(array):
     with pytest.raises(UsageError, match="give RGB uint8"):
         frames_from_array(array)
+
+
+def test_a_tag_that_is_no_utf8_does_not_matter(tmp_path):
+    path = media.write_video(tmp_path / "a.mkv", 4)
+    data = path.read_bytes()
+    assert b"Lavf" in data  # the muxer's name is a tag
+    path.write_bytes(data.replace(b"Lavf", b"\xff\xfe\xfa\xfb"))
+    assert media.numbers_of(read_frames(path, 4).frames) == [0, 1, 2, 3]
