@@ -34,7 +34,7 @@ wheel: $(RUNTIME)/.ready
 	rm -rf dist
 	$(RUNTIME)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
-# The bundle that ships in the package, from two PyPI packages and the shared data; an hour.
+# The bundle that ships in the package, from two PyPI packages and the shared data.
 # WORK lies outside the repository, because pictures of the data sets must never get into it.
 DATA ?= ../shared/data
 WORK ?= ../default_bundle_work
