@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from importlib import metadata
@@ -10,7 +11,7 @@ from typing import Any
 
 from trml_rt.compiled import cpu_features
 
-__all__ = ["describe"]
+__all__ = ["describe", "report"]
 
 
 def describe(packages: tuple[str, ...]) -> dict[str, Any]:
@@ -23,6 +24,14 @@ def describe(packages: tuple[str, ...]) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages},
     }
+
+
+def report(result: dict[str, Any], path: Path | None) -> None:
+    """Print `result` as JSON and, if a path is given, write it there."""
+    text = json.dumps(result, indent=1) + "\n"
+    print(text, end="")
+    if path is not None:
+        path.write_text(text, encoding="utf-8")
 
 
 def _cpu_model() -> str:

@@ -10,7 +10,6 @@ own work. The answers of all calls are compared with the first. Needs no trainin
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ import trml_rt
 from trml_rt.bundle import default_bundle
 
 sys.path.insert(0, str(Path(__file__).parent))
-from machine import describe
+from machine import describe, report
 
 TEXT = "I did not expect much, but the people were kind and the food was good; we stayed for hours."
 
@@ -78,10 +77,7 @@ def main() -> None:
             "video": measure(lambda: rt.infer(video=frames), few, 2),
             "text_video": measure(lambda: rt.infer(text=TEXT, video=frames), few, 2),
         }
-    text = json.dumps(result, indent=1) + "\n"
-    print(text, end="")
-    if arguments.out is not None:
-        arguments.out.write_text(text, encoding="utf-8")
+    report(result, arguments.out)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ ViT-B-32-quickgelu, 2 GB of disk. A bundle made here is never committed.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -26,7 +25,7 @@ from trml_export.export import PARITY, export
 from trml_export.model import TRML
 
 sys.path.insert(0, str(Path(__file__).parent))
-from machine import describe
+from machine import describe, report
 
 NOT_TRAINED = TrainingRecord(data_sha256="", samples={}, epochs=0, best_epoch=0, train={}, valid={})
 
@@ -50,7 +49,7 @@ def main() -> None:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder) / "checkpoint", model, backbone, NOT_TRAINED)
-        report = export(
+        exported = export(
             Path(folder) / "checkpoint",
             arguments.out,
             name=f"{arguments.backbone} with random weights, seed {arguments.seed}",
@@ -64,15 +63,12 @@ def main() -> None:
         "weights": arguments.weights,
         "limit": PARITY,
         "seconds": round(time.perf_counter() - start, 1),
-        "bytes": report["bytes"],
-        "cut_at_end_of_text": report["cut"],
-        "parity": report["parity"],
+        "bytes": exported["bytes"],
+        "cut_at_end_of_text": exported["cut"],
+        "parity": exported["parity"],
         "machine": describe(("torch", "open_clip_torch", "onnx", "onnxscript", "onnxruntime")),
     }
-    text = json.dumps(result, indent=1) + "\n"
-    print(text, end="")
-    if arguments.report is not None:
-        arguments.report.write_text(text, encoding="utf-8")
+    report(result, arguments.report)
 
 
 if __name__ == "__main__":

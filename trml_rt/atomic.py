@@ -15,11 +15,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from trml_rt.errors import UsageError
+from trml_rt.errors import EnvironmentUnfit, UsageError
 
-__all__ = ["remove_partials", "staged_folder", "write_bytes"]
+__all__ = ["check_target", "remove_partials", "staged_folder", "write_bytes"]
 
 _PREFIX = ".partial-"
+_EXISTS = "{}: exists already; name another folder, or pass --force"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -39,6 +40,35 @@ def write_bytes(path: Path, data: bytes) -> None:
     _flush(path.parent)
 
 
+def check_target(target: Path, *, marker: str, what: str, replace: bool) -> None:
+    """Refuse a folder that may not be made or replaced; call it before any long work.
+
+    Args:
+        target: the folder to make.
+        marker: the file that a folder of this kind holds.
+        what: the kind, for the message, such as "bundle".
+        replace: whether an existing folder of this kind may be replaced.
+
+    Raises:
+        UsageError: `target` exists and `replace` is not given, or it is something else.
+        EnvironmentUnfit: nothing can be written there.
+    """
+    if target.exists():
+        if not replace:
+            raise UsageError(_EXISTS.format(target))
+        if not target.is_dir() or (any(target.iterdir()) and not (target / marker).is_file()):
+            raise UsageError(f"{target}: is not a {what}, so --force does not replace it")
+    try:
+        parent = Path(os.path.realpath(target)).parent
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise EnvironmentUnfit(
+            f"{target}: cannot be written ({error.strerror}); name another folder"
+        ) from None
+
+
 @contextlib.contextmanager
 def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield an empty folder that becomes `target` when the block ends without an error.
@@ -52,7 +82,7 @@ def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(target))  # "." and links have no parent to write into
     if target.exists() and not replace:
-        raise UsageError(f"{target}: exists already; name another folder, or pass --force")
+        raise UsageError(_EXISTS.format(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
     try:

@@ -30,6 +30,7 @@ from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 from trml_rt.files import describe_files
 from trml_rt.golden import GATES, check_golden
+from trml_rt.strict import refuse
 
 __all__ = ["BuildReport", "build"]
 
@@ -77,7 +78,7 @@ def build(
             remove_partials(engines)
             if target.is_dir() and not force:
                 try:
-                    return BuildReport(target, False, _fitting(target, built_for))
+                    return BuildReport(target, False, _fitting(bundle, target, built_for))
                 except ArtefactMismatch as error:
                     progress(f"building anew, because {error}")
             with staged_folder(target, replace=True) as staging:
@@ -96,11 +97,11 @@ def build(
         raise EnvironmentUnfit(f"{engines}: cannot be written ({error.strerror}); {hint}") from None
 
 
-def _fitting(target: Path, built_for: dict[str, str]) -> EngineManifest:
+def _fitting(bundle: Bundle, target: Path, built_for: dict[str, str]) -> EngineManifest:
     """Return the manifest of engines that are there already, and are whole."""
     compiled = open_compiled(target)
-    if compiled.manifest.built_for != built_for:
-        raise ArtefactMismatch(f"{target}: not what its name says")
+    if misfits := compiled.misfits(bundle, built_for):
+        refuse(str(target), misfits)
     compiled.verify_files()
     return compiled.manifest
 

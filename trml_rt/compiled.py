@@ -23,6 +23,7 @@ from trml_rt.strict import Strict, parse_json, refuse, validate
 
 __all__ = [
     "ENGINE_SCHEMA",
+    "PRECISIONS",
     "BuiltFile",
     "Compiled",
     "EngineManifest",
@@ -38,6 +39,9 @@ __all__ = [
 ENGINE_SCHEMA = 1
 RECIPES = {"fp32": "fp32/1", "fp16": "fp16-stored/1"}
 """Name and version of what `trml-rt build` does for a precision on ONNX Runtime."""
+
+PRECISIONS = tuple(RECIPES)
+"""The precisions that engines are built in."""
 
 # The instruction sets that ONNX Runtime's kernels choose between.
 _CPU_FEATURES = (
@@ -76,8 +80,19 @@ class Compiled:
         """Return the checked path of one engine's compiled graph."""
         entry = self.manifest.files[engine]
         path = self.folder / entry.file
-        check_hash(path, entry, "build it again: trml-rt build --force")
+        check_hash(path, entry, "build it again: trml-rt build")
         return path
+
+    def misfits(self, bundle: Bundle, expected: dict[str, str]) -> list[str]:
+        """List why these engines may not run for `bundle` on the device of `expected` (E1)."""
+        found = self.manifest.built_for
+        problems = [
+            f"{name} is {found.get(name)!r} there, {expected.get(name)!r} here"
+            for name in sorted(found.keys() | expected.keys())
+            if found.get(name) != expected.get(name)
+        ]
+        missing = bundle.manifest.engines.keys() - self.manifest.files.keys()
+        return problems + [f"{name} is not among its engines" for name in sorted(missing)]
 
     def verify_files(self) -> None:
         """Compare the hash of every file."""
@@ -159,20 +174,18 @@ def find_compiled(bundle: Bundle, precision: str) -> Compiled:
     folder = bundle.folder / "engines" / key_of(expected, precision)
     if folder in engine_folders(bundle):
         compiled = open_compiled(folder)
-        if differing := _differences(compiled.manifest.built_for, expected):
-            refuse(str(folder), [*differing, f"rebuild: {rebuild} --force"])
-        if missing := bundle.manifest.engines.keys() - compiled.manifest.files.keys():
-            refuse(str(folder), [f"lacks {', '.join(sorted(missing))}; rebuild: {rebuild} --force"])
+        if misfits := compiled.misfits(bundle, expected):
+            refuse(str(folder), [*misfits, f"rebuild: {rebuild}"])
         return compiled
     others = []
     for other in engine_folders(bundle):
         try:
-            found = open_compiled(other).manifest
+            compiled = open_compiled(other)
         except ArtefactMismatch as error:
             others.append(str(error))
             continue
-        if found.precision == precision:
-            others.append(f"{other.name}: " + ", ".join(_differences(found.built_for, expected)))
+        if compiled.manifest.precision == precision:
+            others.append(f"{other.name}: " + ", ".join(compiled.misfits(bundle, expected)))
     if others:
         refuse(f"{bundle.folder}: no {precision} engines fit", [*others, f"build them: {rebuild}"])
     raise ArtefactMismatch(f"{bundle.folder}: no {precision} engines yet; build them: {rebuild}")
@@ -198,14 +211,6 @@ def engine_folders(bundle: Bundle) -> list[Path]:
 def rebuild_command(bundle: Bundle, precision: str) -> str:
     """Return the command that builds the engines of `precision`."""
     return f"trml-rt build --bundle {os.fspath(bundle.folder)} --precision {precision}"
-
-
-def _differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
-    return [
-        f"{name} is {found.get(name)!r} there, {expected.get(name)!r} here"
-        for name in sorted(found.keys() | expected.keys())
-        if found.get(name) != expected.get(name)
-    ]
 
 
 def to_json(manifest: EngineManifest) -> bytes:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,11 +81,6 @@ class Dispatcher:
             milliseconds[name] = (time.perf_counter() - start) * 1e3
         return tensors, milliseconds
 
-    def load(self, present: Modality) -> None:
-        """Load the engines of the set for `present` now rather than at the first call."""
-        for name in self.select(present).engines:
-            self._engine(name)
-
     def _engine(self, name: str) -> Engine:
         with self._lock:
             if self._closed:
@@ -107,12 +101,7 @@ class Dispatcher:
     def __enter__(self) -> Dispatcher:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -66,14 +66,13 @@ def _built(bundle: Bundle) -> dict[str, Any]:
             built[path.name] = {"fits": False, "why_not": [str(error)]}
             continue
         here = built_for_onnxruntime(bundle, compiled.manifest.precision)
-        there = compiled.manifest.built_for
-        differing = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
+        misfits = compiled.misfits(bundle, here)
         built[path.name] = {
             "precision": compiled.manifest.precision,
             "weights": compiled.manifest.weights,
             "compute": compiled.manifest.compute,
             "bytes": sum(entry.bytes for entry in compiled.manifest.files.values()),
-            "fits": not differing,
-            "why_not": [f"{k}: {there.get(k)} there, {here.get(k)} here" for k in differing],
+            "fits": not misfits,
+            "why_not": misfits,
         }
     return built

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from trml_rt.answer import Answer, read_prediction
 from trml_rt.backends import Tensors
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle import Bundle, default_bundle
-from trml_rt.compiled import find_compiled
+from trml_rt.compiled import PRECISIONS, find_compiled
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import TrmlError, UsageError
 from trml_rt.inputs import Inputs, Prepared, Sample, TextLike, VideoLike
@@ -53,8 +52,8 @@ def load(
     """
     if backend not in ("auto", "onnxruntime"):
         raise UsageError(f"no back end {backend!r}; choose auto or onnxruntime")
-    if precision not in (None, "fp32", "fp16"):
-        raise UsageError(f"no precision {precision!r}; choose fp32 or fp16")
+    if precision not in (None, *PRECISIONS):
+        raise UsageError(f"no precision {precision!r}; choose {' or '.join(PRECISIONS)}")
     if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
         raise UsageError(f"threads must be 1 to {MOST_THREADS}, not {threads!r}")
     if bundle is None:
@@ -151,12 +150,7 @@ class Runtime:
     def __enter__(self) -> Runtime:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _is_full(self, rows: list[Prepared]) -> bool:

@@ -7,7 +7,7 @@ tower whose mask is causal runs on the tokens alone, which costs a fifth of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,16 +90,11 @@ class Tokenizer:
                 f"the text is not valid Unicode at character {error.start}; pass UTF-8",
                 reason="undecodable",
             ) from error
+        # One text a call, not the library's batch: its thread pool does not survive a fork.
         encoding = self._model.encode(text)
         if all(encoding.special_tokens_mask):
             raise InputUnusable("the text is empty; leave the text out", reason="empty_text")
         return Tokens(np.array(encoding.ids, dtype=np.int32), truncated=bool(encoding.overflowing))
-
-    def encode_batch(self, texts: Iterable[str]) -> list[Tokens]:
-        """Return the tokens of each text; the first unusable one raises as in `encode`."""
-        # Not the library's batch call: its thread pool does not survive a fork, of which it warns
-        # on stderr, and a device has better use for its cores than twenty words.
-        return [self.encode(text) for text in texts]
 
 
 def pad(rows: Sequence[Tokens], pad_id: int, length: int | None = None) -> npt.NDArray[np.int32]:

@@ -10,8 +10,6 @@ The folder stands for itself: `trml-rt export CHECKPOINT --out BUNDLE` needs not
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,8 +20,8 @@ from pydantic import Field
 from trml_export.backbone import Backbone, load_backbone
 from trml_export.config import Config, parse_config
 from trml_export.model import TRML
-from trml_rt.atomic import staged_folder
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
+from trml_rt import atomic
+from trml_rt.errors import ArtefactMismatch, UsageError
 from trml_rt.files import FileEntry, check_files, describe_files, sha256_of
 from trml_rt.strict import Strict, parse_json, validate
 
@@ -108,26 +106,8 @@ class Checkpoint:
 
 
 def check_target(out: Path, *, force: bool) -> None:
-    """Refuse a folder that a checkpoint may not replace; call it before any long work.
-
-    Raises:
-        UsageError: `out` exists and `force` is not given, or it holds something else.
-        EnvironmentUnfit: nothing can be written there.
-    """
-    if out.exists():
-        if not force:
-            raise UsageError(f"{out}: exists already; name another folder, or pass --force")
-        if not out.is_dir() or (any(out.iterdir()) and not (out / RECORD).is_file()):
-            raise UsageError(f"{out}: is not a checkpoint, so --force does not replace it")
-    try:
-        parent = Path(os.path.realpath(out)).parent
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=parent):
-            pass
-    except OSError as error:
-        raise EnvironmentUnfit(
-            f"{out}: cannot be written ({error.strerror}); name another folder"
-        ) from None
+    """Refuse a folder that a checkpoint may not replace; see `atomic.check_target`."""
+    atomic.check_target(out, marker=RECORD, what="checkpoint", replace=force)
 
 
 def save_checkpoint(
@@ -137,7 +117,7 @@ def save_checkpoint(
     from safetensors.torch import save_file
 
     check_target(out, force=force)
-    with staged_folder(out, replace=force) as folder:
+    with atomic.staged_folder(out, replace=force) as folder:
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
         (folder / WEIGHTS).chmod(0o644)  # safetensors makes it private to the user
         backbone.save(folder / BACKBONE)

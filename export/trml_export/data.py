@@ -10,7 +10,7 @@ data file. Regression reads `score`, classification `label`; both may stand in a
 from __future__ import annotations
 
 import hashlib
-import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,12 +108,19 @@ def _faults(row: dict[str, Any], folder: Path, config: Config) -> Iterator[str]:
     if video is not None:
         if not isinstance(video, str) or not video:
             yield "video must be a path; leave it out where there is none"
-        # os.path, because Path's own raise on long names.
-        elif not os.path.exists(folder / video):  # noqa: PTH110
-            yield f"video {video} does not exist"
-        elif not (os.path.isfile(folder / video) or os.path.isdir(folder / video)):  # noqa: PTH112, PTH113
-            yield f"video {video} is neither a file nor a folder"
+        elif problem := _unreadable(folder / video):
+            yield f"video {video} {problem}"
     yield from _target_faults(row, config)
+
+
+def _unreadable(path: Path) -> str | None:
+    """Say why `path` is neither a file nor a folder, or None."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
+        return "does not exist"
+    regular = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    return None if regular else "is neither a file nor a folder"
 
 
 def _target_faults(row: dict[str, Any], config: Config) -> Iterator[str]:

@@ -14,12 +14,12 @@ import numpy as np
 from trml_export.backbone import Backbone
 from trml_export.checkpoint import Checkpoint, load_checkpoint
 from trml_export.cutting import cutting_is_exact
-from trml_export.golden import Tensors, golden_tensors
+from trml_export.golden import Tensors, golden_tensors, lay_out
 from trml_export.graphs import GraphSpec, graphs, write_onnx
 from trml_export.rounding import keep_batch_norms_apart, round_to_fp16
 from trml_export.tokenizer import TokenizerInfo, write_tokenizer
-from trml_rt.atomic import staged_folder, write_bytes
-from trml_rt.errors import EnvironmentUnfit, InputUnusable, UsageError, VerificationFailed
+from trml_rt.atomic import check_target, staged_folder, write_bytes
+from trml_rt.errors import EnvironmentUnfit, UsageError, VerificationFailed
 from trml_rt.files import describe_files
 from trml_rt.manifest import SCHEMA, SET_INPUTS, read_manifest
 
@@ -62,7 +62,7 @@ def export(
         VerificationFailed: a graph or an engine set differs from PyTorch; nothing is written.
         ArtefactMismatch, UsageError: the checkpoint is damaged, or `out` exists.
     """
-    _check_target(out, force=force)
+    check_target(out, marker="model.json", what="bundle", replace=force)
     card_text = None if card is None else _read_card(card)
     loaded = load_checkpoint(checkpoint)
     progress("opening the encoders")
@@ -140,11 +140,8 @@ def check_parity(
     def run(engine: str, tensors: Tensors) -> Tensors:
         spec = specs[engine]
         feed = {tensor.name: tensors[tensor.name] for tensor in spec.inputs}
-        if "frame_mask" in feed and feed["frame_vectors"].ndim == 2:
-            mask = feed["frame_mask"]
-            laid_out = np.zeros((*mask.shape, feed["frame_vectors"].shape[1]), np.float32)
-            laid_out[mask] = feed["frame_vectors"]
-            feed["frame_vectors"] = laid_out
+        if "frame_mask" in feed:
+            feed["frame_vectors"] = lay_out(feed["frame_vectors"], feed["frame_mask"])
         names = [tensor.name for tensor in spec.outputs]
         return dict(zip(names, sessions[engine].run(names, feed), strict=True))
 
@@ -180,7 +177,7 @@ def _manifest(
     weights: str,
     staging: Path,
 ) -> dict[str, Any]:
-    """Return the content of model.json, but for nothing: every key of the format is here."""
+    """Return the content of model.json."""
     config, picture = loaded.config, backbone.config.preprocess
     task: dict[str, Any] = {"kind": config.task, "labels": list(config.labels)}
     if config.task == "regression":
@@ -247,16 +244,8 @@ def _parts(engine_set: str) -> list[str]:
     return engine_set.split("_")
 
 
-def _check_target(out: Path, *, force: bool) -> None:
-    """Refuse a folder that a bundle may not replace, before minutes of work."""
-    if out.exists() and not force:
-        raise UsageError(f"{out}: exists already; name another folder, or pass --force")
-    if out.exists() and not (out / "model.json").is_file():
-        raise UsageError(f"{out}: is not a bundle, so --force does not replace it")
-
-
 def _read_card(card: Path) -> str:
     try:
         return card.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputUnusable(f"{card}: cannot be read: {error}", reason="undecodable") from None
+        raise UsageError(f"{card}: the model card cannot be read: {error}") from None

@@ -15,7 +15,7 @@ from trml_export.cutting import TEXTS
 from trml_export.cutting import cut as cut_tail
 from trml_export.model import TRML
 
-__all__ = ["Tensors", "golden_tensors"]
+__all__ = ["Tensors", "golden_tensors", "lay_out"]
 
 Tensors = dict[str, NDArray[np.generic]]
 
@@ -39,8 +39,7 @@ def golden_tensors(backbone: Backbone, model: TRML, *, cut: bool) -> dict[str, T
     mean, std = (torch.tensor(v)[:, None, None] for v in (picture.mean, picture.std))
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255
     vectors = model.frame_states(backbone.model.encode_image((pixels - mean) / std))
-    laid_out = torch.zeros(len(lengths), n, vectors.shape[1])
-    laid_out[mask] = vectors
+    laid_out = torch.from_numpy(lay_out(vectors.numpy(), mask.numpy()))
 
     from_text, virtual_video = model.fuse_text(text)
     from_video, virtual_text = model.fuse_video(laid_out, mask)
@@ -56,6 +55,13 @@ def golden_tensors(backbone: Backbone, model: TRML, *, cut: bool) -> dict[str, T
         name: {key: value.numpy() for key, value in tensors.items()}
         for name, tensors in sets.items()
     }
+
+
+def lay_out(vectors: NDArray[np.generic], mask: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Spread (frames, d) to (batch, n, d): the true places of `mask`, row by row, take them."""
+    laid_out = np.zeros((*mask.shape, vectors.shape[1]), vectors.dtype)
+    laid_out[mask] = vectors
+    return laid_out
 
 
 def _frames(count: int, height: int, width: int) -> NDArray[np.uint8]:

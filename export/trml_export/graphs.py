@@ -149,7 +149,7 @@ def write_onnx(spec: GraphSpec, path: Path) -> None:
 
 
 def _tensor(name: str, dtype: str, *shape: int | str) -> TensorSpec:
-    return TensorSpec(name=name, dtype=dtype, shape=list(shape))  # type: ignore[arg-type]
+    return TensorSpec(name=name, dtype=dtype, shape=list(shape))
 
 
 _MAKERS: dict[str, Callable[[list[int]], Tensor]] = {
@@ -163,4 +163,4 @@ _MAKERS: dict[str, Callable[[list[int]], Tensor]] = {
 def _example(tensor: TensorSpec) -> Tensor:
     """Return a tensor to trace with; axes of 2 and more, or the tracer takes them for constants."""
     sizes = {"batch": 2, "tokens": 7, "frames": 3}
-    return _MAKERS[tensor.dtype]([sizes.get(size, size) for size in tensor.shape])  # type: ignore[arg-type]
+    return _MAKERS[tensor.dtype]([sizes.get(size, size) for size in tensor.shape])

@@ -7,10 +7,10 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
-import onnxruntime  # noqa: E402
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
 
-from trml_calibration.fp16 import store_fp16  # noqa: E402
+from trml_calibration.fp16 import store_fp16
 
 
 def write(path, weight):

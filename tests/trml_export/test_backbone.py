@@ -8,11 +8,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from safetensors.torch import load_file, save_file  # noqa: E402
+from safetensors.torch import load_file, save_file
 
-from tests import tiny  # noqa: E402
-from trml_export.backbone import load_backbone  # noqa: E402
-from trml_rt.errors import ArtefactMismatch, UsageError  # noqa: E402
+from tests import tiny
+from trml_export.backbone import load_backbone
+from trml_rt.errors import ArtefactMismatch, UsageError
 
 TEXTS = ["a happy day", "what a pity, what a mess!", "x"]
 

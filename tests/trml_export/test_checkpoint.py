@@ -6,17 +6,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from safetensors.torch import save_file  # noqa: E402
+from safetensors.torch import save_file
 
-from trml_export.checkpoint import (  # noqa: E402
+from trml_export.checkpoint import (
     TrainingRecord,
     check_target,
     load_checkpoint,
     save_checkpoint,
 )
-from trml_export.config import Config  # noqa: E402
-from trml_export.model import TRML  # noqa: E402
-from trml_rt.errors import ArtefactMismatch, UsageError  # noqa: E402
+from trml_export.config import Config
+from trml_export.model import TRML
+from trml_rt.errors import ArtefactMismatch, UsageError
 
 TRAINING = TrainingRecord(
     data_sha256="0" * 64, samples={}, epochs=2, best_epoch=1, train={"loss": 0.5}, valid={}

@@ -10,18 +10,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import trml_rt  # noqa: E402
-from tests import tiny  # noqa: E402
-from trml_export import export as export_module  # noqa: E402
-from trml_export.checkpoint import TrainingRecord, save_checkpoint  # noqa: E402
-from trml_export.config import Config  # noqa: E402
-from trml_export.cutting import cutting_is_exact  # noqa: E402
-from trml_export.export import PARITY, export  # noqa: E402
-from trml_export.golden import golden_tensors  # noqa: E402
-from trml_export.model import TRML  # noqa: E402
-from trml_rt.bundle import Bundle  # noqa: E402
-from trml_rt.errors import ArtefactMismatch, UsageError, VerificationFailed  # noqa: E402
-from trml_rt.golden import load_golden  # noqa: E402
+import trml_rt
+from tests import tiny
+from trml_export import export as export_module
+from trml_export.checkpoint import TrainingRecord, save_checkpoint
+from trml_export.config import Config
+from trml_export.cutting import cutting_is_exact
+from trml_export.export import PARITY, export
+from trml_export.golden import golden_tensors
+from trml_export.model import TRML
+from trml_rt.bundle import Bundle
+from trml_rt.errors import ArtefactMismatch, UsageError, VerificationFailed
+from trml_rt.golden import load_golden
 
 RECORD = TrainingRecord(
     data_sha256="0" * 64, samples={}, epochs=1, best_epoch=1, train={"loss": 1.0}, valid={}
@@ -243,6 +243,11 @@ def test_a_changed_checkpoint_is_refused(world, tmp_path):
     (damaged / "model.safetensors").write_bytes(data)
     with pytest.raises(ArtefactMismatch, match=r"model\.safetensors"):
         export(damaged, tmp_path / "bundle")
+
+
+def test_a_model_card_that_is_absent_is_a_usage_error(world, tmp_path):
+    with pytest.raises(UsageError, match="model card cannot be read"):
+        export(world[1], tmp_path / "bundle", card=tmp_path / "absent.md")
 
 
 def test_the_model_card_travels_in_the_bundle(world, same_graphs, tmp_path):

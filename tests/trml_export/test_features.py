@@ -7,12 +7,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from PIL import Image  # noqa: E402
+from PIL import Image
 
-from trml_export.data import Sample  # noqa: E402
-from trml_export.feature_store import FeatureStore, Stored  # noqa: E402
-from trml_export.features import compute_features, read_clip  # noqa: E402
-from trml_rt.errors import ArtefactMismatch, InputUnusable  # noqa: E402
+from trml_export.data import Sample
+from trml_export.feature_store import FeatureStore, Stored
+from trml_export.features import compute_features, read_clip
+from trml_rt.errors import ArtefactMismatch, InputUnusable
 
 
 def _sample(name, *, text=None, video=None) -> Sample:

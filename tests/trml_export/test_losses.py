@@ -6,9 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from trml_export.config import Config  # noqa: E402
-from trml_export.losses import cosine, infonce, losses, matching_loss, task_loss  # noqa: E402
-from trml_export.model import TRML, Views  # noqa: E402
+from trml_export.config import Config
+from trml_export.losses import cosine, infonce, losses, matching_loss, task_loss
+from trml_export.model import TRML, Views
 
 SIZE = 16
 DIFFERENT = torch.arange(4)

@@ -4,8 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from trml_export.config import Config  # noqa: E402
-from trml_export.model import TRML, Generator, TemporalEncoder, normalise  # noqa: E402
+from trml_export.config import Config
+from trml_export.model import TRML, Generator, TemporalEncoder, normalise
 
 SIZE, FRAMES = 16, 8
 

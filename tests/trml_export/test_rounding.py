@@ -8,9 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch import nn  # noqa: E402
+from torch import nn
 
-from trml_export.rounding import keep_batch_norms_apart, round_to_fp16  # noqa: E402
+from trml_export.rounding import keep_batch_norms_apart, round_to_fp16
 
 
 def network():

@@ -7,18 +7,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from click.testing import CliRunner  # noqa: E402
+from click.testing import CliRunner
 
-from tests import tiny  # noqa: E402
-from trml_export.checkpoint import load_checkpoint  # noqa: E402
-from trml_export.config import Config  # noqa: E402
-from trml_export.data import Sample  # noqa: E402
-from trml_export.features import Features  # noqa: E402
-from trml_export.fitting import collate, evaluate, fit  # noqa: E402
-from trml_export.model import TRML  # noqa: E402
-from trml_export.train import train  # noqa: E402
-from trml_rt.cli.train import train as command  # noqa: E402
-from trml_rt.errors import EnvironmentUnfit, InputUnusable, UsageError  # noqa: E402
+from tests import tiny
+from trml_export.checkpoint import load_checkpoint
+from trml_export.config import Config
+from trml_export.data import Sample
+from trml_export.features import Features
+from trml_export.fitting import collate, evaluate, fit
+from trml_export.model import TRML
+from trml_export.train import train
+from trml_rt.cli.train import train as command
+from trml_rt.errors import EnvironmentUnfit, InputUnusable, UsageError
 
 SIZE = 8
 

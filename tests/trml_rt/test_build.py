@@ -105,6 +105,16 @@ def test_e3_damaged_engines_are_seen_by_inspect_and_built_anew(bundle_copy):
     assert inspect(bundle_copy)["built"][folder.name]["fits"]
 
 
+def test_e1_engines_that_lack_one_are_refused_and_built_anew(bundle_copy):
+    folder = build(Bundle(bundle_copy), "fp32").folder
+    content = json.loads((folder / "manifest.json").read_text())
+    del content["files"]["text"]
+    (folder / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(ArtefactMismatch, match="text is not among its engines"):
+        trml_rt.load(bundle_copy, precision="fp32")
+    assert build(Bundle(bundle_copy), "fp32").built
+
+
 def test_e4_a_precision_that_was_not_built_is_refused_with_the_command(bundle_copy):
     with pytest.raises(ArtefactMismatch, match="no fp16 engines yet; build them: trml-rt build"):
         trml_rt.load(bundle_copy, precision="fp16")

@@ -60,7 +60,7 @@ def test_text_alone_never_loads_the_image_encoder(dispatcher, backend):
 def test_the_engines_of_a_set_are_shared_with_the_next(dispatcher, backend):
     dispatcher.run(Modality.TEXT, {"ids": np.array([[2]])})
     first = backend.engines["text"]
-    dispatcher.load(Modality.TEXT | Modality.VIDEO)
+    dispatcher.run(Modality.TEXT, {"ids": np.array([[3]])})
     assert backend.engines["text"] is first
 
 
@@ -75,7 +75,7 @@ def test_nothing_present_is_refused(dispatcher):
 
 
 def test_a_closed_dispatcher_refuses_to_run_and_closes_twice(dispatcher, backend):
-    dispatcher.load(Modality.TEXT)
+    dispatcher.run(Modality.TEXT, {"ids": np.array([[2]])})
     dispatcher.close()
     dispatcher.close()
     assert backend.engines["text"].closed == 1

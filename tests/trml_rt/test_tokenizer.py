@@ -96,13 +96,6 @@ def test_a_text_with_a_lone_surrogate_is_undecodable(tokenizer):
     assert caught.value.reason == "undecodable"
 
 
-def test_a_batch_gives_the_tokens_of_each_text(tokenizer):
-    assert [t.ids.tolist() for t in tokenizer.encode_batch(["hi", "ho"])] == [
-        [4, 3, 5],
-        [4, 0, 2, 5],
-    ]
-
-
 def test_padding_in_the_file_is_ignored():
     model = Model.from_buffer(byte_pair())
     model.enable_padding(length=CONTEXT)
@@ -164,7 +157,7 @@ def test_a_fork_after_encoding_warns_of_nothing(tmp_path):
         "import os, sys\n"
         "from trml_rt.tokenizer import Tokenizer\n"
         "tokenizer = Tokenizer.from_file(sys.argv[1])\n"
-        "tokenizer.encode_batch(['hi', 'ho'] * 50)\n"
+        "tokenizer.encode('hi')\n"
         "if (child := os.fork()) == 0:\n"
         "    os._exit(len(tokenizer.encode('hi')) != 3)\n"
         "sys.exit(os.waitpid(child, 0)[1])\n"

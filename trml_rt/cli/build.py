@@ -9,6 +9,7 @@ from typing import Literal
 import click
 
 from trml_rt.cli.options import as_json, bundle_option, print_json
+from trml_rt.compiled import PRECISIONS
 from trml_rt.errors import EnvironmentUnfit
 
 __all__ = ["build"]
@@ -17,7 +18,7 @@ __all__ = ["build"]
 @click.command(epilog="Example: trml-rt build --precision fp16")
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "fp16"]),
+    type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
     help="fp16: weights stored in FP16, arithmetic in FP32.",

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from trml_rt.cli.options import any_path, as_json, bundle_option, print_json
+from trml_rt.compiled import PRECISIONS
+from trml_rt.runtime import MOST_THREADS
 
 __all__ = ["infer"]
 
@@ -28,10 +30,12 @@ Examples:
 )
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "fp16"]),
+    type=click.Choice(PRECISIONS),
     help="Use the engines of this precision, made by `trml-rt build`; else the portable graphs.",
 )
-@click.option("--threads", type=click.IntRange(1, 256), help="CPU threads an engine may use.")
+@click.option(
+    "--threads", type=click.IntRange(1, MOST_THREADS), help="CPU threads an engine may use."
+)
 @click.option("--degrade", is_flag=True, help="Count an unusable input as missing; say so.")
 @as_json
 def infer(
