@@ -15,21 +15,12 @@ from trml_rt.video import choose_indices, choose_times, frames_from_array, read_
 
 # Twenty frames, eight wanted: floor((2 i + 1) * 20 / 16).
 EIGHT_OF_20 = [1, 3, 6, 8, 11, 13, 16, 18]
-FASTSTART = {"movflags": "faststart"}
 
 
 def frames_of(path: Path, count: int) -> list[int]:
     clip = read_frames(path, count)
     assert not clip.incomplete
     return media.numbers_of(clip.frames)
-
-
-def refusal(path: Path) -> InputUnusable:
-    with pytest.raises(InputUnusable) as caught:
-        read_frames(path, 8)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-    return caught.value
 
 
 # The rule.

@@ -15,8 +15,6 @@ from tests import media
 from trml_rt.errors import InputUnusable, UsageError
 from trml_rt.video import choose_indices, read_frames
 
-# Twenty frames, eight wanted: floor((2 i + 1) * 20 / 16).
-EIGHT_OF_20 = [1, 3, 6, 8, 11, 13, 16, 18]
 FASTSTART = {"movflags": "faststart"}
 
 
