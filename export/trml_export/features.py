@@ -22,28 +22,18 @@ from tqdm import tqdm
 
 from trml_export.backbone import Backbone
 from trml_export.cutting import cut, cutting_is_exact
-from trml_export.data import Sample
+from trml_export.data import InputProblem, Sample
 from trml_export.feature_store import FeatureStore, Stored
 from trml_rt.errors import ArtefactMismatch, InputUnusable
 from trml_rt.image import Preprocessing, to_pixels
 from trml_rt.video import Clip, choose_indices, read_frames
 
-__all__ = ["Features", "InputProblem", "compute_features", "read_clip"]
+__all__ = ["Features", "compute_features", "read_clip"]
 
 _VERSION = 1  # raise it when frames are chosen or pixels made in another way
 _TEXT_BATCH = 32
 _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class InputProblem:
-    """A video that could not be used, or not whole (`reason` "incomplete")."""
-
-    id: str
-    video: str
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 from trml_export.backbone import load_backbone
 from trml_export.checkpoint import TrainingRecord, check_target, save_checkpoint
 from trml_export.config import Config
-from trml_export.data import SPLITS, read_dataset
-from trml_export.features import Features, InputProblem, compute_features
+from trml_export.data import SPLITS, InputProblem, read_dataset
+from trml_export.features import Features, compute_features
 from trml_export.fitting import fit
 from trml_rt.errors import EnvironmentUnfit, InputUnusable
 

@@ -91,7 +91,7 @@ def test_an_undecodable_video_is_a_missing_modality_with_a_report(clip, tmp_path
     features = _compute([_sample("a", text="x", video=path)], clip, tmp_path)
     assert features.video == (None,)
     problem = features.problems[0]
-    assert (problem.id, problem.video, problem.reason) == ("a", str(path), "undecodable")
+    assert (problem.id, problem.input, problem.reason) == ("a", str(path), "undecodable")
 
 
 def test_a_sample_of_which_nothing_is_left_is_dropped_and_reported(clip, tmp_path):

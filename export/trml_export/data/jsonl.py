@@ -12,38 +12,18 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trml_export.config import Config
+from trml_export.data.samples import SPLITS, DataSet, Sample
 from trml_rt.errors import ArtefactMismatch, UsageError
 from trml_rt.strict import parse_json
 
-__all__ = ["SPLITS", "DataSet", "Sample", "read_dataset"]
+__all__ = ["read_dataset"]
 
-SPLITS = ("train", "valid", "test")
 _KEYS = frozenset({"id", "split", "text", "video", "score", "label"})
 _SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One utterance; `target` is a score, or the number of a class."""
-
-    id: str
-    split: str
-    text: str | None
-    video: Path | None
-    target: float | int
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """The samples in file order, and the sha256 of the file that named them."""
-
-    samples: tuple[Sample, ...]
-    sha256: str
 
 
 def read_dataset(path: Path, config: Config) -> DataSet:
