@@ -27,6 +27,7 @@ from trml_rt.tokenizer import pad
 __all__ = ["MOST_THREADS", "Runtime", "load"]
 
 MOST_THREADS = 256
+_SINGLE = (Modality.TEXT, Modality.VIDEO)
 
 
 def load(
@@ -142,6 +143,42 @@ class Runtime:
         for group in groups.values():
             flush(group)
         return [answers[number] for number in range(len(samples))]
+
+    def trace(
+        self,
+        text: TextLike | None = None,
+        video: VideoLike | None = None,
+        *,
+        degrade: bool = False,
+    ) -> dict[str, Tensors]:
+        """Run every engine set that the inputs allow, and return all tensors of each.
+
+        For evaluation and for comparing engines: what the model would say with both inputs,
+        and with each of them alone. An encoder runs once for all sets.
+
+        Args:
+            text: as in `infer`.
+            video: as in `infer`.
+            degrade: as in `infer`.
+
+        Returns:
+            For each set, by name ("text", "video", "text_video"), its tensors by the names of
+            the bundle format, inputs and vectors on the way included; the batch is 1.
+
+        Raises:
+            As `infer` does.
+        """
+        row = self._inputs.prepare(Sample(text, video), degrade=degrade)
+        known = self._tensors([row])
+        found: dict[str, Tensors] = {}
+        for present in (row.present, *_SINGLE):  # the whole first: it runs all encoders
+            if present not in row.present or self._set_names.get(present) in found:
+                continue
+            engine_set = self._dispatcher.select(present)
+            tensors, _ = self._dispatcher.run(present, known)
+            found[engine_set.name] = tensors
+            known = {n: tensor for n, tensor in tensors.items() if n not in engine_set.outputs}
+        return found
 
     def close(self) -> None:
         """Free the engines; closing twice is fine."""

@@ -64,6 +64,16 @@ def test_the_engines_of_a_set_are_shared_with_the_next(dispatcher, backend):
     assert backend.engines["text"] is first
 
 
+def test_an_engine_whose_outputs_are_given_is_not_loaded(dispatcher, backend):
+    inputs = {"ids": np.array([[2]])}
+    kept, _ = dispatcher.run(Modality.TEXT, inputs)
+    fresh = SumBackend()
+    with Dispatcher(Bundle(TINY).manifest, fresh, Path) as other:
+        tensors, _ = other.run(Modality.TEXT, {"text_vector": kept["text_vector"]})
+    assert tensors["prediction"] == kept["prediction"]
+    assert list(fresh.engines) == ["fuse_text"]
+
+
 def test_every_engine_is_timed(dispatcher):
     _, milliseconds = dispatcher.run(Modality.TEXT, {"ids": np.array([[2]])})
     assert list(milliseconds) == ["text", "fuse_text"]

@@ -130,6 +130,32 @@ def test_no_engine_gets_more_than_its_axes_allow(rt, monkeypatch):
     assert [len(i["frames"]) for i in seen if "frames" in i] == [4, 4]  # axes.frames.max is 6
 
 
+def test_a_trace_holds_what_each_engine_set_says_of_the_same_inputs(rt):
+    traced = rt.trace(text=GOOD, video=NOISE)
+    alone = {"text_video": (GOOD, NOISE), "text": (GOOD, None), "video": (None, NOISE)}
+    scores = {name: float(tensors["prediction"][0, 0]) for name, tensors in traced.items()}
+    expected = {name: rt.infer(*inputs).score for name, inputs in alone.items()}
+    assert scores == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_trace_runs_each_encoder_once(rt, monkeypatch):
+    rt.trace(text=GOOD, video=NOISE)
+    runs = []
+    for name, engine in rt._dispatcher._engines.items():
+        run = engine.run
+        monkeypatch.setattr(
+            engine, "run", lambda t, name=name, run=run: runs.append(name) or run(t)
+        )
+    rt.trace(text=GOOD, video=NOISE)
+    assert sorted(runs) == ["frame", "fuse_text", "fuse_text_video", "fuse_video", "text"]
+
+
+def test_a_trace_of_text_alone_has_the_text_set_alone(rt):
+    traced = rt.trace(text=GOOD)
+    assert list(traced) == ["text"]
+    assert {"text_vector", "virtual_video", "prediction"} <= traced["text"].keys()
+
+
 def test_an_empty_batch_gives_no_answers(rt):
     assert rt.infer_batch([]) == []
 
