@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,17 +38,23 @@ class Config(BaseModel):
 
     # The method.
     frames: Annotated[int, Field(ge=1, le=64)] = 8
+    shortest_clip: Positive | None = None  # in seconds; a clip outside counts as missing
+    longest_clip: Positive | None = None
     normalise: bool = True
     temporal_encoder: Literal["gru", "mean"] = "gru"
-    generator: Literal["mlp", "copy"] = "mlp"
+    generator: Literal["mlp", "copy", "zero", "mean", "constant"] = "mlp"
     generator_width: Annotated[int, Field(ge=1)] = 2  # in multiples of the embedding size d
-    matching_loss: Literal["infonce", "cosine", "mse"] = "infonce"
+    matching_loss: Literal["infonce", "label_infonce", "cosine", "mse"] = "infonce"
+    matching_level: Literal["vector", "head"] = "vector"
     matching_weight: NotNegative = 0.1  # lambda; 0 is the ablation
+    detach_targets: bool = True
+    label_width: Positive = 0.05  # in score ranges; how near two scores must be to match
     tau: Positive = 0.07
     alpha: Share = 0.5  # share of the virtual video in the matching loss
     mask_bits: bool = False
     head_width: Annotated[int, Field(ge=1)] | None = None  # None: d
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    trained_views: Literal["all", "text", "video", "text_video"] = "all"
 
     # The task.
     task: Literal["regression", "classification"] = "regression"
@@ -105,17 +111,23 @@ def parse_config(
         raise error(f"{where}: {describe(problems)}") from None
 
 
-def load_config(path: Path | None = None, *, overrides: Iterable[str] = ()) -> Config:
-    """Read a JSON or TOML file (None: the defaults) and apply `key=value` overrides in order.
+def load_config(
+    path: Path | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+) -> Config:
+    """Read a JSON or TOML file (None: no key set) and apply `key=value` overrides in order.
 
     A value is read as JSON; what is not JSON is a string, so `task=classification` and
-    `labels=["a", "b"]` both work.
+    `labels=["a", "b"]` both work. `defaults` are the values that a layout of data brings, for
+    keys that nobody sets.
 
     Raises:
         UsageError: an unreadable file, an unknown key, or a value out of its range.
         EnvironmentUnfit: a TOML file on Python 3.10, which cannot read it.
     """
-    values = {} if path is None else _read(path)
+    values = {**(defaults or {}), **({} if path is None else _read(path))}
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals or key.strip() not in Config.model_fields:

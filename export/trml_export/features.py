@@ -7,186 +7,170 @@ content itself, so a file that moves is found again and a file that changes is n
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from PIL import Image
-from torch import Tensor
-from tqdm import tqdm
 
 from trml_export.backbone import Backbone
-from trml_export.cutting import cut, cutting_is_exact
+from trml_export.clips import check_length
+from trml_export.config import Config
 from trml_export.data import InputProblem, Sample
-from trml_export.feature_store import FeatureStore, Stored
-from trml_rt.errors import ArtefactMismatch, InputUnusable
-from trml_rt.image import Preprocessing, to_pixels
-from trml_rt.video import Clip, choose_indices, read_frames
+from trml_export.encoding import encode_clips, encode_texts
+from trml_export.feature_store import Entry, FeatureStore
+from trml_rt.errors import InputUnusable
 
-__all__ = ["Features", "compute_features", "read_clip"]
-
-_VERSION = 1  # raise it when frames are chosen or pixels made in another way
-_TEXT_BATCH = 32
-_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-T = TypeVar("T")
+__all__ = ["Features", "compute_features"]
 
 
 @dataclass(frozen=True)
 class Features:
-    """The raw vectors of samples, in their order; memory-mapped, so not to be written to.
+    """The encoders' raw vectors of some samples, all of them rows of one array.
 
-    `text[i]` is (d,) and `video[i]` (frames, d) with 1 to n frames; None where absent. A
-    sample of which nothing can be used is left out and stands in `problems` alone.
+    Attributes:
+        samples: those with an input that can be used, in the order of the data set.
+        vectors: (rows, d) float32, read-only, as a rule a map of a file.
+        text_rows: (samples,) the row of each sample's text; -1 where it has none.
+        clip_starts: (samples,) the row of the first frame of each sample's clip.
+        clip_lengths: (samples,) how many frames follow each other there; 0 is no clip.
+        problems: every input that was unusable, or not whole.
     """
 
     samples: tuple[Sample, ...]
-    text: tuple[npt.NDArray[np.float32] | None, ...]
-    video: tuple[npt.NDArray[np.float32] | None, ...]
-    problems: tuple[InputProblem, ...]
+    vectors: npt.NDArray[np.float32]
+    text_rows: npt.NDArray[np.int64]
+    clip_starts: npt.NDArray[np.int64]
+    clip_lengths: npt.NDArray[np.int64]
+    problems: tuple[InputProblem, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The size d of a vector."""
+        return self.vectors.shape[1]
+
+    @property
+    def has_text(self) -> npt.NDArray[np.bool_]:
+        """Which samples (samples,) have a text."""
+        return self.text_rows >= 0
+
+    @property
+    def has_video(self) -> npt.NDArray[np.bool_]:
+        """Which samples (samples,) have a clip."""
+        return self.clip_lengths > 0
+
+    @cached_property
+    def text_groups(self) -> npt.NDArray[np.int64]:
+        """A number (samples,) for each text, the same for equal words."""
+        numbers: dict[str | None, int] = {None: -1}
+        return np.array([numbers.setdefault(s.text, len(numbers)) for s in self.samples], np.int64)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Features:
+        """Return the samples `rows` alone, in that order."""
+        return replace(
+            self,
+            samples=tuple(self.samples[row] for row in rows),
+            text_rows=self.text_rows[rows],
+            clip_starts=self.clip_starts[rows],
+            clip_lengths=self.clip_lengths[rows],
+        )
+
+    @classmethod
+    def of(
+        cls,
+        samples: Sequence[Sample],
+        texts: Sequence[npt.NDArray[np.float32] | None],
+        clips: Sequence[npt.NDArray[np.float32] | None],
+        problems: Sequence[InputProblem] = (),
+    ) -> Features:
+        """Return features of vectors in memory: texts (d,) and clips (n, d), None for absent."""
+        parts: list[npt.NDArray[np.float32]] = []
+        text_rows, starts, lengths, end = [], [], [], 0
+        for text, clip in zip(texts, clips, strict=True):
+            text_rows.append(-1 if text is None else end)
+            if text is not None:
+                parts.append(text[np.newaxis])
+                end += 1
+            starts.append(end)
+            lengths.append(0 if clip is None else len(clip))
+            if clip is not None:
+                parts.append(clip)
+                end += len(clip)
+        vectors = np.concatenate(parts) if parts else np.zeros((0, 0))
+        columns = (np.array(column, np.int64) for column in (text_rows, starts, lengths))
+        return cls(tuple(samples), vectors.astype(np.float32), *columns, tuple(problems))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if isinstance(self.vectors, np.memmap):  # pickled, it would be copied
+            state["vectors"] = (self.vectors.filename, self.vectors.shape)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state["vectors"], tuple):
+            file, shape = state["vectors"]
+            state["vectors"] = np.memmap(file, np.float32, "r", shape=shape)
+        self.__dict__.update(state)
 
 
 def compute_features(
-    samples: Sequence[Sample], backbone: Backbone, *, frames: int, cache: Path
+    samples: Sequence[Sample],
+    backbone: Backbone,
+    config: Config,
+    *,
+    cache: Path,
 ) -> Features:
     """Return the features of `samples`, computing those that `cache` does not hold yet.
 
-    An interrupted call goes on where it was. Progress is shown on stderr when that is a
-    terminal. A video that cannot be decoded counts as a missing modality and is reported.
-    """
-    with FeatureStore(cache / backbone.fingerprint[:16]) as store:
-        _encode_texts(samples, backbone, store)
-        clips, problems = _encode_clips(samples, backbone, frames, store)
-    # Looked up after the store has written all, so that every array is a map of a file.
-    rows = []
-    for sample in samples:
-        text = None if sample.text is None else store.get(_text_key(backbone, sample.text))
-        key = clips.get(sample.id)
-        video = None if key is None else store.get(key)
-        if text is not None or video is not None:
-            vectors = None if video is None else video.vectors
-            rows.append((sample, None if text is None else text.vectors[0], vectors))
-    kept, texts, videos = zip(*rows, strict=True) if rows else ((), (), ())
-    return Features(kept, texts, videos, tuple(problems))
-
-
-def read_clip(path: Path, count: int) -> Clip:
-    """Return at most `count` frames of a video, a picture, or a folder of frame pictures.
-
-    A folder's pictures follow each other by name, and are chosen as untimed frames are.
+    An interrupted call goes on where it was, and ends with the very same numbers. Progress and
+    an estimate are shown on stderr when that is a terminal. A clip that cannot be decoded, or is
+    outside of the limits of `config`, counts as a missing modality and is reported; a sample of
+    which nothing is left is dropped.
 
     Raises:
-        InputUnusable: nothing can be decoded, or a folder holds no picture.
+        ArtefactMismatch: the backbone gives vectors that are no numbers, or a damaged cache.
+        OSError: the cache cannot be written.
     """
-    if not path.is_dir():
-        return read_frames(path, count)
-    pictures = _pictures(path)
-    if not pictures:
-        raise InputUnusable(f"{path}: no picture in this folder", reason="too_short")
-    chosen = [read_frames(pictures[i], 1) for i in choose_indices(len(pictures), count)]
-    return Clip(tuple(clip.frames[0] for clip in chosen), any(clip.incomplete for clip in chosen))
-
-
-def _encode_texts(samples: Sequence[Sample], backbone: Backbone, store: FeatureStore) -> None:
-    texts = {sample.text: None for sample in samples if sample.text is not None}
-    missing = [text for text in texts if store.get(_text_key(backbone, text)) is None]
-    # Texts of like length together, without the padding that all of them share.
-    missing.sort(key=len)
-    exact = bool(missing) and cutting_is_exact(backbone)
-    for start in _progress(range(0, len(missing), _TEXT_BATCH), "texts"):
-        batch = missing[start : start + _TEXT_BATCH]
-        with torch.inference_mode():
-            ids = backbone.tokenize(batch)
-            vectors = _checked(backbone.encode_text(cut(backbone, ids) if exact else ids), backbone)
-        for text, vector in zip(batch, vectors, strict=True):
-            store.add(_text_key(backbone, text), Stored(vector[np.newaxis].copy()))
-
-
-def _encode_clips(
-    samples: Sequence[Sample], backbone: Backbone, frames: int, store: FeatureStore
-) -> tuple[dict[str, str], list[InputProblem]]:
-    """Fill the store; return the key of each sample's clip and what was wrong with others."""
-    keys: dict[str, str] = {}
+    store = FeatureStore(cache / backbone.fingerprint[:16], backbone.size)
+    with store.writing():
+        texts = encode_texts(samples, backbone, store)
+        clips, unread = encode_clips(samples, backbone, config.frames, store)
+    entries = store.find([*texts.values(), *clips.values()])
+    kept: list[tuple[Sample, int, int, int]] = []
     problems: list[InputProblem] = []
-    for sample in _progress([s for s in samples if s.video is not None], "clips"):
-        assert sample.video is not None
-        try:
-            key = _clip_key(backbone, sample.video, frames)
-            stored = store.get(key)
-            if stored is None:
-                clip = read_clip(sample.video, frames)
-                stored = Stored(_encode_frames(clip.frames, backbone), clip.incomplete)
-                store.add(key, stored)
-        except InputUnusable as problem:
-            problems.append(_problem(sample, problem.reason, str(problem)))
-        except OSError as problem:  # of reading the bytes to hash
-            problems.append(_problem(sample, "undecodable", f"{sample.video}: {problem.strerror}"))
-        else:
-            keys[sample.id] = key
-            if stored.incomplete:
-                message = f"{sample.video}: damaged or cut off; its readable frames are used"
-                problems.append(_problem(sample, "incomplete", message))
-    return keys, problems
-
-
-def _encode_frames(frames: Sequence[Image.Image], backbone: Backbone) -> npt.NDArray[np.float32]:
-    """Return raw vectors (n, d); scaling is `(x / 255 - mean) / std`, as in the frame graph."""
-    p = backbone.config.preprocess
-    preprocessing = Preprocessing(
-        height=p.height,
-        width=p.width,
-        resize=p.resize,
-        interpolation=p.interpolation,
-        fill=p.fill,
+    for sample in samples:
+        row, start, length = -1, 0, 0
+        if sample.text is not None:
+            row = entries[texts[sample.text]].start
+        if sample.video in unread:
+            problems.append(_problem(sample, "undecodable", unread[sample.video]))
+        elif sample.video is not None:
+            entry = entries[clips[sample.video]]
+            try:
+                _check(sample.video, entry, config)
+            except InputUnusable as problem:
+                problems.append(_problem(sample, problem.reason, str(problem)))
+            else:
+                start, length = entry.start, entry.count
+                if entry.incomplete:
+                    message = f"{sample.video}: damaged or cut off; its readable frames are used"
+                    problems.append(_problem(sample, "incomplete", message))
+        if row >= 0 or length:
+            kept.append((sample, row, start, length))
+    columns = (np.array([each[i] for each in kept], np.int64) for i in (1, 2, 3))
+    return Features(
+        tuple(each[0] for each in kept), store.vectors(), *columns, problems=tuple(problems)
     )
-    pixels = torch.from_numpy(np.stack([to_pixels(frame, preprocessing) for frame in frames]))
-    scaled = (pixels.float() / 255 - torch.tensor(p.mean)) / torch.tensor(p.std)
-    with torch.inference_mode():
-        return _checked(backbone.encode_image(scaled.permute(0, 3, 1, 2)), backbone)
 
 
-def _checked(vectors: Tensor, backbone: Backbone) -> npt.NDArray[np.float32]:
-    if not vectors.isfinite().all():
-        name = backbone.config.name
-        raise ArtefactMismatch(f"{name}: gives vectors that are no numbers; check its weights")
-    array: npt.NDArray[np.float32] = vectors.numpy()
-    return array
-
-
-def _text_key(backbone: Backbone, text: str) -> str:
-    return _key(backbone, "text", [text.encode()])
-
-
-def _clip_key(backbone: Backbone, path: Path, frames: int) -> str:
-    if path.is_dir():
-        parts = [p.name.encode() + hashlib.sha256(p.read_bytes()).digest() for p in _pictures(path)]
-        return _key(backbone, f"folder {frames}", parts)
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return _key(backbone, f"file {frames}", [digest.digest()])
-
-
-def _key(backbone: Backbone, kind: str, parts: Iterable[bytes]) -> str:
-    digest = hashlib.sha256(f"{_VERSION} {backbone.fingerprint} {kind}".encode())
-    for part in parts:
-        digest.update(b"\0" + part)
-    return digest.hexdigest()
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)
+def _check(path: Path, entry: Entry, config: Config) -> None:
+    check_length(path, entry.seconds, config)
+    if entry.failure is not None:
+        raise InputUnusable(f"{path}: {entry.failure.message}", reason=entry.failure.reason)
 
 
 def _problem(sample: Sample, reason: str, message: str) -> InputProblem:
     return InputProblem(sample.id, str(sample.video), reason, message)
-
-
-def _progress(items: Sequence[T], what: str) -> Iterable[T]:
-    bar: Iterable[T] = tqdm(items, desc=what, disable=None, leave=False)  # None: no terminal
-    return bar

@@ -3,113 +3,103 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
+from trml_export.batches import Batch, batches
 from trml_export.config import Config
 from trml_export.features import Features
-from trml_export.losses import losses, task_loss
+from trml_export.losses import losses, sample_losses
 from trml_export.model import TRML, Views
+from trml_export.training_state import TrainingState
 from trml_rt.errors import UsageError
 
-__all__ = ["Batch", "Fit", "collate", "evaluate", "fit"]
+__all__ = ["Fit", "evaluate", "fit"]
 
 _EVALUATION_BATCH = 256
 
 
-class Batch(NamedTuple):
-    """Raw vectors of a few samples, zero where a modality or a frame is missing."""
-
-    text: Tensor  # (batch, d)
-    has_text: Tensor  # (batch,) bool
-    frames: Tensor  # (batch, n, d)
-    mask: Tensor  # (batch, n) bool, frames first
-    target: Tensor  # (batch,) float32 scores, or int64 classes
-    groups: Tensor  # (batch,) int64, equal for equal texts; -1 without text
-
-
 @dataclass(frozen=True)
 class Fit:
-    """A trained model in eval mode, and how it came about; epochs count from 1."""
+    """A trained model in eval mode, and how it came about; epochs count from 1.
+
+    `resumed` is the number of epochs that an earlier run had done.
+    """
 
     model: TRML
     epochs: int
     best_epoch: int
+    resumed: int
     train: dict[str, float]
     valid: dict[str, float]
 
 
-def collate(features: Features, rows: list[int], config: Config, size: int) -> Batch:
-    """Return the samples at `rows` as one batch."""
-    text = torch.zeros(len(rows), size)
-    frames = torch.zeros(len(rows), config.frames, size)
-    has_text = torch.zeros(len(rows), dtype=torch.bool)
-    mask = torch.zeros(len(rows), config.frames, dtype=torch.bool)
-    groups: dict[str | None, int] = {None: -1}
-    for place, row in enumerate(rows):
-        vector, clip = features.text[row], features.video[row]
-        if vector is not None:
-            text[place] = torch.tensor(vector)
-            has_text[place] = True
-        if clip is not None:
-            frames[place, : len(clip)] = torch.tensor(clip)
-            mask[place, : len(clip)] = True
-        groups.setdefault(features.samples[row].text, len(groups))
-    kind = torch.float32 if config.task == "regression" else torch.int64
-    return Batch(
-        text,
-        has_text,
-        frames,
-        mask,
-        torch.tensor([features.samples[row].target for row in rows], dtype=kind),
-        torch.tensor([groups[features.samples[row].text] for row in rows]),
-    )
-
-
-def fit(train: Features, valid: Features, config: Config, size: int) -> Fit:
+def fit(
+    train: Features, valid: Features, config: Config, size: int, *, state: Path | None = None
+) -> Fit:
     """Train a model on `train`, stop when `valid` no longer gets better, keep its best epoch.
 
     The same seed, data and number of threads give the same numbers; the caller's own random
     numbers go on as if nothing had been drawn here.
 
+    Args:
+        train: what to learn from.
+        valid: what to choose the epoch by.
+        config: the method and the optimiser.
+        size: d.
+        state: file that holds what a run has reached after each epoch. Where it is there, the
+            run goes on from it and ends with the numbers of one that was never stopped. It
+            has to belong to these arguments; who names it sees to that, and deletes it.
+
     Raises:
         UsageError: the loss is no longer finite.
+        ArtefactMismatch: `state` is damaged.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return _fit(train, valid, config, size)
+        run = TrainingState.start(TRML(config, size), config)
+        if state is not None and state.exists():
+            run.load(state)
+        return _fit(run, train, valid, state)
 
 
-def _fit(train: Features, valid: Features, config: Config, size: int) -> Fit:
-    model = TRML(config, size)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    steps = config.epochs * math.ceil(len(train.samples) / config.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    best, best_epoch, best_state = math.inf, 0, model.state_dict()
-    epoch = 0
-    with tqdm(total=config.epochs, desc="epochs", disable=None, leave=False) as bar:
-        while epoch < config.epochs and epoch - best_epoch < config.patience:
-            epoch += 1
+def _fit(run: TrainingState, train: Features, valid: Features, state: Path | None) -> Fit:
+    model, config, resumed = run.model, run.model.config, run.epoch
+    steps = math.ceil(len(train.samples) / config.batch_size)  # in an epoch
+    with tqdm(
+        total=config.epochs, initial=run.epoch, desc="epochs", disable=None, leave=False
+    ) as bar:
+        while run.epoch < config.epochs and run.epoch - run.best_epoch < config.patience:
+            run.epoch += 1
+            # Seeded by the epoch, so that a run that goes on draws what it would have drawn.
+            torch.manual_seed(config.seed * 10_000 + run.epoch)
             model.train()
-            order = torch.randperm(len(train.samples)).tolist()
-            for batch in _batches(train, order, config.batch_size, config, size):
-                _step(model, batch, optimiser, epoch)
-                schedule.step()
+            order = torch.randperm(len(train.samples)).numpy()
+            for step, batch in enumerate(batches(train, order, config.batch_size, config)):
+                done = ((run.epoch - 1) * steps + step) / (config.epochs * steps)
+                for group in run.optimiser.param_groups:
+                    group["lr"] = config.learning_rate * (1 + math.cos(math.pi * done)) / 2
+                _step(model, batch, run.optimiser, run.epoch)
             loss = evaluate(model, valid)["loss"]
-            if loss < best:
-                best, best_epoch = loss, epoch
-                best_state = {name: value.clone() for name, value in model.state_dict().items()}
-            bar.set_postfix(valid=f"{loss:.4f}", best=f"{best:.4f}")
+            if loss < run.best_loss:
+                run.keep(loss)
+            if state is not None:
+                run.save(state)
+            bar.set_postfix(valid=f"{loss:.4f}", best=f"{run.best_loss:.4f}")
             bar.update()
-    model.load_state_dict(best_state)
-    return Fit(model.eval(), epoch, best_epoch, evaluate(model, train), evaluate(model, valid))
+    model.load_state_dict(run.best_weights)
+    return Fit(
+        model.eval(),
+        epochs=run.epoch,
+        best_epoch=run.best_epoch,
+        resumed=resumed,
+        train=evaluate(model, train),
+        valid=evaluate(model, valid),
+    )
 
 
 def _step(model: TRML, batch: Batch, optimiser: torch.optim.Optimizer, epoch: int) -> None:
@@ -138,13 +128,13 @@ def evaluate(model: TRML, features: Features) -> dict[str, float]:
     config = model.config
     metric = "mae" if config.task == "regression" else "accuracy"
     model.eval()
-    total = 0.0
+    total, trained = 0.0, 0
     sums: dict[str, float] = {}
     counts: dict[str, int] = {}
-    rows = list(range(len(features.samples)))
-    for batch in _batches(features, rows, _EVALUATION_BATCH, config, model.size):
+    for batch in batches(features, np.arange(len(features.samples)), _EVALUATION_BATCH, config):
         views: Views = model(batch.text, batch.has_text, batch.frames, batch.mask)
-        total += task_loss(config, views, batch.target).item() * len(batch.target)
+        loss = sample_losses(config, views, batch.target)
+        total, trained = total + loss.sum().item(), trained + len(loss)
         for case, places, prediction in (
             ("text", views.text_rows, views.from_text),
             ("video", views.video_rows, views.from_video),
@@ -158,11 +148,4 @@ def evaluate(model: TRML, features: Features) -> dict[str, float]:
             sums[case] = sums.get(case, 0.0) + score.sum().item()
             counts[case] = counts.get(case, 0) + len(score)
     means = {f"{case}_{metric}": sums[case] / counts[case] for case in sums if counts[case]}
-    return {"loss": total / len(rows), **means}
-
-
-def _batches(
-    features: Features, order: list[int], count: int, config: Config, size: int
-) -> Iterator[Batch]:
-    for start in range(0, len(order), count):
-        yield collate(features, order[start : start + count], config, size)
+    return {"loss": total / max(trained, 1), **means}

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trml_export.config import Config
+from trml_export.generators import TrainingMean, make_generator
 
-__all__ = ["TRML", "Generator", "Head", "TemporalEncoder", "Views", "normalise"]
+__all__ = ["TRML", "Head", "TemporalEncoder", "Views", "normalise"]
 
 
 def normalise(vectors: Tensor) -> Tensor:
@@ -70,29 +71,6 @@ class TemporalEncoder(nn.Module):
         return torch.stack(states, dim=1)
 
 
-class Generator(nn.Module):
-    """Infer a virtual vector from the one that is there: `G(x) = x + W2 gelu(W1 [x ; p])`.
-
-    p is learned, the prompt of the direction. `W1 [x ; p]` is kept as the sum of its two
-    halves: the half of p is then a constant of the graph. W2 starts at zero, so training
-    starts from a copy of x, which is a sane guess in CLIP's aligned space.
-    """
-
-    def __init__(self, size: int, width: int) -> None:
-        super().__init__()
-        self.prompt = nn.Parameter(torch.randn(size) * 0.02)
-        self.from_vector = nn.Linear(size, width)
-        self.from_prompt = nn.Linear(size, width, bias=False)
-        self.out = nn.Linear(width, size)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, vector: Tensor) -> Tensor:
-        """Return the virtual vector (batch, d) for `vector` (batch, d)."""
-        hidden = functional.gelu(self.from_vector(vector) + self.from_prompt(self.prompt))
-        return vector + self.out(hidden)
-
-
 class Head(nn.Module):
     """Predict from both vectors: `y = MLP([z_t ; z_v])`, with mask bits on request.
 
@@ -120,7 +98,8 @@ class Views(NamedTuple):
     """What training sees of a batch: each view covers only the rows that allow it.
 
     `text_rows`, `video_rows` and `both_rows` index the batch. Predictions are (rows, outputs)
-    in that order; the vectors are (both, d), for complete rows alone, the real ones detached.
+    in that order; the vectors, for complete rows alone, are what matching compares: (both, d),
+    or (both, head width) where `matching_level` is "head".
     """
 
     text_rows: Tensor
@@ -155,9 +134,8 @@ class TRML(nn.Module):
         self.head = Head(size, width, config.outputs, config.dropout, config.mask_bits)
 
     def _generator(self) -> nn.Module:
-        if self.config.generator == "copy":
-            return nn.Identity()
-        return Generator(self.size, self.config.generator_width * self.size)
+        width = self.config.generator_width * self.size
+        return make_generator(self.config.generator, self.size, width)
 
     def text_state(self, text: Tensor) -> Tensor:
         """Return x_t (batch, d) of the text encoder's raw vectors (batch, d)."""
@@ -197,6 +175,13 @@ class TRML(nn.Module):
         real_video = self.temporal(
             self.frame_states(frames[video_rows]), mask[video_rows]
         )  # (video rows, d)
+        if self.training:
+            for generator, real in (
+                (self.text_to_video, real_video),
+                (self.video_to_text, real_text),
+            ):
+                if isinstance(generator, TrainingMean):
+                    generator.observe(real)
         virtual_video = self.text_to_video(real_text)
         virtual_text = self.video_to_text(real_video)
 
@@ -210,8 +195,18 @@ class TRML(nn.Module):
             from_text=self.head(real_text, virtual_video, (True, False)),
             from_video=self.head(virtual_text, real_video, (False, True)),
             from_both=self.head(both_text, both_video, (True, True)),
-            virtual_text=virtual_text[with_text],
-            virtual_video=virtual_video[with_video],
-            real_text=both_text.detach(),
-            real_video=both_video.detach(),
+            virtual_text=self._compared(virtual_text[with_text], "text"),
+            virtual_video=self._compared(virtual_video[with_video], "video"),
+            real_text=self._compared(both_text, "text"),
+            real_video=self._compared(both_video, "video"),
         )
+
+    def _compared(self, vectors: Tensor, side: str) -> Tensor:
+        """Return what matching compares: the vectors (rows, d), or what the head makes of them.
+
+        The head's weights only look on: matching must not shrink them to win.
+        """
+        if self.config.matching_level == "vector":
+            return vectors
+        text, video = self.head.hidden.weight.detach().chunk(2, dim=1)
+        return functional.linear(vectors, text if side == "text" else video)

@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from trml_export.backbone import load_backbone
 from trml_export.checkpoint import TrainingRecord, check_target, save_checkpoint
 from trml_export.config import Config
 from trml_export.data import SPLITS, InputProblem, read_dataset
 from trml_export.features import Features, compute_features
 from trml_export.fitting import fit
+from trml_export.run_key import run_key
 from trml_rt.errors import EnvironmentUnfit, InputUnusable
 
 __all__ = ["TrainReport", "train"]
@@ -22,14 +25,16 @@ __all__ = ["TrainReport", "train"]
 class TrainReport:
     """What a training run did.
 
-    `samples` counts what was used of train and valid; `train` and `valid` are the metrics of
-    the epoch that was kept; `problems` names every input that was unusable or cut short.
+    `samples` counts what was used of train and valid; `resumed` is how many of the `epochs` an
+    earlier run had done that was stopped; `train` and `valid` are the metrics of the epoch
+    that was kept; `problems` names every input that was unusable or cut short.
     """
 
     checkpoint: str
     samples: dict[str, int]
     epochs: int
     best_epoch: int
+    resumed: int
     train: dict[str, float]
     valid: dict[str, float]
     problems: tuple[InputProblem, ...]
@@ -47,17 +52,22 @@ def train(
     config: Config | None = None,
     weights: Path | None = None,
     cache: Path | None = None,
+    format: str = "jsonl",
     force: bool = False,
 ) -> TrainReport:
     """Train on the splits train and valid of `data` and write the checkpoint `out`.
 
+    A run that was stopped goes on after its last whole epoch when it is called again with what
+    decides its numbers unchanged: configuration, data, backbone, version of PyTorch, threads.
+
     Args:
-        data: a JSONL file, see `trml_export.data`.
+        data: a data set in the layout `format`.
         backbone: a folder, or the name of a model of open_clip; see `load_backbone`.
         out: the folder to make, whole or not at all.
         config: None means the defaults.
         weights: the backbone's weights; None takes those in its folder.
         cache: folder of the feature cache; None means `.trml-cache` beside `out`.
+        format: the layout, see `trml_export.data`; its defaults are for who makes `config`.
         force: replace the checkpoint `out` if there is one.
 
     Raises:
@@ -68,14 +78,14 @@ def train(
     """
     config = config or Config()
     check_target(out, force=force)  # before an hour of work, not after
-    dataset = read_dataset(data, config)
+    dataset = read_dataset(data, config, format)
     towers = load_backbone(backbone, weights=weights)
     cache = cache or out.absolute().parent / ".trml-cache"
     features: dict[str, Features] = {}
     for split in SPLITS[:2]:
         samples = [sample for sample in dataset.samples if sample.split == split]
         try:
-            features[split] = compute_features(samples, towers, frames=config.frames, cache=cache)
+            features[split] = compute_features(samples, towers, config, cache=cache)
         except OSError as error:
             raise EnvironmentUnfit(
                 f"{cache}: the feature cache cannot be written ({error.strerror}); name another "
@@ -87,7 +97,10 @@ def train(
                 f"no {split} sample can be used; the first: {problem.message}",
                 reason=problem.reason,
             )
-    result = fit(features["train"], features["valid"], config, towers.size)
+    identity = f"{dataset.sha256} {towers.fingerprint}"
+    key = run_key(config, identity, features, threads=torch.get_num_threads())
+    state = cache / "training" / f"{key}.safetensors"
+    result = fit(features["train"], features["valid"], config, towers.size, state=state)
     record = TrainingRecord(
         data_sha256=dataset.sha256,
         samples=_count(features),
@@ -97,14 +110,16 @@ def train(
         valid=result.valid,
     )
     save_checkpoint(out, result.model, towers, record, force=force)
+    state.unlink(missing_ok=True)
     return TrainReport(
         checkpoint=str(out),
         samples=record.samples,
         epochs=record.epochs,
         best_epoch=record.best_epoch,
+        resumed=result.resumed,
         train=record.train,
         valid=record.valid,
-        problems=features["train"].problems + features["valid"].problems,
+        problems=(*dataset.problems, *features["train"].problems, *features["valid"].problems),
     )
 
 
@@ -112,7 +127,7 @@ def _count(features: dict[str, Features]) -> dict[str, int]:
     """Return, for each split and presence case, how many samples were used."""
     counts: Counter[str] = Counter()
     for split, part in features.items():
-        for text, video in zip(part.text, part.video, strict=True):
-            has = [name for name, value in (("text", text), ("video", video)) if value is not None]
+        for text, video in zip(part.has_text, part.has_video, strict=True):
+            has = [name for name, value in (("text", text), ("video", video)) if value]
             counts[f"{split}_{'_'.join(has)}"] += 1
     return dict(sorted(counts.items()))

@@ -1,6 +1,13 @@
 from __future__ import annotations
 
-import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +16,12 @@ torch = pytest.importorskip("torch")
 
 from PIL import Image
 
+from tests import media
+from trml_export import encoding
+from trml_export.clips import read_clip
+from trml_export.config import Config
 from trml_export.data import Sample
-from trml_export.feature_store import FeatureStore, Stored
-from trml_export.features import compute_features, read_clip
+from trml_export.features import Features, compute_features
 from trml_rt.errors import ArtefactMismatch, InputUnusable
 
 
@@ -25,8 +35,19 @@ def _picture(path, level=128):
     return path
 
 
-def _compute(samples, backbone, tmp_path, *, frames=4):
-    return compute_features(samples, backbone, frames=frames, cache=tmp_path / "cache")
+def _compute(samples, backbone, tmp_path, **config):
+    return compute_features(
+        samples, backbone, Config(**{"frames": 4, **config}), cache=tmp_path / "cache"
+    )
+
+
+def _text(features: Features, sample: int = 0):
+    return features.vectors[features.text_rows[sample]]
+
+
+def _clip(features: Features, sample: int = 0):
+    start = features.clip_starts[sample]
+    return features.vectors[start : start + features.clip_lengths[sample]]
 
 
 class _Counting:
@@ -51,7 +72,7 @@ class _Counting:
 def test_a_text_is_encoded_as_open_clip_does(clip, tmp_path):
     features = _compute([_sample("a", text="a happy day")], clip, tmp_path)
     expected = clip.model.encode_text(clip.tokenizer(["a happy day"]))[0]
-    torch.testing.assert_close(torch.tensor(features.text[0]), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(torch.tensor(_text(features)), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_a_picture_is_encoded_as_open_clip_does(clip, tmp_path):
@@ -61,7 +82,7 @@ def test_a_picture_is_encoded_as_open_clip_does(clip, tmp_path):
     features = _compute([_sample("a", video=path)], clip, tmp_path)
     transform = image_transform_v2(PreprocessCfg(size=32), is_train=False)
     expected = clip.encode_image(transform(Image.open(path)).unsqueeze(0))
-    torch.testing.assert_close(torch.tensor(features.video[0]), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(torch.tensor(_clip(features)), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_a_folder_gives_its_pictures_in_order_evenly_chosen(tmp_path):
@@ -81,15 +102,15 @@ def test_what_is_absent_stays_absent(clip, tmp_path):
     path = _picture(tmp_path / "a.png")
     samples = [_sample("a", text="x"), _sample("b", video=path)]
     features = _compute(samples, clip, tmp_path)
-    assert [vector is not None for vector in features.text] == [True, False]
-    assert [vector is not None for vector in features.video] == [False, True]
+    assert features.has_text.tolist() == [True, False]
+    assert features.has_video.tolist() == [False, True]
 
 
 def test_an_undecodable_video_is_a_missing_modality_with_a_report(clip, tmp_path):
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"no video" * 100)
     features = _compute([_sample("a", text="x", video=path)], clip, tmp_path)
-    assert features.video == (None,)
+    assert not features.has_video.any()
     problem = features.problems[0]
     assert (problem.id, problem.input, problem.reason) == ("a", str(path), "undecodable")
 
@@ -107,11 +128,11 @@ def test_texts_are_encoded_as_on_the_full_sequence(clip, tmp_path):
     features = _compute([_sample(t, text=t) for t in texts], clip, tmp_path)
     with torch.inference_mode():
         full = clip.model.encode_text(clip.tokenize(texts)).numpy()
-    np.testing.assert_allclose(np.stack(features.text), full, atol=1e-5)
+    np.testing.assert_allclose(features.vectors[features.text_rows], full, atol=1e-5)
 
 
 def test_nothing_is_encoded_twice(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr("trml_export.features.cutting_is_exact", lambda _: False)
+    monkeypatch.setattr("trml_export.encoding.cutting_is_exact", lambda _: False)
     path = _picture(tmp_path / "a.png")
     samples = [_sample("a", text="x", video=path), _sample("b", text="x", video=path)]
     first, second = _Counting(clip), _Counting(clip)
@@ -125,8 +146,8 @@ def test_the_cache_gives_the_very_same_numbers(clip, tmp_path):
     samples = [_sample("a", text="x", video=_picture(tmp_path / "a.png"))]
     first = _compute(samples, clip, tmp_path)
     second = _compute(samples, clip, tmp_path)
-    assert np.array_equal(first.text[0], second.text[0])
-    assert np.array_equal(first.video[0], second.video[0])
+    assert np.array_equal(_text(first), _text(second))
+    assert np.array_equal(_clip(first), _clip(second))
 
 
 def test_a_file_that_moves_is_found_again(clip, tmp_path):
@@ -141,18 +162,20 @@ def test_a_file_that_moves_is_found_again(clip, tmp_path):
 def test_a_file_that_changes_is_encoded_again(clip, tmp_path):
     before = _compute([_sample("a", video=_picture(tmp_path / "a.png"))], clip, tmp_path)
     after = _compute([_sample("a", video=_picture(tmp_path / "a.png", 7))], clip, tmp_path)
-    assert not np.array_equal(before.video[0], after.video[0])
+    assert not np.array_equal(_clip(before), _clip(after))
 
 
 def test_another_number_of_frames_is_another_feature(clip, tmp_path):
     for index in range(4):
         _picture(tmp_path / "clip" / f"{index}.png", level=index * 40)
     samples = [_sample("a", video=tmp_path / "clip")]
-    assert _compute(samples, clip, tmp_path, frames=4).video[0].shape[0] == 4
-    assert _compute(samples, clip, tmp_path, frames=2).video[0].shape[0] == 2
+    assert len(_clip(_compute(samples, clip, tmp_path, frames=4))) == 4
+    assert len(_clip(_compute(samples, clip, tmp_path, frames=2))) == 2
 
 
-def test_an_interrupted_run_goes_on_where_it_was(clip, tmp_path):
+def test_an_interrupted_run_goes_on_where_it_was(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(encoding, "_CHUNK", 2)
+
     class _Interrupted(_Counting):
         def encode_image(self, pixels):
             if self.frames == 2:
@@ -167,6 +190,106 @@ def test_an_interrupted_run_goes_on_where_it_was(clip, tmp_path):
     assert counting.frames == 3
 
 
+def test_a_killed_run_that_goes_on_ends_with_the_same_bits(clip_folder, clip, tmp_path):
+    """Killed for real, with SIGKILL, as soon as the store holds something."""
+    texts = [f"a text with the number {i} " * (1 + i % 7) for i in range(400)]
+    samples = [_sample(str(i), text=text) for i, text in enumerate(texts)]
+    program = f"""
+import sys, torch
+from pathlib import Path
+torch.set_num_threads(1)
+from trml_export.backbone import load_backbone
+from trml_export.config import Config
+from trml_export.data import Sample
+from trml_export.features import compute_features
+texts = [f"a text with the number {{i}} " * (1 + i % 7) for i in range(400)]
+samples = [Sample(str(i), "train", text, None, 0.0) for i, text in enumerate(texts)]
+compute_features(samples, load_backbone(Path({str(clip_folder)!r})), Config(frames=4),
+                 cache=Path({str(tmp_path / "cache")!r}))
+"""
+    paths = os.pathsep.join(str(Path(__file__).parents[2] / part) for part in (".", "export"))
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": paths}
+    ) as run:
+        while run.poll() is None and not any(
+            file.stat().st_size for file in tmp_path.glob("cache/*/vectors.f32")
+        ):
+            time.sleep(0.001)
+        run.send_signal(signal.SIGKILL)
+    assert run.returncode == -signal.SIGKILL
+    counting = _Counting(clip)
+    resumed = _compute(samples, counting, tmp_path)
+    whole = compute_features(samples, clip, Config(frames=4), cache=tmp_path / "other")
+    assert np.array_equal(
+        resumed.vectors[resumed.text_rows].view(np.uint32),
+        whole.vectors[whole.text_rows].view(np.uint32),
+    )
+
+
+def test_clips_are_decoded_ahead_but_not_without_bound(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(encoding, "_CHUNK", 1)
+    monkeypatch.setattr(encoding, "_AHEAD", 3)
+    started, lock, most = [], threading.Lock(), []
+    decode = encoding._decode
+
+    def watched(*arguments):
+        with lock:
+            started.append(arguments)
+        return decode(*arguments)
+
+    class _Slow(_Counting):
+        def encode_image(self, pixels):
+            time.sleep(0.02)  # long enough for the threads to run ahead as far as they may
+            most.append(len(started) - self.frames)
+            return super().encode_image(pixels)
+
+    monkeypatch.setattr(encoding, "_decode", watched)
+    samples = [_sample(str(i), video=_picture(tmp_path / f"{i}.png", i)) for i in range(12)]
+    _compute(samples, _Slow(clip), tmp_path)
+    assert max(most) <= 4  # the one in hand, and three
+
+
+def test_what_cannot_be_decoded_is_not_decoded_again(clip, tmp_path, monkeypatch):
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"no video" * 100)
+    samples = [_sample("a", text="x", video=path)]
+    first = _compute(samples, clip, tmp_path)
+    monkeypatch.setattr(encoding, "_decode", None)
+    assert _compute(samples, clip, tmp_path).problems == first.problems
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [({"shortest_clip": 3.0}, "too_short"), ({"longest_clip": 1.5}, "too_long")],
+)
+def test_a_clip_outside_of_the_limits_is_a_missing_modality(clip, tmp_path, limits, reason):
+    path = media.write_video(tmp_path / "two_seconds.mp4", 20)
+    samples = [_sample("a", text="x", video=path)]
+    assert _compute(samples, clip, tmp_path).has_video.all()
+    features = _compute(samples, clip, tmp_path, **limits)
+    assert not features.has_video.any()
+    (problem,) = features.problems
+    assert problem.reason == reason
+    assert "lasts 2 s" in problem.message
+
+
+def test_a_picture_has_no_length_to_be_limited(clip, tmp_path):
+    samples = [_sample("a", video=_picture(tmp_path / "a.png"))]
+    assert _compute(samples, clip, tmp_path, shortest_clip=0.1).has_video.all()
+
+
+def test_features_travel_to_another_process_without_their_vectors(clip, tmp_path):
+    samples = [_sample(str(i), text=f"text {i}") for i in range(200)]
+    features = _compute(samples, clip, tmp_path)
+    assert isinstance(features.vectors, np.memmap)
+    sent = pickle.dumps(features)
+    texts_alone = pickle.dumps(features.samples)
+    assert len(sent) - len(texts_alone) < features.vectors.nbytes
+    again = pickle.loads(sent)
+    assert isinstance(again.vectors, np.memmap)
+    assert np.array_equal(again.vectors, features.vectors)
+
+
 def test_vectors_that_are_no_numbers_blame_the_backbone(clip, tmp_path):
     class _Broken(_Counting):
         def encode_text(self, ids):
@@ -174,33 +297,3 @@ def test_vectors_that_are_no_numbers_blame_the_backbone(clip, tmp_path):
 
     with pytest.raises(ArtefactMismatch, match="check its weights"):
         _compute([_sample("a", text="x")], _Broken(clip), tmp_path)
-
-
-def test_stored_vectors_are_maps_of_the_file(tmp_path):
-    with FeatureStore(tmp_path) as store:
-        store.add("key", Stored(np.ones((2, 4), np.float32)))
-    vectors = FeatureStore(tmp_path).get("key").vectors
-    assert not vectors.flags.writeable
-    assert not vectors.flags.owndata
-
-
-def test_vectors_without_an_index_are_as_if_never_written(tmp_path):
-    with FeatureStore(tmp_path) as store:
-        store.add("key", Stored(np.ones((2, 4), np.float32)))
-    next(tmp_path.glob("*.json")).unlink()
-    assert FeatureStore(tmp_path).get("key") is None
-
-
-def test_an_incomplete_clip_stays_marked(tmp_path):
-    with FeatureStore(tmp_path) as store:
-        store.add("key", Stored(np.ones((2, 4), np.float32), incomplete=True))
-    assert FeatureStore(tmp_path).get("key").incomplete
-
-
-def test_a_damaged_block_names_the_folder_to_delete(tmp_path):
-    with FeatureStore(tmp_path) as store:
-        store.add("key", Stored(np.ones((2, 4), np.float32)))
-    index = next(tmp_path.glob("*.json"))
-    index.write_text(json.dumps([["key", 0, 3, False]]))
-    with pytest.raises(ArtefactMismatch, match="delete"):
-        FeatureStore(tmp_path)

@@ -7,7 +7,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from trml_export.config import Config
-from trml_export.losses import cosine, infonce, losses, matching_loss, task_loss
+from trml_export.losses import (
+    cosine,
+    infonce,
+    label_infonce,
+    likeness,
+    losses,
+    matching_loss,
+    task_loss,
+)
 from trml_export.model import TRML, Views
 
 SIZE = 16
@@ -82,27 +90,31 @@ def test_cosine_is_one_at_a_right_angle():
     assert cosine(torch.eye(2, SIZE), torch.eye(2, SIZE).flip(0)).item() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("kind", ["infonce", "cosine", "mse"])
+@pytest.mark.parametrize("kind", ["infonce", "label_infonce", "cosine", "mse"])
 @pytest.mark.parametrize(("alpha", "still"), [(1.0, "video_to_text"), (0.0, "text_to_video")])
 def test_alpha_mixes_the_two_directions(kind, alpha, still):
     config = Config(matching_loss=kind, alpha=alpha)
     model = TRML(config, SIZE)
-    matching_loss(config, model(*_batch("both", "both")), torch.arange(2)).backward()
+    matching_loss(
+        config, model(*_batch("both", "both")), torch.zeros(2), torch.arange(2)
+    ).backward()
     gradient = getattr(model, still).out.weight.grad
     assert gradient is None or gradient.abs().max() == 0
 
 
-@pytest.mark.parametrize("kind", ["infonce", "cosine", "mse"])
+@pytest.mark.parametrize("kind", ["infonce", "label_infonce", "cosine", "mse"])
 def test_every_matching_loss_teaches_both_generators(kind):
     config = Config(matching_loss=kind)
     model = TRML(config, SIZE)
-    matching_loss(config, model(*_batch("both", "both")), torch.arange(2)).backward()
+    matching_loss(
+        config, model(*_batch("both", "both")), torch.zeros(2), torch.arange(2)
+    ).backward()
     for generator in (model.text_to_video, model.video_to_text):
         assert generator.out.weight.grad.abs().max() > 0
 
 
 @pytest.mark.parametrize("lacking", ["text", "video"])
-@pytest.mark.parametrize("kind", ["infonce", "cosine", "mse"])
+@pytest.mark.parametrize("kind", ["infonce", "label_infonce", "cosine", "mse"])
 def test_a_sample_that_lacks_a_modality_leaves_matching_untouched(kind, lacking):
     config = Config(matching_loss=kind)
     model = TRML(config, SIZE)
@@ -112,7 +124,7 @@ def test_a_sample_that_lacks_a_modality_leaves_matching_untouched(kind, lacking)
     def gradients(rows: int):
         model.zero_grad()
         views = model(text[:rows], has_text[:rows], frames[:rows], mask[:rows])
-        loss = matching_loss(config, views, groups[:rows])
+        loss = matching_loss(config, views, torch.zeros(rows), groups[:rows])
         loss.backward()
         return [loss, *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
 
@@ -123,7 +135,7 @@ def test_a_sample_that_lacks_a_modality_leaves_matching_untouched(kind, lacking)
 def test_a_batch_without_complete_samples_has_no_matching_loss():
     config = Config()
     views = TRML(config, SIZE)(*_batch("text", "video"))
-    assert matching_loss(config, views, torch.arange(2)).item() == 0
+    assert matching_loss(config, views, torch.zeros(2), torch.arange(2)).item() == 0
 
 
 def test_a_complete_sample_counts_no_more_than_one_that_lacks_something():
@@ -146,3 +158,65 @@ def test_a_weight_of_zero_trains_on_the_task_alone():
     result = losses(config, views, torch.zeros(2), torch.arange(2))
     assert result.total.item() == result.task.item()
     assert result.matching.item() > 0
+
+
+def test_label_infonce_with_labels_that_all_differ_is_infonce():
+    virtual, real = torch.randn(4, SIZE), torch.randn(4, SIZE)
+    one = label_infonce(virtual, real, torch.eye(4), tau=0.1)
+    torch.testing.assert_close(one, infonce(virtual, real, DIFFERENT, tau=0.1))
+
+
+def test_label_infonce_costs_nothing_more_for_naming_another_sample_of_the_class():
+    alike = torch.tensor([[1.0, 1, 0], [1, 1, 0], [0, 0, 1]])
+    real = torch.eye(2, SIZE)[[0, 0, 1]]
+    exchanged = real[[1, 0, 2]]
+    one = label_infonce(real, real, alike, tau=0.1)
+    torch.testing.assert_close(one, label_infonce(exchanged, real, alike, tau=0.1))
+    assert one.item() == pytest.approx(2 * math.log(2) / 3, abs=1e-3)
+
+
+def test_classes_are_alike_or_not():
+    config = Config(task="classification")
+    found = likeness(config, torch.tensor([0, 2, 0]))
+    assert found.tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
+
+
+def test_scores_are_alike_by_their_distance_in_score_ranges():
+    config = Config(score_range=(-3.0, 3.0), thresholds=(-0.5, 0.5), label_width=0.1)
+    found = likeness(config, torch.tensor([0.0, 0.6]))  # 0.6 is one width of a range of 6
+    assert found[0, 1].item() == pytest.approx(math.exp(-0.5))
+    assert found.diagonal().tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_targets_get_a_gradient_only_where_they_are_not_detached(detach):
+    config = Config(detach_targets=detach, alpha=1.0)
+    views = TRML(config, SIZE)(*_batch("both", "both", "both"))
+    views.real_video.retain_grad()
+    matching_loss(config, views, torch.zeros(3), torch.arange(3)).backward()
+    assert (views.real_video.grad is None) is detach
+
+
+def test_the_head_is_no_way_to_cheat_the_matching_loss():
+    model = TRML(Config(matching_level="head", head_width=5), SIZE)
+    views = model(*_batch("both", "both", "both"))
+    assert views.virtual_video.shape == (3, 5)
+    matching_loss(model.config, views, torch.zeros(3), torch.arange(3)).backward()
+    assert model.head.hidden.weight.grad is None
+
+
+@pytest.mark.parametrize(
+    ("trained", "expected"),
+    [("all", (13 / 3 + 2) / 2), ("text", 1.5), ("video", 4.0), ("text_video", 8.0)],
+)
+def test_only_the_trained_views_count_and_the_samples_that_have_them(trained, expected):
+    # Row 0 has both, row 1 text alone. Errors: text 1 and 2, video 4, both 8.
+    views = _views([0, 1], [0], [[1.0], [2.0]], [[4.0]], [[8.0]])
+    config = Config(trained_views=trained)
+    assert task_loss(config, views, torch.zeros(2)).item() == pytest.approx(expected)
+
+
+def test_a_batch_without_a_trained_view_costs_nothing():
+    views = _views([0], [], [[1.0]], [], [])
+    views = views._replace(from_video=torch.zeros(0, 1), from_both=torch.zeros(0, 1))
+    assert task_loss(Config(trained_views="video"), views, torch.zeros(1)).item() == 0

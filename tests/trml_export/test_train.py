@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ torch = pytest.importorskip("torch")
 from click.testing import CliRunner
 
 from tests import tiny
+from trml_export.batches import collate
 from trml_export.checkpoint import load_checkpoint
 from trml_export.config import Config
 from trml_export.data import Sample
 from trml_export.features import Features
-from trml_export.fitting import collate, evaluate, fit
+from trml_export.fitting import evaluate, fit
 from trml_export.model import TRML
 from trml_export.train import train
 from trml_rt.cli.train import train as command
@@ -37,13 +39,13 @@ def _features(count: int = 48, *, seed: int = 0, presence: str = "both") -> Feat
         samples.append(Sample(str(index), "train", f"text {index}", None, score))
         texts.append(text if presence in ("both", "text") else None)
         videos.append(clip if presence in ("both", "video") else None)
-    return Features(tuple(samples), tuple(texts), tuple(videos), ())
+    return Features.of(samples, texts, videos)
 
 
 def _unlearnable() -> Features:
     """Samples whose scores have nothing to do with their vectors."""
     noise = _features(seed=3)
-    return Features(noise.samples, noise.text[::-1], noise.video[::-1], ())
+    return replace(noise, samples=noise.samples[::-1])
 
 
 SMALL = Config(frames=4, epochs=12, batch_size=16, learning_rate=1e-2, dropout=0.0)
@@ -88,7 +90,7 @@ def test_classes_are_learnt():
         samples = tuple(
             Sample(s.id, s.split, s.text, s.video, int(s.target > 0)) for s in scores.samples
         )
-        return Features(samples, scores.text, scores.video, ())
+        return replace(scores, samples=samples)
 
     config = Config(task="classification", labels=("low", "high"), epochs=20, learning_rate=1e-2)
     valid = fit(classes(0), classes(1), config, SIZE).valid
@@ -99,13 +101,16 @@ def test_matching_brings_virtual_vectors_to_the_real_ones():
     def distance(weight: float) -> float:
         # The modalities must differ, or a copy is right from the start.
         features = _features(96)
-        turned = tuple(clip[:, ::-1].copy() for clip in features.video)
-        features = Features(features.samples, features.text, turned, ())
+        of_clips = np.ones(len(features.vectors), bool)
+        of_clips[features.text_rows] = False
+        turned = features.vectors.copy()
+        turned[of_clips] = turned[of_clips, ::-1]
+        features = replace(features, vectors=turned)
         config = SMALL.model_copy(
             update={"matching_weight": weight, "matching_loss": "cosine", "epochs": 20}
         )
         model = fit(features, features, config, SIZE).model
-        batch = collate(features, list(range(96)), config, SIZE)
+        batch = collate(features, np.arange(96), config)
         views = model(batch.text, batch.has_text, batch.frames, batch.mask)
         return (1 - torch.cosine_similarity(views.virtual_video, views.real_video)).mean().item()
 
@@ -133,7 +138,7 @@ def test_training_stops_when_validation_gets_no_better():
 
 def test_a_diverging_run_says_what_to_try():
     features = _features(16)
-    spoilt = Features(features.samples, tuple(t * np.inf for t in features.text), (None,) * 16, ())
+    spoilt = replace(features, vectors=features.vectors * np.inf)
     with (
         np.errstate(invalid="ignore"),
         pytest.raises(UsageError, match=r"--set learning_rate=0\.001"),
@@ -149,27 +154,22 @@ def test_one_modality_alone_can_be_trained(presence):
 
 
 def test_a_batch_packs_frames_to_the_front():
-    mask = collate(_features(4), [0, 2], SMALL, SIZE).mask
-    assert mask.tolist() == [[True, False, False, False], [True, True, True, False]]
+    mask = collate(_features(4), np.array([0, 2]), SMALL).mask
+    assert mask.tolist() == [[True, False, False], [True, True, True]]
 
 
 def test_a_batch_numbers_equal_texts_alike():
     features = _features(3)
     same = tuple(Sample(s.id, s.split, "same", None, 0.0) for s in features.samples[:2])
     samples = (*same, features.samples[2])
-    groups = collate(Features(samples, *_arrays(features), ()), [0, 1, 2], SMALL, SIZE).groups
+    groups = collate(replace(features, samples=samples), np.arange(3), SMALL).groups
     assert groups[0] == groups[1] != groups[2]
-
-
-def _arrays(features: Features):
-    return features.text, features.video
 
 
 def test_evaluation_does_not_depend_on_the_batch():
     model = TRML(SMALL, SIZE)
     many = _features(300)
-    one = Features(many.samples[-1:], many.text[-1:], many.video[-1:], ())
-    rest = Features(many.samples[:-1], many.text[:-1], many.video[:-1], ())
+    one, rest = many.take(np.array([299])), many.take(np.arange(299))
     mean = (299 * evaluate(model, rest)["loss"] + evaluate(model, one)["loss"]) / 300
     assert evaluate(model, many)["loss"] == pytest.approx(mean, rel=1e-5)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from trml_rt.cli.options import any_path, as_json, print_json
+from trml_rt.cli.options import any_path, as_json, data_layout, print_json
 from trml_rt.errors import EnvironmentUnfit
 
 __all__ = ["train"]
@@ -16,7 +16,8 @@ __all__ = ["train"]
     epilog="Example: trml-rt train --data clips.jsonl --backbone ViT-B-32-quickgelu "
     "--weights openai.safetensors --set epochs=30 --out checkpoint/"
 )
-@click.option("--data", type=any_path, required=True, help="Data set, one JSON object a line.")
+@click.option("--data", type=any_path, required=True, help="Data set.")
+@data_layout
 @click.option(
     "--backbone", required=True, help="Folder with an open_clip_config.json, or a model's name."
 )
@@ -29,6 +30,7 @@ __all__ = ["train"]
 @as_json
 def train(
     data: Path,
+    layout: str,
     backbone: str,
     weights: Path | None,
     config: Path | None,
@@ -41,17 +43,29 @@ def train(
     """Train on a data set whose texts or videos may be missing, over a frozen backbone."""
     try:
         from trml_export.config import load_config
+        from trml_export.data import FORMATS
         from trml_export.train import train as run
     except ImportError as error:
         message = f'training needs the package {error.name}; pip install "trml-rt[train]"'
         raise EnvironmentUnfit(message) from None
 
-    settings = load_config(config, overrides=overrides)
-    report = run(data, backbone, out, config=settings, weights=weights, cache=cache, force=force)
+    report = run(
+        data,
+        backbone,
+        out,
+        config=load_config(config, overrides=overrides, defaults=FORMATS[layout].defaults),
+        weights=weights,
+        cache=cache,
+        format=layout,
+        force=force,
+    )
     if as_json:
         print_json(report.to_json())
         return
     for problem in report.problems:
         click.echo(f"{problem.id}: {problem.reason}: {problem.message}", err=True)
     scores = ", ".join(f"{name} {value:.4f}" for name, value in report.valid.items())
-    click.echo(f"trained: {report.checkpoint}, epoch {report.best_epoch} kept; valid: {scores}")
+    resumed = f"went on after epoch {report.resumed}, " if report.resumed else ""
+    click.echo(
+        f"trained: {report.checkpoint}, {resumed}epoch {report.best_epoch} kept; valid: {scores}"
+    )

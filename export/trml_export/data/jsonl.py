@@ -1,4 +1,4 @@
-"""Read a data set: one JSON object a line, every fault found before any work begins.
+"""Read one JSON object a line; every fault is found before any work begins.
 
     {"id": "a1", "split": "train", "text": "what a day", "video": "clips/a1.mp4", "score": 1.4}
 
@@ -17,22 +17,24 @@ from typing import Any
 
 from trml_export.config import Config
 from trml_export.data.samples import SPLITS, DataSet, Sample
+from trml_export.data.tables import refuse_all
 from trml_rt.errors import ArtefactMismatch, UsageError
 from trml_rt.strict import parse_json
 
-__all__ = ["read_dataset"]
+__all__ = ["read_jsonl"]
 
 _KEYS = frozenset({"id", "split", "text", "video", "score", "label"})
-_SHOWN = 20
 
 
-def read_dataset(path: Path, config: Config) -> DataSet:
-    """Read and check the whole of `path` for the task of `config`.
+def read_jsonl(path: Path, config: Config) -> DataSet:
+    """Read and check the file `path`, or data.jsonl in the folder `path`.
 
     Raises:
         UsageError: the file cannot be read, or anything in it is wrong; the message counts
             the problems and lists the first twenty.
     """
+    if path.is_dir():
+        path = path / "data.jsonl"
     try:
         data = path.read_bytes()
     except OSError as problem:
@@ -65,8 +67,7 @@ def read_dataset(path: Path, config: Config) -> DataSet:
             for split in ("train", "valid")
             if all(sample.split != split for sample in samples)
         ]
-    if problems:
-        raise UsageError(_summary(path, problems))
+    refuse_all(path, problems)
     return DataSet(tuple(samples), hashlib.sha256(data).hexdigest())
 
 
@@ -125,11 +126,3 @@ def _sample(row: dict[str, Any], folder: Path, config: Config) -> Sample:
         video=None if video is None else folder / video,
         target=config.labels.index(row["label"]) if classes else float(row["score"]),
     )
-
-
-def _summary(path: Path, problems: list[str]) -> str:
-    lines = [f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
-    lines += [f"  {problem}" for problem in problems[:_SHOWN]]
-    if len(problems) > _SHOWN:
-        lines.append(f"  and {len(problems) - _SHOWN} more")
-    return "\n".join(lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SPLITS", "ClipLimits", "DataSet", "InputProblem", "Sample"]
+__all__ = ["SPLITS", "DataSet", "InputProblem", "Sample"]
 
 SPLITS = ("train", "valid", "test")
 
@@ -36,18 +36,6 @@ class InputProblem:
 
 
 @dataclass(frozen=True)
-class ClipLimits:
-    """How long a clip may be, in seconds; None is no limit.
-
-    A clip outside of the limits counts as missing: an utterance of five minutes is cut
-    wrongly, and one of 40 ms shows nothing of it.
-    """
-
-    shortest: float | None = None
-    longest: float | None = None
-
-
-@dataclass(frozen=True)
 class DataSet:
     """The samples in file order, and all that was found on reading.
 
@@ -58,4 +46,3 @@ class DataSet:
     samples: tuple[Sample, ...]
     sha256: str
     problems: tuple[InputProblem, ...] = ()
-    limits: ClipLimits = ClipLimits()

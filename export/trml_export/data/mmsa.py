@@ -1,0 +1,81 @@
+"""Read CMU-MOSI and CMU-MOSEI as MMSA distributes them.
+
+    DIR/label.csv                       video_id, clip_id, text, label, annotation, mode, ...
+    DIR/Raw/<video_id>/<clip_id>.mp4
+
+Both ids are strings ("0001" is not "1"), and a sample is called `<video_id>$_$<clip_id>`, as in
+MMSA's own pickles. Regression reads `label`, classification `annotation`.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from trml_export.config import Config
+from trml_export.data.samples import SPLITS, DataSet
+from trml_export.data.tables import Clips, Collector, Row, class_number, read_table
+from trml_rt.errors import UsageError
+
+__all__ = ["DEFAULTS", "read_mmsa"]
+
+DEFAULTS = {"shortest_clip": 0.1, "longest_clip": 120.0}
+_COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
+
+
+def read_mmsa(path: Path, config: Config) -> DataSet:
+    """Read the folder `path` for the task of `config`.
+
+    Raises:
+        UsageError: no such layout, or faults of the table, up to twenty of them named.
+    """
+    raw = path / "Raw"
+    if not raw.is_dir():
+        raise UsageError(f"{path}: has no folder Raw with the clips; name the folder of label.csv")
+    rows, data = read_table(path / "label.csv", _COLUMNS)
+    clips = Clips.of(raw, depth=1)
+    identities = {name: name.removesuffix(".mp4").replace("/", "$_$") for name in clips.sizes}
+    found = Collector(path / "label.csv")
+    found.table(data)
+    for row in rows:
+        target = _target(row, config)
+        fault = (
+            _id_fault(row)
+            or (f"mode must be one of {', '.join(SPLITS)}" if row["mode"] not in SPLITS else None)
+            or (target if isinstance(target, str) else None)
+        )
+        if fault is not None or isinstance(target, str):
+            found.fault(row, str(fault))
+            continue
+        identity = f"{row['video_id']}$_${row['clip_id']}"
+        name = f"{row['video_id']}/{row['clip_id']}.mp4"
+        found.sample(row, identity, row["mode"], clips, name, target)
+    found.unnamed(clips, identities)
+    return found.finish()
+
+
+def _id_fault(row: Row) -> str | None:
+    for column in ("video_id", "clip_id"):
+        value = row[column]
+        if not value or value in (".", "..") or {"/", "\\", "\0"} & set(value):
+            return f"{column} {value!r} is no name of a file"
+    return None
+
+
+def _target(row: Row, config: Config) -> float | int | str:
+    """Return the score or the number of the class, or what is wrong."""
+    if config.task == "classification":
+        number = class_number(config, row["annotation"])
+        if number is None:
+            return f"annotation {row['annotation']!r} is none of {', '.join(config.labels)}"
+        return number
+    low, high = config.score_range
+    try:
+        score = float(row["label"])
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        return f"label {row['label']!r} is no number"
+    if not low <= score <= high:
+        return f"label {score:g} is outside of score_range, {low:g} to {high:g}"
+    return score
