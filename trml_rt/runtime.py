@@ -90,6 +90,15 @@ class Runtime:
         self._inputs = Inputs(bundle)
         self._set_names = {each.present: each.name for each in manifest.engine_sets}
 
+    @property
+    def provenance(self) -> dict[str, str | bool]:
+        """What every answer says of its engines: `backend`, `engines` and `verified`."""
+        return {
+            "backend": self._backend_name,
+            "engines": self._engines_name,
+            "verified": self._verified,
+        }
+
     def infer(
         self,
         text: TextLike | None = None,

@@ -7,44 +7,24 @@ mismatch, 6 input unusable. A traceback means a bug.
 from __future__ import annotations
 
 import importlib.metadata
-import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from trml_rt.cli.build import build
 from trml_rt.cli.doctor import doctor
+from trml_rt.cli.eval import evaluate
+from trml_rt.cli.exits import Exits
 from trml_rt.cli.export import export
 from trml_rt.cli.infer import infer
 from trml_rt.cli.inspect import inspect
 from trml_rt.cli.train import train
-from trml_rt.errors import EnvironmentUnfit, TrmlError
 
 __all__ = ["main", "trml_rt"]
 
-_INTERRUPTED = 130  # as a shell reports a program ended by Ctrl-C
 
-
-class _Program(click.Group):
-    """Turns every error that is raised on purpose into one sentence and its exit code."""
-
-    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        try:
-            code = super().main(*args, **{**kwargs, "standalone_mode": False})
-        except click.ClickException as error:
-            error.show()
-            code = error.exit_code
-        except TrmlError as error:
-            click.echo(f"trml-rt: {error}", err=True)
-            code = error.exit_code
-        except (click.Abort, KeyboardInterrupt):
-            click.echo("trml-rt: interrupted", err=True)
-            code = _INTERRUPTED
-        except OSError as error:
-            # Of writing the output: whatever a command reads or writes has words of its own.
-            click.echo(f"trml-rt: {error.strerror or error}", err=True)
-            code = EnvironmentUnfit.exit_code
-        sys.exit(code or 0)
+class _Program(Exits, click.Group):
+    pass
 
 
 @click.group(
@@ -61,7 +41,7 @@ def trml_rt() -> None:
     """
 
 
-for _command in (train, export, build, infer, inspect, doctor):
+for _command in (train, evaluate, export, build, infer, inspect, doctor):
     trml_rt.add_command(_command)
 
 

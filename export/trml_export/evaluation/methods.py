@@ -1,0 +1,106 @@
+"""Name the methods that stand beside TRML, and train any of them.
+
+All methods share encoders, temporal encoder, head, optimiser and data; they differ in what takes
+the place of a missing modality. A method that beats TRML says that the generator, or the
+matching, is not worth its cost there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from trml_export.config import Config
+from trml_export.evaluation.predictions import Predictions, predict
+from trml_export.features import Features
+from trml_export.fitting import Fit, fit
+from trml_rt.errors import UsageError
+
+__all__ = ["METHODS", "Method", "choose", "train_method"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method: a title for tables, and what it changes in the configuration.
+
+    `separate` trains one model for each presence case, on that case alone.
+    """
+
+    title: str
+    changes: dict[str, Any]
+    separate: bool = False
+
+
+def _control(title: str, generator: str) -> Method:
+    return Method(title, {"generator": generator, "matching_weight": 0.0})
+
+
+METHODS = {
+    "trml": Method("TRML", {}),
+    "lambda_0": Method("without matching (lambda = 0)", {"matching_weight": 0.0}),
+    "copy": _control("copy of the other modality", "copy"),
+    "constant": _control("learned constant", "constant"),
+    "mean": _control("training mean", "mean"),
+    "zero": _control("zero vector", "zero"),
+    "separate": Method(
+        "one model a case",
+        {"generator": "zero", "matching_weight": 0.0},
+        separate=True,
+    ),
+}
+"""By the name that results use. `separate` on text alone and on video alone is the lower bound of
+each modality, on both it is the upper bound."""
+
+
+def choose(names: Sequence[str]) -> dict[str, Method]:
+    """Return the methods of `names`, all where there are none; UsageError on another name."""
+    if unknown := [name for name in names if name not in METHODS]:
+        raise UsageError(f"no method {', '.join(unknown)}; choose of {', '.join(METHODS)}")
+    return {name: METHODS[name] for name in names or METHODS}
+
+
+def train_method(
+    method: Method, train: Features, valid: Features, test: Features, config: Config
+) -> tuple[Predictions, dict[str, Any]]:
+    """Train `method` and return what it says of `test`, and a record of the training.
+
+    Args:
+        method: one of `METHODS`.
+        train: what to learn from.
+        valid: what to choose the epoch by; nothing else is chosen.
+        test: is looked at once, after the training.
+        config: of the TRML that the method is compared with; holds the seed.
+    """
+    own = config.model_copy(update=method.changes)
+    if not method.separate:
+        result = fit(train, valid, own, train.size)
+        return predict(result.model, test), _record(result)
+    parts, record = {}, {}
+    for view in _VIEWS:
+        views = own.model_copy(update={"trained_views": view})
+        if not _trainable(view, train) or not _trainable(view, valid):
+            continue
+        result = fit(train, valid, views, train.size)
+        parts[view] = predict(result.model, test)
+        record[view] = _record(result)
+    first, *_ = parts.values()
+    merged = {_VIEWS[view]: getattr(prediction, _VIEWS[view]) for view, prediction in parts.items()}
+    return replace(first, **merged), record
+
+
+_VIEWS = {"text": "text", "video": "video", "text_video": "both"}
+"""The views of `trained_views`, and the prediction of `Predictions` that each is for."""
+
+
+def _record(result: Fit) -> dict[str, Any]:
+    return {"epochs": result.epochs, "best_epoch": result.best_epoch, "valid": result.valid}
+
+
+def _trainable(view: str, features: Features) -> bool:
+    has = {
+        "text": features.has_text,
+        "video": features.has_video,
+        "text_video": features.has_text & features.has_video,
+    }
+    return bool(has[view].any())

@@ -1,0 +1,77 @@
+"""What a model says of samples in each of the three presence cases, whoever runs it.
+
+A row's prediction does not depend on its neighbours, so the predictions of the three cases are
+all that any missing rate needs: a rate only picks, for each row, one of the three.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trml_export.batches import batches
+from trml_export.evaluation.masks import BOTH, TEXT, VIDEO
+from trml_export.features import Features
+from trml_export.model import TRML
+
+__all__ = ["Predictions", "predict"]
+
+_BATCH = 256
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The raw predictions (rows, outputs) and vectors (rows, d) of some samples; NaN where none.
+
+    `text`, `video` and `both` are the predictions from text alone, video alone, and both. A
+    model that runs as compiled graphs does not give `real_video`.
+    """
+
+    text: Rows
+    video: Rows
+    both: Rows
+    virtual_text: Rows
+    virtual_video: Rows
+    real_text: Rows
+    real_video: Rows | None = None
+
+    def at(self, presence: NDArray[np.int8]) -> Rows:
+        """Return the predictions (rows, outputs) for the modalities each row keeps."""
+        chosen = np.full_like(self.both, np.nan)
+        for keeps, prediction in ((TEXT, self.text), (VIDEO, self.video), (BOTH, self.both)):
+            chosen[presence == keeps] = prediction[presence == keeps]
+        return chosen
+
+
+@torch.inference_mode()
+def predict(model: TRML, features: Features) -> Predictions:
+    """Run `model`, in eval mode, on every view that each sample allows."""
+    count, width, size = len(features.samples), model.config.outputs, model.size
+    widths = {
+        **dict.fromkeys(("text", "video", "both"), width),
+        **dict.fromkeys(("virtual_text", "virtual_video", "real_text", "real_video"), size),
+    }
+    found = {name: np.full((count, w), np.nan, np.float32) for name, w in widths.items()}
+    order = batches(features, np.arange(count), _BATCH, model.config)
+    for start, batch in zip(range(0, count, _BATCH), order, strict=True):
+        has_video = batch.mask.any(dim=1)
+        text, video, both = batch.has_text, has_video, batch.has_text & has_video
+        x_t = model.text_state(batch.text)  # (batch, d)
+        x_v, mask = model.frame_states(batch.frames), batch.mask  # (batch, n, d)
+        from_text, virtual_video = model.fuse_text(x_t[text])
+        from_video, virtual_text = model.fuse_video(x_v[video], mask[video])
+        for name, rows, values in (
+            ("text", text, from_text),
+            ("video", video, from_video),
+            ("both", both, model.fuse_text_video(x_t[both], x_v[both], mask[both])),
+            ("virtual_text", video, virtual_text),
+            ("virtual_video", text, virtual_video),
+            ("real_text", text, x_t[text]),
+            ("real_video", video, model.temporal(x_v[video], mask[video])),
+        ):
+            found[name][start + rows.nonzero().squeeze(1).numpy()] = values.numpy()
+    return Predictions(**found)

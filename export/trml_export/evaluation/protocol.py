@@ -1,0 +1,145 @@
+"""Train every method with every seed and training completeness, in parallel, and score each once.
+
+One run is one method, one share of complete training samples and one seed. Runs do not share
+anything but the features, so each is a job of its own on one core, and each finished run is kept
+under a hash of all that decides its numbers: a protocol that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from trml_export.config import Config
+from trml_export.evaluation.masks import incomplete
+from trml_export.evaluation.methods import Method, train_method
+from trml_export.evaluation.scoring import score_cases, score_retrieval
+from trml_export.features import Features
+from trml_export.run_key import run_key
+from trml_rt.atomic import write_bytes
+
+__all__ = ["COMPLETENESS", "Run", "run_protocol"]
+
+COMPLETENESS = (1.0, 0.5, 0.1)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to train: a method by name, a share of complete training samples, and a seed."""
+
+    method: str
+    completeness: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What all runs read."""
+
+    features: dict[str, Features]
+    config: Config
+    methods: Mapping[str, Method]
+    split: str
+
+
+def run_protocol(
+    features: dict[str, Features],
+    config: Config,
+    methods: Mapping[str, Method],
+    runs: Sequence[Run],
+    *,
+    split: str,
+    identity: str,
+    folder: Path,
+    workers: int | None = None,
+) -> list[dict[str, Any]]:
+    """Return one record a run, in the order of `runs`.
+
+    Args:
+        features: of the splits train and valid, and of `split`.
+        config: of TRML; a method changes it, and each run its seed.
+        methods: by name.
+        runs: what to train.
+        split: the split to score.
+        identity: hash of the data set and the backbone.
+        folder: where finished runs are kept.
+        workers: how many runs at a time; None takes one a core.
+
+    A record holds the run's fields, `training` (epochs and losses), `cases` and `retrieval`.
+    Training loses modalities as `masks.incomplete` says; valid and test stay as they are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    material = _Material(features, config, methods, split)
+    paths = {run: folder / f"{_key(run, material, identity)}.json" for run in dict.fromkeys(runs)}
+    waiting = [run for run, path in paths.items() if not path.exists()]
+    workers = min(workers or os.cpu_count() or 1, max(len(waiting), 1))
+    with (
+        tqdm(total=len(paths), initial=len(paths) - len(waiting), desc="runs", disable=None) as bar,
+        ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_prepare,
+            initargs=(material,),
+        ) as pool,
+    ):
+        jobs = {pool.submit(_train, run): run for run in waiting}
+        try:
+            for job in as_completed(jobs):
+                write_bytes(paths[jobs[job]], json.dumps(job.result()).encode())
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [json.loads(paths[run].read_bytes()) for run in runs]
+
+
+_material: _Material | None = None
+"""Of a worker process: handed over once, not with each run."""
+
+
+def _prepare(material: _Material) -> None:
+    import torch
+
+    global _material
+    torch.set_num_threads(1)  # one process a core
+    _material = material
+
+
+def _train(run: Run) -> dict[str, Any]:
+    assert _material is not None
+    features, split = _material.features, _material.split
+    config = _material.config.model_copy(update={"seed": run.seed})
+    method = _material.methods[run.method]
+    predictions, training = train_method(
+        method,
+        incomplete(features["train"], run.completeness),
+        features["valid"],
+        features[split],
+        config,
+    )
+    return {
+        "method": run.method,
+        "completeness": run.completeness,
+        "seed": run.seed,
+        "training": training,
+        "cases": score_cases(predictions, features[split], config),
+        "retrieval": {} if method.separate else score_retrieval(predictions, features[split]),
+    }
+
+
+def _key(run: Run, material: _Material, identity: str) -> str:
+    method = material.methods[run.method]
+    config = material.config.model_copy(update={**method.changes, "seed": run.seed})
+    facts = [_SCHEMA, run.completeness, method.separate, material.split]
+    return run_key(config, identity, material.features, facts, threads=1)
+
+
+_SCHEMA = 1  # raise it when what is scored, or how, changes

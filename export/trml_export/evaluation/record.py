@@ -1,0 +1,228 @@
+"""Hold the result of an evaluation, and bring it into the forms that people and programs read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from trml_export.config import Config
+from trml_export.evaluation.masks import CASES
+from trml_export.evaluation.metrics import main_metric
+
+__all__ = ["Evaluation", "Statistic"]
+
+_NOT_METRICS = {"case", "kind", "rate", "samples"}
+_COLUMNS = ("as_is", "random_0.0", "video_missing_1.0", "text_missing_1.0", "random_0.3")
+_TITLES = {
+    "as_is": "as it is",
+    "random_0.0": "text + video",
+    "video_missing_1.0": "text",
+    "text_missing_1.0": "video",
+    "random_0.3": "random 0.3",
+}
+_RETRIEVAL = {
+    "recall_1": "recall at 1",
+    "recall_5": "recall at 5",
+    "same_target_1": "first is of the same class or score",
+}
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """Mean and standard deviation (n - 1) over seeds; the deviation of one seed is None."""
+
+    mean: float
+    deviation: float | None
+
+    @classmethod
+    def of(cls, values: list[float]) -> Statistic:
+        """Return the statistic of one value or more; NaN where one is NaN."""
+        spread = statistics.stdev(values) if len(values) > 1 else None
+        return cls(statistics.fmean(values), spread)
+
+    def __str__(self) -> str:
+        if math.isnan(self.mean):
+            return "-"
+        spread = "" if self.deviation is None else f" ± {self.deviation:.4f}"
+        return f"{self.mean:.4f}{spread}"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that was measured of one subject on one split.
+
+    `subject` says what was evaluated, `data` on which samples, and `problems` which inputs
+    were unusable. `floors` are the metrics of answers that look at no input, over all samples
+    and over the complete ones. A run is a record with `method`, `completeness`, `seed`,
+    `training`, `cases` and `retrieval`.
+    """
+
+    subject: dict[str, Any]
+    config: Config
+    data: dict[str, Any]
+    problems: list[dict[str, str]]
+    floors: dict[str, dict[str, dict[str, float]]]
+    runs: list[dict[str, Any]]
+    versions: dict[str, str]
+
+    def statistic(
+        self, method: str, completeness: float, case: str, metric: str
+    ) -> Statistic | None:
+        """Return `metric` over the seeds, or None where no run has it."""
+        values = [
+            case_of[metric]
+            for run in self.runs
+            if (run["method"], run["completeness"]) == (method, completeness)
+            for case_of in run["cases"]
+            if case_of["case"] == case and metric in case_of
+        ]
+        return Statistic.of(values) if values else None
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods in the order of the runs."""
+        return list(dict.fromkeys(run["method"] for run in self.runs))
+
+    @property
+    def completeness(self) -> list[float]:
+        """The shares of complete training samples, in the order of the runs."""
+        return list(dict.fromkeys(run["completeness"] for run in self.runs))
+
+    def title(self, method: str) -> str:
+        """Return the name of a method for people."""
+        title: str = self.subject["methods"][method]
+        return title
+
+    def to_json(self) -> str:
+        """Return the whole record as JSON, a line for each run; what is not a number is null."""
+        content = {
+            "schema": 1,
+            "subject": self.subject,
+            "config": self.config.model_dump(mode="json"),
+            "data": self.data,
+            "problems": self.problems,
+            "floors": self.floors,
+            "versions": self.versions,
+            "summary": list(self.summary()),
+            "runs": self.runs,
+        }
+        return "{\n" + ",\n".join(_member(k, v) for k, v in content.items()) + "\n}\n"
+
+    def to_csv(self) -> str:
+        """Return one line a run and case, with a column for each metric."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        metrics = self._metrics()
+        head = ["method", "completeness", "seed"]
+        place = ["case", "rate", "samples"]
+        writer.writerow([*head, *place, *metrics])
+        for run in self.runs:
+            for case in run["cases"]:
+                numbers = [_short(case[name]) for name in metrics]
+                writer.writerow([*(run[k] for k in head), *(case[k] for k in place), *numbers])
+        return file.getvalue()
+
+    def summary(self) -> Iterator[dict[str, Any]]:
+        """Yield mean and deviation over seeds for each method, completeness and case."""
+        for completeness in self.completeness:
+            for method in self.methods:
+                for case in self._cases():
+                    metrics = {
+                        name: {"mean": found.mean, "deviation": found.deviation}
+                        for name in self._metrics()
+                        if (found := self.statistic(method, completeness, case, name))
+                    }
+                    if metrics:
+                        yield {
+                            "method": method,
+                            "completeness": completeness,
+                            "case": case,
+                            **metrics,
+                        }
+
+    def to_markdown(self) -> str:
+        """Return the main metric, its floors, and retrieval, as tables for each completeness."""
+        metric = main_metric(self.config)
+        columns = [case for case in _COLUMNS if case in self._cases()]
+        parts = []
+        for completeness in self.completeness:
+            head = f"{metric}, training {completeness:.0%} complete"
+            lines = [[head, *(_TITLES[case] for case in columns)], ["---"] * (len(columns) + 1)]
+            for method in self.methods:
+                found = [self.statistic(method, completeness, c, metric) for c in columns]
+                cells = ["-" if each is None else str(each) for each in found]
+                lines.append([self.title(method), *cells])
+            for name, floor in self.floors.items():
+                parts_of = ["as_is" if case == "as_is" else "complete" for case in columns]
+                cells = [f"{floor[part][metric]:.4f}" for part in parts_of]
+                lines.append([f"floor: {name.replace('_', ' ')}", *cells])
+            parts += [_table(lines), *self._retrieval_tables(completeness)]
+        return "\n\n".join(parts) + "\n"
+
+    def _retrieval_tables(self, completeness: float) -> Iterator[str]:
+        """Yield a table for each direction in which virtual vectors were compared with real ones.
+
+        The last row is what no method needs: naming the commonest candidates, or any.
+        """
+        runs = [run for run in self.runs if run["completeness"] == completeness]
+        for direction in dict.fromkeys(key for run in runs for key in run["retrieval"]):
+            rows: dict[str, list[dict[str, float]]] = {}
+            for run in runs:
+                if found := run["retrieval"].get(direction):
+                    rows.setdefault(run["method"], []).append(found)
+            if not rows:
+                continue
+            first = next(iter(rows.values()))[0]
+            title = f"{direction.replace('_', ' ')}, {first['candidates']} candidates"
+            lines = [[title, *_RETRIEVAL.values()], ["---"] * (len(_RETRIEVAL) + 1)]
+            for method, found in rows.items():
+                cells = [str(Statistic.of([each[key] for each in found])) for key in _RETRIEVAL]
+                lines.append([self.title(method), *cells])
+            floor = (first[key] for key in ("commonest_1", "commonest_5", "same_target_chance"))
+            lines.append(["floor: no vector at all", *(f"{value:.4f}" for value in floor)])
+            yield _table(lines)
+
+    def _cases(self) -> list[str]:
+        known = ["as_is", *(case.name for case in CASES)]
+        there = {case["case"] for run in self.runs for case in run["cases"]}
+        return [case for case in known if case in there]
+
+    def _metrics(self) -> list[str]:
+        case = self.runs[0]["cases"][0]
+        return [name for name in case if name not in _NOT_METRICS]
+
+
+def _table(lines: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _member(key: str, value: Any) -> str:
+    """Return one member of the JSON object; a list gets a line for each item."""
+    if isinstance(value, list) and value:
+        return f'"{key}": [\n' + ",\n".join(_json(each) for each in value) + "\n]"
+    return f'"{key}": {_json(value)}'
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with floats of six digits, and None for NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else _short(value)
+    return value
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")

@@ -1,0 +1,39 @@
+"""Write an evaluation as a folder: JSON for programs, CSV and Markdown for people, plots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trml_export.evaluation.plots import missing_rate_plot
+from trml_export.evaluation.record import Evaluation
+from trml_rt import atomic
+
+__all__ = ["check_target", "write_report"]
+
+RESULTS = "results.json"
+
+
+def check_target(out: Path, *, force: bool) -> None:
+    """Refuse a folder that a report may not replace; see `atomic.check_target`."""
+    atomic.check_target(out, marker=RESULTS, what="report", replace=force)
+
+
+def write_report(evaluation: Evaluation, out: Path, *, force: bool = False) -> None:
+    """Write `out` whole or not at all; `force` replaces an earlier report.
+
+        results.json       everything, each run and the summary over seeds
+        results.csv        one line a run, case and metric
+        results.md         the main metric as tables
+        missing_<c>.png    the main metric against the missing rate, training c complete
+
+    There is no plot where no sample is complete, for then nothing can be taken away.
+    """
+    check_target(out, force=force)
+    with atomic.staged_folder(out, replace=force) as folder:
+        (folder / RESULTS).write_text(evaluation.to_json(), encoding="utf-8")
+        (folder / "results.csv").write_text(evaluation.to_csv(), encoding="utf-8")
+        (folder / "results.md").write_text(evaluation.to_markdown(), encoding="utf-8")
+        if evaluation.data["samples"]["text_video"]:
+            for completeness in evaluation.completeness:
+                plot = missing_rate_plot(evaluation, completeness)
+                (folder / f"missing_{completeness:g}.png").write_bytes(plot)

@@ -1,0 +1,114 @@
+"""Bring predictions into the numbers of the protocol: every case, every metric, the floors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trml_export.config import Config
+from trml_export.evaluation.masks import BOTH, CASES, TEXT, VIDEO, presence
+from trml_export.evaluation.metrics import measure
+from trml_export.evaluation.predictions import Predictions
+from trml_export.evaluation.retrieval import retrieval
+from trml_export.features import Features
+
+__all__ = ["floors", "score_cases", "score_retrieval", "truth_of"]
+
+
+def truth_of(features: Features) -> NDArray[np.generic]:
+    """Return the targets (samples,): scores, or class numbers."""
+    return np.array([sample.target for sample in features.samples])
+
+
+def score_cases(
+    predictions: Predictions, features: Features, config: Config
+) -> list[dict[str, Any]]:
+    """Return one record a case: its name, kind, rate, number of samples, and every metric.
+
+    `as_is` covers every sample with the modalities it has. The cases of the protocol take
+    modalities away from the complete samples, so all of them cover the same samples; they
+    are left out where no sample is complete.
+    """
+    truth = truth_of(features)
+    natural = (TEXT * features.has_text + VIDEO * features.has_video).astype(np.int8)
+    found = [
+        {
+            "case": "as_is",
+            "kind": "as_is",
+            "rate": None,
+            "samples": len(truth),
+            **measure(config, truth, predictions.at(natural)),
+        }
+    ]
+    complete = natural == BOTH
+    if not complete.any():
+        return found
+    ids = [sample.id for sample, whole in zip(features.samples, complete, strict=True) if whole]
+    for case in CASES:
+        keeps = natural.copy()
+        keeps[complete] = presence(ids, case)
+        metrics = measure(config, truth[complete], predictions.at(keeps)[complete])
+        found.append(
+            {
+                "case": case.name,
+                "kind": case.kind,
+                "rate": case.rate,
+                "samples": int(complete.sum()),
+                **metrics,
+            }
+        )
+    return found
+
+
+def score_retrieval(predictions: Predictions, features: Features) -> dict[str, dict[str, float]]:
+    """Return the retrieval of both directions over the complete samples, as far as it is known.
+
+    Texts of equal words are one candidate, and clips of equal content are one.
+    """
+    complete = features.has_text & features.has_video
+    truth = truth_of(features)[complete]
+    found = {
+        "video_to_text": retrieval(
+            predictions.virtual_text[complete],
+            predictions.real_text[complete],
+            features.text_rows[complete].tolist(),
+            truth,
+        )
+    }
+    if predictions.real_video is not None:
+        found["text_to_video"] = retrieval(
+            predictions.virtual_video[complete],
+            predictions.real_video[complete],
+            features.clip_starts[complete].tolist(),
+            truth,
+        )
+    return found
+
+
+def floors(
+    targets: NDArray[np.generic], test: Features, config: Config
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the metrics of answers that look at no input: what the training targets suggest.
+
+    For scores always their mean, and always their median; for classes always the commonest.
+    Each over all samples of `test` ("as_is") and, where there are any, over the complete ones
+    ("complete"). `targets` (samples,) are those of the training split.
+    """
+    truth = truth_of(test)
+    parts = {"as_is": np.ones(len(truth), bool), "complete": test.has_text & test.has_video}
+    if config.task == "regression":
+        answers = {"training_mean": targets.mean(), "training_median": np.median(targets)}
+        said = {name: np.full((len(truth), 1), value) for name, value in answers.items()}
+    else:
+        commonest = np.bincount(targets.astype(int), minlength=len(config.labels)).argmax()
+        said = {"majority": np.tile(np.eye(len(config.labels))[commonest], (len(truth), 1))}
+    return {
+        name: {
+            part: measure(config, truth[rows], values[rows])
+            for part, rows in parts.items()
+            if rows.any()
+        }
+        for name, values in said.items()
+    }
