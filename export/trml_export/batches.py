@@ -20,8 +20,8 @@ class Batch(NamedTuple):
     """Some samples as tensors; zeros stand where a sample has nothing.
 
     `text` (batch, d) with `has_text` (batch,); `frames` (batch, n, d) with `mask` (batch, n),
-    True up to each clip's length; `target` (batch,) scores or class numbers; `groups` (batch,)
-    the same number for equal texts.
+    True up to each clip's length; `target` (batch,) scores or class numbers; `groups`
+    (batch, 2) numbers of the text and of the clip, the same for equal content.
     """
 
     text: Tensor
@@ -54,7 +54,7 @@ def collate(features: Features, rows: npt.NDArray[np.int64], config: Config) -> 
         torch.from_numpy(frames),
         torch.from_numpy(mask),
         torch.tensor([features.samples[row].target for row in rows], dtype=kind),
-        torch.from_numpy(features.text_groups[rows]),
+        torch.from_numpy(features.groups[rows]),
     )
 
 

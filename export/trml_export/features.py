@@ -63,10 +63,11 @@ class Features:
         return self.clip_lengths > 0
 
     @cached_property
-    def text_groups(self) -> npt.NDArray[np.int64]:
-        """A number (samples,) for each text, the same for equal words."""
-        numbers: dict[str | None, int] = {None: -1}
-        return np.array([numbers.setdefault(s.text, len(numbers)) for s in self.samples], np.int64)
+    def groups(self) -> npt.NDArray[np.int64]:
+        """Numbers (samples, 2) for each text and each clip, the same for equal content."""
+        numbers: dict[str | None, int] = {}
+        texts = [numbers.setdefault(sample.text, len(numbers)) for sample in self.samples]
+        return np.stack([np.array(texts, np.int64), self.clip_starts], axis=1)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Features:
         """Return the samples `rows` alone, in that order."""

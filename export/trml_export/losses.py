@@ -44,8 +44,8 @@ def losses(config: Config, views: Views, target: Tensor, groups: Tensor) -> Loss
         config: names the losses and their weights.
         views: what the model made of the batch.
         target: (batch,) scores, or class numbers as int64.
-        groups: (batch,) int64; samples of one number have equal texts. Read for complete
-            samples only.
+        groups: (batch, 2) int64; samples of one number in a column have equal texts, or
+            equal clips. Read for complete samples only.
     """
     task = task_loss(config, views, target)
     matching = matching_loss(config, views, target, groups)
@@ -90,7 +90,7 @@ def matching_loss(config: Config, views: Views, target: Tensor, groups: Tensor) 
     A sample that lacks a modality is not among the views' vectors, so it is neither a
     positive nor a negative here.
     """
-    same_text, wanted = groups[views.both_rows], target[views.both_rows]
+    groups, wanted = groups[views.both_rows], target[views.both_rows]
 
     def compare(virtual: Tensor, real: Tensor) -> Tensor:
         if len(virtual) == 0:
@@ -98,7 +98,7 @@ def matching_loss(config: Config, views: Views, target: Tensor, groups: Tensor) 
         if config.detach_targets:
             real = real.detach()
         if config.matching_loss == "infonce":
-            return infonce(virtual, real, same_text, tau=config.tau)
+            return infonce(virtual, real, groups, tau=config.tau)
         if config.matching_loss == "label_infonce":
             return label_infonce(virtual, real, likeness(config, wanted), tau=config.tau)
         return _PAIRWISE[config.matching_loss](virtual, real)
@@ -113,11 +113,11 @@ def infonce(virtual: Tensor, real: Tensor, groups: Tensor, *, tau: float) -> Ten
 
     The mean of the cross-entropies that pick, by cosine over `tau`, the real vector of each
     virtual one and the virtual vector of each real one (van den Oord et al. 2018; symmetric
-    as in CLIP). Two samples of one number in `groups` (n,) say the same, so neither is a
-    negative of the other.
+    as in CLIP). Two samples with one number in a column of `groups` (n, columns) have the same
+    text or the same clip, so neither is a negative of the other.
     """
     similarity = normalise(virtual) @ normalise(real).T / tau  # (virtual, real)
-    equal = groups.unsqueeze(0) == groups.unsqueeze(1)
+    equal = (groups.unsqueeze(0) == groups.unsqueeze(1)).any(dim=-1)
     itself = torch.eye(len(groups), dtype=torch.bool)
     similarity = similarity.masked_fill(equal & ~itself, float("-inf"))
     own = torch.arange(len(groups))

@@ -14,6 +14,8 @@ from trml_export.features import Features
 
 __all__ = ["run_key"]
 
+_VERSION = 2  # raise it when training draws or counts in another way
+
 
 def run_key(
     config: Config,
@@ -41,5 +43,13 @@ def run_key(
         ]
         for split, part in features.items()
     }
-    facts = [config.model_dump(mode="json"), identity, usable, torch.__version__, threads, *more]
+    facts = [
+        _VERSION,
+        config.model_dump(mode="json"),
+        identity,
+        usable,
+        torch.__version__,
+        threads,
+        *more,
+    ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -19,7 +19,7 @@ from trml_export.losses import (
 from trml_export.model import TRML, Views
 
 SIZE = 16
-DIFFERENT = torch.arange(4)
+DIFFERENT = torch.arange(4)[:, None].expand(-1, 2)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def test_aligned_vectors_cost_next_to_nothing():
 
 def test_exchanged_vectors_cost_one_over_tau():
     vectors = torch.eye(2, SIZE)
-    loss = infonce(vectors, vectors.flip(0), torch.arange(2), tau=0.1)
+    loss = infonce(vectors, vectors.flip(0), DIFFERENT[:2], tau=0.1)
     assert loss.item() == pytest.approx(10 + math.log1p(math.exp(-10)), rel=1e-6)
 
 
@@ -68,21 +68,24 @@ def test_infonce_is_symmetric():
     torch.testing.assert_close(one, other)
 
 
-def test_equal_texts_are_not_negatives_of_each_other():
+@pytest.mark.parametrize("column", [0, 1])  # of the texts, of the clips
+def test_equal_texts_or_equal_clips_are_not_negatives_of_each_other(column):
     # Rows 0 and 1 say the same and look the same; row 2 is orthogonal to both. So each row
     # picks between itself (cosine 1) and one other (cosine 0): row 0 and 1 see row 2 only, row
     # 2 sees both of them.
     vectors = torch.eye(2, SIZE)[[0, 0, 1]]
     tau = 0.5
+    groups = DIFFERENT[:3].clone()
+    groups[:, column] = torch.tensor([7, 7, 3])
     one_negative = math.log1p(math.exp(-1 / tau))
     two_negatives = math.log1p(2 * math.exp(-1 / tau))
     expected = (2 * one_negative + two_negatives) / 3
-    loss = infonce(vectors, vectors, torch.tensor([7, 7, 3]), tau=tau)
+    loss = infonce(vectors, vectors, groups, tau=tau)
     assert loss.item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_equal_texts_alone_leave_nothing_to_tell_apart():
-    loss = infonce(torch.randn(3, SIZE), torch.randn(3, SIZE), torch.zeros(3), tau=0.07)
+    loss = infonce(torch.randn(3, SIZE), torch.randn(3, SIZE), torch.zeros(3, 1), tau=0.07)
     assert loss.item() == 0
 
 
@@ -95,9 +98,7 @@ def test_cosine_is_one_at_a_right_angle():
 def test_alpha_mixes_the_two_directions(kind, alpha, still):
     config = Config(matching_loss=kind, alpha=alpha)
     model = TRML(config, SIZE)
-    matching_loss(
-        config, model(*_batch("both", "both")), torch.zeros(2), torch.arange(2)
-    ).backward()
+    matching_loss(config, model(*_batch("both", "both")), torch.zeros(2), DIFFERENT[:2]).backward()
     gradient = getattr(model, still).out.weight.grad
     assert gradient is None or gradient.abs().max() == 0
 
@@ -106,9 +107,7 @@ def test_alpha_mixes_the_two_directions(kind, alpha, still):
 def test_every_matching_loss_teaches_both_generators(kind):
     config = Config(matching_loss=kind)
     model = TRML(config, SIZE)
-    matching_loss(
-        config, model(*_batch("both", "both")), torch.zeros(2), torch.arange(2)
-    ).backward()
+    matching_loss(config, model(*_batch("both", "both")), torch.zeros(2), DIFFERENT[:2]).backward()
     for generator in (model.text_to_video, model.video_to_text):
         assert generator.out.weight.grad.abs().max() > 0
 
@@ -119,7 +118,7 @@ def test_a_sample_that_lacks_a_modality_leaves_matching_untouched(kind, lacking)
     config = Config(matching_loss=kind)
     model = TRML(config, SIZE)
     text, has_text, frames, mask = _batch("both", "both", lacking)
-    groups = torch.arange(3)
+    groups = DIFFERENT[:3]
 
     def gradients(rows: int):
         model.zero_grad()
@@ -135,7 +134,7 @@ def test_a_sample_that_lacks_a_modality_leaves_matching_untouched(kind, lacking)
 def test_a_batch_without_complete_samples_has_no_matching_loss():
     config = Config()
     views = TRML(config, SIZE)(*_batch("text", "video"))
-    assert matching_loss(config, views, torch.zeros(2), torch.arange(2)).item() == 0
+    assert matching_loss(config, views, torch.zeros(2), DIFFERENT[:2]).item() == 0
 
 
 def test_a_complete_sample_counts_no_more_than_one_that_lacks_something():
@@ -155,7 +154,7 @@ def test_classes_cost_their_cross_entropy():
 def test_a_weight_of_zero_trains_on_the_task_alone():
     config = Config(matching_weight=0.0)
     views = TRML(config, SIZE)(*_batch("both", "both"))
-    result = losses(config, views, torch.zeros(2), torch.arange(2))
+    result = losses(config, views, torch.zeros(2), DIFFERENT[:2])
     assert result.total.item() == result.task.item()
     assert result.matching.item() > 0
 
@@ -193,7 +192,7 @@ def test_targets_get_a_gradient_only_where_they_are_not_detached(detach):
     config = Config(detach_targets=detach, alpha=1.0)
     views = TRML(config, SIZE)(*_batch("both", "both", "both"))
     views.real_video.retain_grad()
-    matching_loss(config, views, torch.zeros(3), torch.arange(3)).backward()
+    matching_loss(config, views, torch.zeros(3), DIFFERENT[:3]).backward()
     assert (views.real_video.grad is None) is detach
 
 
@@ -201,7 +200,7 @@ def test_the_head_is_no_way_to_cheat_the_matching_loss():
     model = TRML(Config(matching_level="head", head_width=5), SIZE)
     views = model(*_batch("both", "both", "both"))
     assert views.virtual_video.shape == (3, 5)
-    matching_loss(model.config, views, torch.zeros(3), torch.arange(3)).backward()
+    matching_loss(model.config, views, torch.zeros(3), DIFFERENT[:3]).backward()
     assert model.head.hidden.weight.grad is None
 
 
