@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -255,3 +261,33 @@ def test_a_split_without_samples_is_said(checkpoint, data, cache, tmp_path):
     path.write_text("\n".join(rows))
     with pytest.raises(UsageError, match="no sample has the split 'test'"):
         evaluate_checkpoint(checkpoint, Rows(path), cache=cache)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_killed_protocol_leaves_no_process_behind(clip_folder, data, tmp_path):
+    root = Path(__file__).parents[3]
+    paths = os.pathsep.join(str(root / part) for part in (".", "export", "calibration"))
+    command = [sys.executable, "-c", "from trml_rt.cli import main; main()", "eval"]
+    command += ["--data", str(data), "--backbone", str(clip_folder), "--cache", str(tmp_path)]
+    command += ["--set", "epochs=100", "--set", "patience=100", "--workers", "2"]
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}) as run:
+        while not any(tmp_path.glob("protocol/*.json")):
+            assert run.poll() is None
+            time.sleep(0.02)
+        workers = _children(run.pid)
+        run.send_signal(signal.SIGKILL)
+    assert len(workers) >= 2
+    deadline = time.monotonic() + 30
+    while any(map(_lives, workers)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(_lives, workers))
