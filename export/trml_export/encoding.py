@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -49,11 +49,10 @@ def encode_texts(
     # Texts of like length together, without the padding that all of them share.
     texts = sorted({s.text for s in samples if s.text is not None}, key=lambda t: (len(t), t))
     keys = {text: _key(backbone, "text", text.encode()) for text in texts}
-    stored = store.find(keys.values())
-    exact = len(stored) < len(texts) and cutting_is_exact(backbone)
-    with _progress(len(texts), len(stored), "texts") as bar:
+    with _missing(store, keys.values(), "texts") as (missing, bar):
+        exact = bool(missing) and cutting_is_exact(backbone)
         for chunk in _chunks(texts):
-            new = [text for text in chunk if keys[text] not in stored]
+            new = [text for text in chunk if keys[text] in missing]
             if not new:
                 continue
             with torch.inference_mode():
@@ -76,6 +75,10 @@ def encode_clips(
     paths = list(dict.fromkeys(s.video for s in samples if s.video is not None))
     keys, unread = {}, {}
     by_key: dict[str, Path] = {}
+
+    def decode(key: str) -> _Decoded:
+        return _decode(by_key[key], backbone, frames)
+
     with ThreadPoolExecutor(_WORKERS) as pool:
         with _progress(len(paths), 0, "reading clips") as bar:
             for path, found in zip(paths, _ahead(pool, _digest, paths), strict=True):
@@ -85,22 +88,34 @@ def encode_clips(
                     keys[path] = _key(backbone, f"clip {frames}", found)
                     by_key.setdefault(keys[path], path)
                 bar.update()
-        stored = store.find(by_key)
-
-        def decode(key: str) -> _Decoded:
-            return _decode(by_key[key], backbone, frames)
-
-        new_keys = [key for key in by_key if key not in stored]
         with (
-            closing(_ahead(pool, decode, new_keys)) as decoded,
-            _progress(len(by_key), len(stored), "clips") as bar,
+            _missing(store, by_key, "clips") as (missing, bar),
+            closing(_ahead(pool, decode, missing)) as decoded,
         ):
             for chunk in _chunks(list(by_key)):
-                new = {key: next(decoded) for key in chunk if key not in stored}
+                new = {key: next(decoded) for key in chunk if key in missing}
                 if new:
                     store.add(dict(zip(new, _encode(list(new.values()), backbone), strict=True)))
                     bar.update(len(new))
     return keys, unread
+
+
+@contextmanager
+def _missing(
+    store: FeatureStore, keys: Collection[str], what: str
+) -> Iterator[tuple[dict[str, None], tqdm]]:
+    """Yield which of `keys` are to be made, in order, and a bar; the store is held if any are."""
+
+    def missing() -> dict[str, None]:
+        stored = store.find(keys)
+        return {key: None for key in keys if key not in stored}
+
+    new = missing()
+    with ExitStack() as stack:
+        if new:
+            stack.enter_context(store.writing())
+            new = missing()  # another process may have made them meanwhile
+        yield new, stack.enter_context(_progress(len(keys), len(keys) - len(new), what))
 
 
 @dataclass(frozen=True)

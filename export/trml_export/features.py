@@ -136,9 +136,8 @@ def compute_features(
         OSError: the cache cannot be written.
     """
     store = FeatureStore(cache / backbone.fingerprint[:16], backbone.size)
-    with store.writing():
-        texts = encode_texts(samples, backbone, store)
-        clips, unread = encode_clips(samples, backbone, config.frames, store)
+    texts = encode_texts(samples, backbone, store)
+    clips, unread = encode_clips(samples, backbone, config.frames, store)
     entries = store.find([*texts.values(), *clips.values()])
     kept: list[tuple[Sample, int, int, int]] = []
     problems: list[InputProblem] = []

@@ -21,6 +21,7 @@ from trml_export import encoding
 from trml_export.clips import read_clip
 from trml_export.config import Config
 from trml_export.data import Sample
+from trml_export.feature_store import FeatureStore
 from trml_export.features import Features, compute_features
 from trml_rt.errors import ArtefactMismatch, InputUnusable
 
@@ -288,6 +289,15 @@ def test_features_travel_to_another_process_without_their_vectors(clip, tmp_path
     again = pickle.loads(sent)
     assert isinstance(again.vectors, np.memmap)
     assert np.array_equal(again.vectors, features.vectors)
+
+
+def test_what_is_there_can_be_read_while_another_process_fills_the_store(clip, tmp_path):
+    samples = [_sample("a", text="x", video=_picture(tmp_path / "a.png"))]
+    first = _compute(samples, clip, tmp_path)
+    (folder,) = (tmp_path / "cache").iterdir()
+    with FeatureStore(folder, clip.size).writing():
+        again = _compute(samples, clip, tmp_path)
+    assert np.array_equal(_text(again), _text(first))
 
 
 def test_vectors_that_are_no_numbers_blame_the_backbone(clip, tmp_path):

@@ -56,24 +56,25 @@ def read_meld(path: Path, config: Config) -> DataSet:
         names = {name: f"{split}/{name.removesuffix('.mp4')}" for name in clips.sizes}
         for row in rows:
             numbers = (row["Dialogue_ID"], row["Utterance_ID"])
-            if not all(number.isascii() and number.isdigit() for number in numbers):
+            numbered = all(number.isascii() and number.isdigit() for number in numbers)
+            if not numbered:
                 found.fault(row, f"Dialogue_ID and Utterance_ID {numbers} must be whole numbers")
-                continue
             target = class_number(config, row[column].strip())
             if target is None:
                 labels = ", ".join(config.labels)
                 found.fault(row, f"{column} {row[column]!r} is none of {labels}")
-                continue
-            name = f"dia{int(numbers[0])}_utt{int(numbers[1])}"
-            text = replace(row, cells={"text": row["Utterance"]})
-            found.sample(text, f"{split}/{name}", split, clips, f"{name}.mp4", target)
+            elif numbered:
+                dialogue, utterance = (number.lstrip("0") or "0" for number in numbers)
+                name = f"dia{dialogue}_utt{utterance}"
+                text = replace(row, cells={"text": row["Utterance"]})
+                found.sample(text, f"{split}/{name}", split, clips, f"{name}.mp4", target)
         found.unnamed(clips, names)
     return found.finish()
 
 
 def _column(config: Config) -> str:
     if config.task != "classification":
-        raise UsageError("MELD has classes and no scores; leave out task=regression")
+        raise UsageError("MELD has classes and no scores; set task=classification")
     labels = {label.lower() for label in config.labels}
     for column, known in (("Emotion", EMOTIONS), ("Sentiment", SENTIMENTS)):
         if labels == set(known):

@@ -10,6 +10,7 @@ MMSA's own pickles. Regression reads `label`, classification `annotation`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 from trml_export.config import Config
@@ -38,28 +39,28 @@ def read_mmsa(path: Path, config: Config) -> DataSet:
     found = Collector(path / "label.csv")
     found.table(data)
     for row in rows:
+        faults = list(_faults(row))
         target = _target(row, config)
-        fault = (
-            _id_fault(row)
-            or (f"mode must be one of {', '.join(SPLITS)}" if row["mode"] not in SPLITS else None)
-            or (target if isinstance(target, str) else None)
-        )
-        if fault is not None or isinstance(target, str):
-            found.fault(row, str(fault))
-            continue
-        identity = f"{row['video_id']}$_${row['clip_id']}"
-        name = f"{row['video_id']}/{row['clip_id']}.mp4"
-        found.sample(row, identity, row["mode"], clips, name, target)
+        if isinstance(target, str):
+            faults.append(target)
+        elif not faults:
+            identity = f"{row['video_id']}$_${row['clip_id']}"
+            name = f"{row['video_id']}/{row['clip_id']}.mp4"
+            found.sample(row, identity, row["mode"], clips, name, target)
+        for fault in faults:
+            found.fault(row, fault)
     found.unnamed(clips, identities)
     return found.finish()
 
 
-def _id_fault(row: Row) -> str | None:
+def _faults(row: Row) -> Iterator[str]:
+    """Yield what is wrong with the ids and the split of a row."""
     for column in ("video_id", "clip_id"):
         value = row[column]
         if not value or value in (".", "..") or {"/", "\\", "\0"} & set(value):
-            return f"{column} {value!r} is no name of a file"
-    return None
+            yield f"{column} {value!r} is no name of a file"
+    if row["mode"] not in SPLITS:
+        yield f"mode {row['mode']!r} must be one of {', '.join(SPLITS)}"
 
 
 def _target(row: Row, config: Config) -> float | int | str:

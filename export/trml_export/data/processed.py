@@ -2,16 +2,13 @@
 
     python -m trml_export.data.processed unaligned_50.pkl --out mosi.jsonl
 
-A pickle is a program. This reader lets it build arrays, strings, numbers, lists and dicts, and
-refuses it at the first other name it asks for. The pickles hold no pictures, so what comes out
-has texts alone.
+The pickles hold features of other encoders and no pictures, so what comes out has texts alone.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,63 +16,14 @@ from typing import Any
 import click
 import numpy as np
 
+from trml_export.data.plain_pickle import load_plain
 from trml_export.data.samples import SPLITS
 from trml_rt.atomic import write_bytes
 from trml_rt.cli.exits import Exits
 from trml_rt.cli.options import any_path
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
 
-__all__ = ["convert", "load_plain"]
-
-# What numpy's own pickles name, before and since numpy 2, and how Python 2 wrote bytes.
-_ALLOWED = {
-    *(
-        (f"numpy.{core}.{module}", name)
-        for core in ("core", "_core")
-        for module, name in (
-            ("multiarray", "_reconstruct"),
-            ("multiarray", "scalar"),
-            ("numeric", "_frombuffer"),
-        )
-    ),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-}
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Builds arrays, strings, numbers, lists and dicts, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise ArtefactMismatch(
-                f"asks for {module}.{name}; a data set needs arrays, strings and dicts alone"
-            )
-        if module.startswith("numpy.core"):  # numpy 2 only warns about the old place
-            module = module.replace("numpy.core", "numpy._core", 1)
-        return super().find_class(module, name)
-
-    def persistent_load(self, identity: Any) -> Any:
-        raise ArtefactMismatch(f"refers to something outside of it ({identity!r})")
-
-
-def load_plain(path: Path) -> Any:
-    """Return the content of a pickle that holds arrays, strings, numbers, lists and dicts.
-
-    Raises:
-        UsageError: `path` cannot be read.
-        ArtefactMismatch: it asks for anything else, or is damaged. Nothing of it has run.
-    """
-    try:
-        with path.open("rb") as file:
-            return _PlainUnpickler(file).load()
-    except OSError as problem:
-        raise UsageError(f"{path}: cannot be read ({problem.strerror})") from None
-    except ArtefactMismatch as problem:
-        raise ArtefactMismatch(f"{path}: is refused: it {problem}") from None
-    except Exception as problem:  # noqa: BLE001 - damaged bytes raise whatever they like
-        raise ArtefactMismatch(f"{path}: is no whole pickle ({problem})") from None
+__all__ = ["convert"]
 
 
 def convert(content: Any, where: str) -> tuple[list[dict[str, Any]], int]:
@@ -107,21 +55,47 @@ def _rows(part: Any, split: str, where: str) -> Iterator[dict[str, Any]]:
     names = ("id", "raw_text", "regression_labels")
     if not isinstance(part, dict) or any(name not in part for name in names):
         raise ArtefactMismatch(f"{where}: does not hold {', '.join(names)}")
-    columns = [np.ravel(part[name]).tolist() for name in names]
-    labels = part.get("annotations")
-    annotations = [None] * len(columns[0]) if labels is None else np.ravel(labels).tolist()
-    if len({len(column) for column in (*columns, annotations)}) != 1:
+    labels = ("annotations",) if part.get("annotations") is not None else ()
+    try:
+        columns = [np.ravel(part[name]).tolist() for name in (*names, *labels)]
+    except ValueError as problem:  # lists of different lengths in one column, for one
+        raise ArtefactMismatch(f"{where}: a column is no list of values ({problem})") from None
+    if len({len(column) for column in columns}) != 1:
         raise ArtefactMismatch(f"{where}: its columns differ in length")
-    for identity, text, score, label in zip(*columns, annotations, strict=True):
-        number = float(score)
-        if not math.isfinite(number):
-            raise ArtefactMismatch(f"{where}: the label of {identity} is {number}")
-        row = {"id": _string(identity), "split": split, "text": _string(text), "score": number}
-        yield row if label is None else {**row, "label": _string(label).lower()}
+    for number, (identity, text, score, *label) in enumerate(zip(*columns, strict=True)):
+        place = f"{where}: sample {number}"
+        row = {
+            "id": _string(identity, f"{place}: its id"),
+            "split": split,
+            "text": _string(text, f"{place}: its raw_text"),
+            "score": _number(score, f"{place}: its label"),
+        }
+        for name in label:
+            row["label"] = _string(name, f"{place}: its annotation").lower()
+        yield row
 
 
-def _string(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+def _string(value: Any, what: str) -> str:
+    if not isinstance(value, str | bytes):
+        raise ArtefactMismatch(f"{what} is a {type(value).__name__} and no text")
+    try:
+        text = value.decode("utf-8") if isinstance(value, bytes) else value
+        text.encode("utf-8")  # half of a surrogate pair cannot be written
+    except UnicodeError as problem:
+        raise ArtefactMismatch(f"{what} is no text ({problem.reason})") from None
+    return text
+
+
+def _number(value: Any, what: str) -> float:
+    if not isinstance(value, int | float):
+        raise ArtefactMismatch(f"{what} is a {type(value).__name__} and no number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ArtefactMismatch(f"{what} is {number}, which is not finite")
+    return number
 
 
 @click.command(cls=Exits)

@@ -68,11 +68,19 @@ class Clips:
 
     @classmethod
     def of(cls, folder: Path, depth: int = 0) -> Clips:
-        """List `folder`, and `depth` levels below it. Names are relative to it, with slashes."""
+        """List `folder`, and `depth` levels below it. Names are relative to it, with slashes.
+
+        Raises:
+            UsageError: a folder or a file in it cannot be looked at.
+        """
         found = cls(folder)
-        for name, entry in _walk(folder, depth):
-            if name.endswith(".mp4") and not entry.name.startswith("._"):  # what macOS leaves
-                found.sizes[name] = entry.stat().st_size
+        try:
+            for name, entry in _walk(folder, depth):
+                if name.endswith(".mp4") and not entry.name.startswith("._"):  # what macOS leaves
+                    found.sizes[name] = entry.stat().st_size
+        except OSError as problem:
+            where = problem.filename or folder
+            raise UsageError(f"{where}: cannot be read ({problem.strerror})") from None
         return found
 
     def take(self, name: str) -> tuple[Path, str | None, str]:

@@ -74,7 +74,7 @@ def test_another_set_of_labels_is_refused():
 
 
 def test_regression_is_refused():
-    with pytest.raises(UsageError, match="MELD has classes and no scores"):
+    with pytest.raises(UsageError, match="MELD has classes and no scores; set task=classification"):
         read_dataset(None, Config(), "meld")
 
 
