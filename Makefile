@@ -57,9 +57,10 @@ default-bundle: encoders
 		--out $(WORK)/bundle --force
 	$(RECIPE)/evaluate.py --bundle $(WORK)/bundle --rows $(WORK)/rows/data.jsonl \
 		--clip $(DATA)/samples/WolfgangLanger_Pexels.mp4 --out $(WORK)/results
-	$(RECIPE)/controls.py --rows $(WORK)/rows/data.jsonl --encoders $(WORK)/encoders \
-		--cache $(WORK)/cache --out $(WORK)/controls.json
-	$(RECIPE)/ship.py --bundle $(WORK)/bundle --results $(WORK)/results --controls $(WORK)/controls.json
+	$(TRAIN)/bin/trml-rt eval --data $(WORK)/rows/data.jsonl --split valid --backbone $(WORK)/encoders \
+		--config export/default_bundle/config.json --seeds 3 --completeness 1.0 \
+		--cache $(WORK)/cache --out $(WORK)/controls --force
+	$(RECIPE)/ship.py --bundle $(WORK)/bundle --results $(WORK)/results --controls $(WORK)/controls
 
 # The whole protocol on one data set (pairs, emoji, vader): trml-rt eval on the test split, and
 # what each choice of the generator is worth, on the valid split. Both go on where they were.

@@ -1,6 +1,6 @@
 """Put a measured bundle into the package, with a model card that holds its numbers.
 
-    python ship.py --bundle BUNDLE --results RESULTS --controls CONTROLS.json
+    python ship.py --bundle BUNDLE --results RESULTS --controls CONTROLS
 
 Copies BUNDLE to trml_rt/default_bundle, graphs untouched, adds MODEL_CARD.md made from CARD.md
 and the results, and copies the results to benchmarks/results.
@@ -21,23 +21,6 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
-def controls_table(found: dict) -> str:
-    """Return the variants as a Markdown table."""
-    keys = ("text_mae", "video_mae", "text_video_mae")
-    lines = [
-        "| valid rows, mean absolute error | text alone | video alone | both |",
-        "|---|---|---|---|",
-    ]
-    floor = found["training median"]
-    lines.append("| training median | " + " | ".join(f"{floor[k]:.3f}" for k in keys) + " |")
-    for name, run in found.items():
-        if name in ("split", "seeds", "training median"):
-            continue
-        cells = " | ".join(f"{run[k]['mean']:.4f} ± {run[k]['deviation']:.4f}" for k in keys)
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     """Write the card, the bundle and the results."""
     parser = argparse.ArgumentParser(
@@ -45,14 +28,14 @@ def main() -> None:
     )
     parser.add_argument("--bundle", type=Path, required=True, help="the bundle that was measured")
     parser.add_argument("--results", type=Path, required=True, help="of evaluate.py, no ending")
-    parser.add_argument("--controls", type=Path, required=True, help="of controls.py")
+    parser.add_argument("--controls", type=Path, required=True, help="folder of trml-rt eval")
     parser.add_argument("--out", type=Path, default=ROOT / "trml_rt" / "default_bundle")
     args = parser.parse_args()
     Bundle(args.bundle).verify_files()
     results = args.results.with_suffix(".md").read_text(encoding="utf-8")
-    controls = json.loads(args.controls.read_text(encoding="utf-8"))
+    controls = (args.controls / "results.md").read_text(encoding="utf-8")
     card = (HERE / "CARD.md").read_text(encoding="utf-8")
-    card = card.replace("@@RESULTS@@", results).replace("@@CONTROLS@@", controls_table(controls))
+    card = card.replace("@@RESULTS@@", results).replace("@@CONTROLS@@", controls)
     with staged_folder(args.out, replace=True) as staging:
         shutil.copytree(
             args.bundle, staging, dirs_exist_ok=True, ignore=shutil.ignore_patterns("engines")
@@ -67,7 +50,7 @@ def main() -> None:
         write_bytes(staging / "model.json", text.encode())
     for path, name in (
         (args.results.with_suffix(".json"), "default_bundle.json"),
-        (args.controls, "default_bundle_controls.json"),
+        (args.controls / "results.json", "default_bundle_controls.json"),
     ):
         shutil.copyfile(path, ROOT / "benchmarks" / "results" / name)
     Bundle(args.out).verify_files()
