@@ -63,7 +63,8 @@ default-bundle: encoders
 	$(RECIPE)/ship.py --bundle $(WORK)/bundle --results $(WORK)/results --controls $(WORK)/controls
 
 # The whole protocol on one data set (pairs, emoji, vader): trml-rt eval on the test split, and
-# what each choice of the generator is worth, on the valid split. Both go on where they were.
+# what each choice of the generator is worth, from the defaults on, on the valid split, where the
+# recipe in benchmarks/protocols was chosen. Both go on where they were.
 protocol-%: $(TRAIN)/.ready
 	$(TRAIN)/bin/trml-rt eval --data $(WORK)/rows/$*.jsonl --backbone $(WORK)/encoders \
 		--config benchmarks/protocols/$*.json --cache $(WORK)/cache \
@@ -72,6 +73,7 @@ protocol-%: $(TRAIN)/.ready
 ablation-%: $(TRAIN)/.ready
 	$(TRAIN)/bin/python benchmarks/generator_ablation.py --data $(WORK)/rows/$*.jsonl \
 		--backbone $(WORK)/encoders --config benchmarks/protocols/$*.json \
+		--set matching_loss=infonce --set matching_weight=0.1 \
 		--cache $(WORK)/cache --out benchmarks/results/ablation_$*
 
 clean:

@@ -99,7 +99,8 @@ def run_protocol(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [json.loads(paths[run].read_bytes()) for run in runs]
+    # A run is found by what it trained, which another call may have given another name.
+    return [{**json.loads(paths[run].read_bytes()), "method": run.method} for run in runs]
 
 
 _material: _Material | None = None

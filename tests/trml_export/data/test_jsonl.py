@@ -114,6 +114,11 @@ def test_more_than_twenty_problems_are_counted(tmp_path):
     assert refusal.endswith("and 10 more")
 
 
+def test_a_folder_stands_for_the_file_in_it(tmp_path):
+    path = _write(tmp_path, *GOOD)
+    assert read_dataset(tmp_path, Config()) == read_dataset(path, Config())
+
+
 def test_a_missing_file_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="cannot be read"):
         read_dataset(tmp_path / "none.jsonl", Config())

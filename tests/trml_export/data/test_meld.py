@@ -19,6 +19,10 @@ def folder(tmp_path_factory):
     return make_meld(tmp_path_factory.mktemp("meld"))
 
 
+def _replace(path, old, new) -> None:
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+
+
 def _ids(folder, config=CONFIG) -> list[str]:
     return [sample.id for sample in read_dataset(folder, config, "meld").samples]
 
@@ -85,14 +89,17 @@ def test_a_missing_folder_of_clips_is_refused_by_name(tmp_path):
         read_dataset(folder, CONFIG, "meld")
 
 
+def test_a_number_of_any_length_names_a_clip(tmp_path):
+    folder = make_meld(tmp_path)
+    _replace(folder / "train_sent_emo.csv", ",125,3,", f",{'9' * 5000},003,")
+    problems = read_dataset(folder, CONFIG, "meld").problems
+    assert (f"train/dia{'9' * 5000}_utt3", "absent") in {(p.id, p.reason) for p in problems}
+
+
 def test_faults_of_the_tables_are_counted_over_all_splits(tmp_path):
     folder = make_meld(tmp_path)
-    for name, old, new in (
-        ("train_sent_emo.csv", "surprise", "wonder"),
-        ("test_sent_emo.csv", ",38,4,", ",38,-4,"),
-    ):
-        text = (folder / name).read_text(encoding="utf-8")
-        (folder / name).write_text(text.replace(old, new), encoding="utf-8")
+    _replace(folder / "train_sent_emo.csv", "surprise", "wonder")
+    _replace(folder / "test_sent_emo.csv", ",38,4,", ",38,-4,")
     with pytest.raises(UsageError) as refused:
         read_dataset(folder, CONFIG, "meld")
     message = str(refused.value)

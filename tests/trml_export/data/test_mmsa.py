@@ -111,7 +111,7 @@ def test_a_sample_without_its_clip_keeps_its_text(folder, clip, tmp_path):
         (1, 3, "good", "label 'good' is no number"),
         (1, 3, "nan", "label 'nan' is no number"),
         (1, 3, "3.5", "label 3.5 is outside of score_range, -3 to 3"),
-        (1, 8, "dev", "mode must be one of train, valid, test"),
+        (1, 8, "dev", "mode 'dev' must be one of train, valid, test"),
         (1, 0, "..", "video_id '..' is no name of a file"),
         (1, 1, "../../etc/passwd", "clip_id '../../etc/passwd' is no name of a file"),
         (2, 1, "1", "-3g5yACwYnA$_$1 stands twice, also in label.csv, line 2"),
@@ -120,6 +120,19 @@ def test_a_sample_without_its_clip_keeps_its_text(folder, clip, tmp_path):
 def test_a_fault_of_the_table_is_refused(tmp_path, row, column, value, message):
     refusal = _refusal(tmp_path, lambda rows: rows[row].__setitem__(column, value))
     assert message in refusal
+
+
+def test_all_faults_of_a_row_are_counted(tmp_path):
+    row = ["..", "a/b", "text", "good", "", "", "", "Positive", "dev"]
+    refusal = _refusal(tmp_path, lambda rows: rows.append(row))
+    assert ": 4 problems" in refusal
+
+
+def test_a_clip_that_cannot_be_looked_at_is_refused_by_name(tmp_path):
+    folder = make_mmsa(tmp_path)
+    (folder / "Raw" / "loop.mp4").symlink_to("loop.mp4")
+    with pytest.raises(UsageError, match=r"Raw/loop\.mp4: cannot be read"):
+        read_dataset(folder, CONFIG, "mmsa")
 
 
 def test_an_annotation_that_is_no_label_is_refused(tmp_path):

@@ -91,6 +91,20 @@ def test_a_finished_run_is_kept_and_not_trained_again(protocol, backbone, data, 
     assert again.runs == protocol.runs
 
 
+def test_a_finished_run_is_found_under_another_name(protocol, backbone, data, cache, monkeypatch):
+    monkeypatch.setattr("trml_export.evaluation.protocol.ProcessPoolExecutor.submit", None)
+    again = evaluate_method(
+        backbone,
+        Rows(data),
+        config=CONFIG,
+        cache=cache,
+        methods={"another name": METHODS["trml"]},
+        completeness=(1.0,),
+        seeds=2,
+    )
+    assert again.runs == [{**run, "method": "another name"} for run in protocol.runs[:2]]
+
+
 def test_a_run_equals_a_training_by_hand(protocol, backbone, data, cache):
     dataset = Rows(data).read(CONFIG)
     parts = {

@@ -1,0 +1,124 @@
+"""Ask why the generator is worth what it is: change one choice of TRML at a time.
+
+    python benchmarks/generator_ablation.py --data DATA.jsonl --backbone ENCODERS --out OUT
+
+Every variant is trained with the same seeds as the controls, and scored on the **valid** split:
+this is where a recipe may be chosen, and the test split is not looked at. OUT gets what
+`trml-rt eval` writes, plus `paired.md`: the difference of each variant from the learned constant,
+seed by seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from trml_export.backbone import load_backbone
+from trml_export.config import load_config
+from trml_export.evaluation import Evaluation, Rows, evaluate_method, write_report
+from trml_export.evaluation.methods import METHODS, Method
+from trml_export.evaluation.metrics import main_metric
+from trml_export.evaluation.record import Statistic
+
+CASES = {
+    "text": "video_missing_1.0",
+    "video": "text_missing_1.0",
+    "text + video": "random_0.0",
+    "random 0.5": "random_0.5",
+}
+LABEL = {"matching_loss": "label_infonce"}
+VARIANTS = {
+    **{name: METHODS[name] for name in ("constant", "zero", "mean", "copy", "separate")},
+    "lambda_0": METHODS["lambda_0"],
+    **{
+        title: Method(title, changes)
+        for title, changes in {
+            "TRML, defaults": {},
+            "lambda = 0.01": {"matching_weight": 0.01},
+            "lambda = 1": {"matching_weight": 1.0},
+            "tau = 0.2": {"tau": 0.2},
+            "tau = 0.02": {"tau": 0.02},
+            "batch of 512, so more negatives": {"batch_size": 512},
+            "matching as the head sees it": {"matching_level": "head"},
+            "targets not detached": {"detach_targets": False},
+            "mask bits": {"mask_bits": True},
+            "mean of frames instead of the GRU": {"temporal_encoder": "mean"},
+            "cosine, lambda = 1": {"matching_loss": "cosine", "matching_weight": 1.0},
+            "narrow generator (half d)": {"generator_width": 1},
+            "cosine": {"matching_loss": "cosine"},
+            "squares": {"matching_loss": "mse", "matching_weight": 1.0},
+            "label-aware": LABEL,
+            "label-aware, lambda = 1": {**LABEL, "matching_weight": 1.0},
+            "label-aware, mask bits": {**LABEL, "mask_bits": True},
+            "label-aware, as the head sees it": {**LABEL, "matching_level": "head"},
+            "label-aware, targets not detached": {**LABEL, "detach_targets": False},
+        }.items()
+    },
+    "constant, mask bits": Method(
+        "constant, mask bits", {**METHODS["constant"].changes, "mask_bits": True}
+    ),
+}
+
+
+def paired(found: Evaluation, completeness: float) -> str:
+    """Return a table of differences from the learned constant, mean and deviation over seeds.
+
+    Positive is better than the constant, whichever way the metric counts.
+    """
+    metric = main_metric(found.config)
+    sign = -1 if metric == "mae" else 1
+    by_key = {
+        (run["method"], run["seed"], case["case"]): case[metric]
+        for run in found.runs
+        if run["completeness"] == completeness
+        for case in run["cases"]
+    }
+    seeds = sorted({run["seed"] for run in found.runs})
+    columns = {
+        title: case for title, case in CASES.items() if ("constant", seeds[0], case) in by_key
+    }
+    head = f"{metric} better than the learned constant, training {completeness:.0%} complete"
+    lines = [[head, *columns], ["---"] * (len(columns) + 1)]
+    for method in found.methods:
+        cells = []
+        for case in columns.values():
+            gains = [
+                sign * (by_key[method, seed, case] - by_key["constant", seed, case])
+                for seed in seeds
+            ]
+            cells.append(str(Statistic.of(gains)))
+        lines.append([found.title(method), *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def main() -> None:
+    """Train every variant and write the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="JSONL file")
+    parser.add_argument("--backbone", required=True)
+    parser.add_argument("--config", type=Path, help="of TRML; the variants change it")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--completeness", type=float, nargs="+", default=[1.0, 0.1])
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    args = parser.parse_args()
+    found = evaluate_method(
+        load_backbone(args.backbone),
+        Rows(args.data, split="valid"),
+        config=load_config(args.config, overrides=args.overrides),
+        cache=args.cache,
+        methods=VARIANTS,
+        completeness=args.completeness,
+        seeds=args.seeds,
+    )
+    write_report(found, args.out, force=True)
+    tables = "\n".join(paired(found, share) for share in found.completeness)
+    (args.out / "paired.md").write_text(tables, encoding="utf-8")
+    print(tables)
+
+
+if __name__ == "__main__":
+    main()
