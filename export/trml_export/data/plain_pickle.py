@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,10 @@ class _Array:
                 flat[index] = item
         else:
             flat = np.frombuffer(data, kind.dtype)
+        if kind.dtype.kind == "U":
+            codes = np.frombuffer(data, np.dtype("u4").newbyteorder(kind.dtype.byteorder))
+            if codes.max(initial=0) > sys.maxunicode:
+                raise ArtefactMismatch("has a string of what is no character")
         self.value = flat.reshape(shape, order="F" if fortran else "C")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -72,10 +77,10 @@ def _from_buffer(
 
 
 def _scalar(kind: _Type, data: bytes) -> Any:
-    return np.frombuffer(data, kind.dtype, count=1)[0]
+    return _from_buffer(data, kind, (1,), "C").value[0]
 
 
-def _bytes(text: str, _: str) -> bytes:
+def _bytes(text: str = "", _: str = "latin-1") -> bytes:
     return text.encode("latin-1")
 
 
@@ -83,6 +88,7 @@ _STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): _Type,
     ("numpy", "ndarray"): _Array,
     ("_codecs", "encode"): _bytes,  # how protocol 2 writes bytes
+    ("__builtin__", "bytes"): _bytes,  # and how it writes none
 }
 for _core in ("numpy.core", "numpy._core"):  # before and since numpy 2
     _STAND_INS[f"{_core}.multiarray", "_reconstruct"] = _reconstruct

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,8 @@ def _rows(part: Any, split: str, where: str) -> Iterator[dict[str, Any]]:
         raise ArtefactMismatch(f"{where}: does not hold {', '.join(names)}")
     labels = ("annotations",) if part.get("annotations") is not None else ()
     try:
-        columns = [np.ravel(part[name]).tolist() for name in (*names, *labels)]
-    except ValueError as problem:  # lists of different lengths in one column, for one
+        columns = [_cells(part[name]) for name in (*names, *labels)]
+    except ValueError as problem:
         raise ArtefactMismatch(f"{where}: a column is no list of values ({problem})") from None
     if len({len(column) for column in columns}) != 1:
         raise ArtefactMismatch(f"{where}: its columns differ in length")
@@ -75,20 +76,26 @@ def _rows(part: Any, split: str, where: str) -> Iterator[dict[str, Any]]:
         yield row
 
 
+def _cells(column: Any) -> list[Any]:
+    # As objects: of a list that mixes strings and numbers, numpy would make strings.
+    array = np.array(column, object) if isinstance(column, list) else np.asarray(column)
+    return list(array.ravel().tolist())
+
+
 def _string(value: Any, what: str) -> str:
     if not isinstance(value, str | bytes):
-        raise ArtefactMismatch(f"{what} is a {type(value).__name__} and no text")
+        raise ArtefactMismatch(f"{what} is of the type {type(value).__name__} and no text")
     try:
         text = value.decode("utf-8") if isinstance(value, bytes) else value
         text.encode("utf-8")  # half of a surrogate pair cannot be written
-    except UnicodeError as problem:
+    except (UnicodeDecodeError, UnicodeEncodeError) as problem:
         raise ArtefactMismatch(f"{what} is no text ({problem.reason})") from None
     return text
 
 
 def _number(value: Any, what: str) -> float:
-    if not isinstance(value, int | float):
-        raise ArtefactMismatch(f"{what} is a {type(value).__name__} and no number")
+    if not isinstance(value, Real):
+        raise ArtefactMismatch(f"{what} is of the type {type(value).__name__} and no number")
     try:
         number = float(value)
     except OverflowError:
