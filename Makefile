@@ -73,7 +73,7 @@ protocol-%: $(TRAIN)/.ready
 ablation-%: $(TRAIN)/.ready
 	$(TRAIN)/bin/python benchmarks/generator_ablation.py --data $(WORK)/rows/$*.jsonl \
 		--backbone $(WORK)/encoders --config benchmarks/protocols/$*.json \
-		--set matching_loss=infonce --set matching_weight=0.1 \
+		--set matching_loss=infonce --set matching_weight=0.1 --set task_teaches_generators=true \
 		--cache $(WORK)/cache --out benchmarks/results/ablation_$*
 
 clean:

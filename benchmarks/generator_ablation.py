@@ -27,6 +27,7 @@ CASES = {
     "random 0.5": "random_0.5",
 }
 LABEL = {"matching_loss": "label_infonce"}
+ALONE = {"task_teaches_generators": False}
 VARIANTS = {
     **{name: METHODS[name] for name in ("constant", "zero", "mean", "copy", "separate")},
     "lambda_0": METHODS["lambda_0"],
@@ -47,6 +48,18 @@ VARIANTS = {
             "narrow generator (half d)": {"generator_width": 1},
             "cosine": {"matching_loss": "cosine"},
             "squares": {"matching_loss": "mse", "matching_weight": 1.0},
+            "generators learn from matching alone, lambda = 1": {**ALONE, "matching_weight": 1.0},
+            "cosine alone, lambda = 1": {
+                **ALONE,
+                "matching_loss": "cosine",
+                "matching_weight": 1.0,
+            },
+            "squares alone, lambda = 10": {
+                **ALONE,
+                "matching_loss": "mse",
+                "matching_weight": 10.0,
+            },
+            "label-aware alone, lambda = 1": {**ALONE, **LABEL, "matching_weight": 1.0},
             "label-aware": LABEL,
             "label-aware, lambda = 1": {**LABEL, "matching_weight": 1.0},
             "label-aware, mask bits": {**LABEL, "mask_bits": True},

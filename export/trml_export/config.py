@@ -48,6 +48,7 @@ class Config(BaseModel):
     matching_level: Literal["vector", "head"] = "vector"
     matching_weight: NotNegative = 0.1  # lambda; 0 is the ablation
     detach_targets: bool = True
+    task_teaches_generators: bool = True
     label_width: Positive = 0.05  # in score ranges; how near two scores must be to match
     tau: Positive = 0.07
     alpha: Share = 0.5  # share of the virtual video in the matching loss

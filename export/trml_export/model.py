@@ -184,6 +184,9 @@ class TRML(nn.Module):
                     generator.observe(real)
         virtual_video = self.text_to_video(real_text)
         virtual_text = self.video_to_text(real_video)
+        shown_video, shown_text = virtual_video, virtual_text
+        if not self.config.task_teaches_generators:
+            shown_video, shown_text = virtual_video.detach(), virtual_text.detach()
 
         with_video = has_video[text_rows]  # picks the complete rows out of the text rows
         with_text = has_text[video_rows]
@@ -192,8 +195,8 @@ class TRML(nn.Module):
             text_rows=text_rows,
             video_rows=video_rows,
             both_rows=both_rows,
-            from_text=self.head(real_text, virtual_video, (True, False)),
-            from_video=self.head(virtual_text, real_video, (False, True)),
+            from_text=self.head(real_text, shown_video, (True, False)),
+            from_video=self.head(shown_text, real_video, (False, True)),
             from_both=self.head(both_text, both_video, (True, True)),
             virtual_text=self._compared(virtual_text[with_text], "text"),
             virtual_video=self._compared(virtual_video[with_video], "video"),

@@ -131,6 +131,27 @@ def test_a_sample_that_lacks_a_modality_leaves_matching_untouched(kind, lacking)
         torch.testing.assert_close(with_it, without_it, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("teaches", [True, False])
+def test_the_task_teaches_the_generators_or_leaves_them_alone(teaches):
+    config = Config(task_teaches_generators=teaches)
+    model = TRML(config, SIZE)
+    torch.nn.init.normal_(model.text_to_video.out.weight)
+    views = model(*_batch("both", "text", "video"))
+    task_loss(config, views, torch.ones(3)).backward()
+    assert model.head.out.weight.grad.abs().max() > 0
+    for generator in (model.text_to_video, model.video_to_text):
+        gradients = [p.grad for p in generator.parameters() if p.grad is not None]
+        assert bool(gradients) == teaches
+
+
+def test_a_generator_that_the_task_leaves_alone_learns_from_matching():
+    config = Config(task_teaches_generators=False)
+    model = TRML(config, SIZE)
+    views = model(*_batch("both", "both"))
+    matching_loss(config, views, torch.zeros(2), DIFFERENT[:2]).backward()
+    assert model.text_to_video.out.weight.grad.abs().max() > 0
+
+
 def test_a_batch_without_complete_samples_has_no_matching_loss():
     config = Config()
     views = TRML(config, SIZE)(*_batch("text", "video"))
