@@ -1,6 +1,6 @@
 """Put a measured bundle into the package, with a model card that holds its numbers.
 
-    python ship.py --bundle BUNDLE --results RESULTS --controls CONTROLS
+    python ship.py --bundle BUNDLE --results RESULTS --protocol RESULTS.md
 
 Copies BUNDLE to trml_rt/default_bundle, graphs untouched, adds MODEL_CARD.md made from CARD.md
 and the results, and copies the results to benchmarks/results.
@@ -28,14 +28,14 @@ def main() -> None:
     )
     parser.add_argument("--bundle", type=Path, required=True, help="the bundle that was measured")
     parser.add_argument("--results", type=Path, required=True, help="of evaluate.py, no ending")
-    parser.add_argument("--controls", type=Path, required=True, help="folder of trml-rt eval")
+    parser.add_argument("--protocol", type=Path, required=True, help="tables of make protocol-pairs")
     parser.add_argument("--out", type=Path, default=ROOT / "trml_rt" / "default_bundle")
     args = parser.parse_args()
     Bundle(args.bundle).verify_files()
     results = args.results.with_suffix(".md").read_text(encoding="utf-8")
-    controls = (args.controls / "results.md").read_text(encoding="utf-8")
+    protocol = args.protocol.read_text(encoding="utf-8").split("\n\n")[0] + "\n"
     card = (HERE / "CARD.md").read_text(encoding="utf-8")
-    card = card.replace("@@RESULTS@@", results).replace("@@CONTROLS@@", controls)
+    card = card.replace("@@RESULTS@@", results).replace("@@PROTOCOL@@", protocol)
     with staged_folder(args.out, replace=True) as staging:
         shutil.copytree(
             args.bundle, staging, dirs_exist_ok=True, ignore=shutil.ignore_patterns("engines")
@@ -48,11 +48,9 @@ def main() -> None:
         }
         text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
         write_bytes(staging / "model.json", text.encode())
-    for path, name in (
-        (args.results.with_suffix(".json"), "default_bundle.json"),
-        (args.controls / "results.json", "default_bundle_controls.json"),
-    ):
-        shutil.copyfile(path, ROOT / "benchmarks" / "results" / name)
+    shutil.copyfile(
+        args.results.with_suffix(".json"), ROOT / "benchmarks" / "results" / "default_bundle.json"
+    )
     Bundle(args.out).verify_files()
 
 

@@ -38,7 +38,11 @@ def _control(title: str, generator: str) -> Method:
 
 METHODS = {
     "trml": Method("TRML", {}),
-    "lambda_0": Method("without matching (lambda = 0)", {"matching_weight": 0.0}),
+    # Without matching, only the task is left to teach the generators.
+    "lambda_0": Method(
+        "without matching (lambda = 0)",
+        {"matching_weight": 0.0, "task_teaches_generators": True},
+    ),
     "copy": _control("copy of the other modality", "copy"),
     "constant": _control("learned constant", "constant"),
     "mean": _control("training mean", "mean"),
