@@ -28,7 +28,7 @@ def main() -> None:
     )
     parser.add_argument("--bundle", type=Path, required=True, help="the bundle that was measured")
     parser.add_argument("--results", type=Path, required=True, help="of evaluate.py, no ending")
-    parser.add_argument("--protocol", type=Path, required=True, help="tables of make protocol-pairs")
+    parser.add_argument("--protocol", type=Path, required=True, help="of make protocol-pairs")
     parser.add_argument("--out", type=Path, default=ROOT / "trml_rt" / "default_bundle")
     args = parser.parse_args()
     Bundle(args.bundle).verify_files()

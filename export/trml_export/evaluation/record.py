@@ -15,7 +15,7 @@ from trml_export.config import Config
 from trml_export.evaluation.masks import CASES
 from trml_export.evaluation.metrics import main_metric
 
-__all__ = ["Evaluation", "Statistic"]
+__all__ = ["Evaluation", "Statistic", "table"]
 
 _NOT_METRICS = {"case", "kind", "rate", "samples"}
 _COLUMNS = ("as_is", "random_0.0", "video_missing_1.0", "text_missing_1.0", "random_0.3")
@@ -162,7 +162,7 @@ class Evaluation:
                 parts_of = ["as_is" if case == "as_is" else "complete" for case in columns]
                 cells = [f"{floor[part][metric]:.4f}" for part in parts_of]
                 lines.append([f"floor: {name.replace('_', ' ')}", *cells])
-            parts += [_table(lines), *self._retrieval_tables(completeness)]
+            parts += [table(lines), *self._retrieval_tables(completeness)]
         return "\n\n".join(parts) + "\n"
 
     def _retrieval_tables(self, completeness: float) -> Iterator[str]:
@@ -186,7 +186,7 @@ class Evaluation:
                 lines.append([self.title(method), *cells])
             floor = (first[key] for key in ("commonest_1", "commonest_5", "same_target_chance"))
             lines.append(["floor: no vector at all", *(f"{value:.4f}" for value in floor)])
-            yield _table(lines)
+            yield table(lines)
 
     def _cases(self) -> list[str]:
         known = ["as_is", *(case.name for case in CASES)]
@@ -198,7 +198,8 @@ class Evaluation:
         return [name for name in case if name not in _NOT_METRICS]
 
 
-def _table(lines: list[list[str]]) -> str:
+def table(lines: list[list[str]]) -> str:
+    """Return lines of cells, the first a head and the second a rule, as a Markdown table."""
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trml_export.evaluation.paired import paired
 from trml_export.evaluation.plots import missing_rate_plot
 from trml_export.evaluation.record import Evaluation
 from trml_rt import atomic
@@ -24,6 +25,7 @@ def write_report(evaluation: Evaluation, out: Path, *, force: bool = False) -> N
         results.json       everything, each run and the summary over seeds
         results.csv        one line a run, case and metric
         results.md         the main metric as tables
+        paired.md          gains over the learned constant, where that was trained
         missing_<c>.png    the main metric against the missing rate, training c complete
 
     There is no plot where no sample is complete, for then nothing can be taken away.
@@ -33,6 +35,8 @@ def write_report(evaluation: Evaluation, out: Path, *, force: bool = False) -> N
         (folder / RESULTS).write_text(evaluation.to_json(), encoding="utf-8")
         (folder / "results.csv").write_text(evaluation.to_csv(), encoding="utf-8")
         (folder / "results.md").write_text(evaluation.to_markdown(), encoding="utf-8")
+        if (gains := paired(evaluation)) is not None:
+            (folder / "paired.md").write_text(gains, encoding="utf-8")
         if evaluation.data["samples"]["text_video"]:
             for completeness in evaluation.completeness:
                 plot = missing_rate_plot(evaluation, completeness)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from trml_export.backbone import load_backbone
 from trml_export.config import Config
 from trml_export.evaluation import Rows, evaluate_checkpoint, evaluate_method, write_report
 from trml_export.evaluation.methods import METHODS, choose, train_method
+from trml_export.evaluation.paired import paired
 from trml_export.evaluation.predictions import predict
 from trml_export.evaluation.record import Statistic
 from trml_export.export import export
@@ -160,7 +162,7 @@ def test_the_report_holds_json_csv_tables_and_a_plot_a_completeness(protocol, tm
     write_report(protocol, tmp_path / "out")
     plots = ["missing_0.5.png", "missing_1.png"]
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == [*plots, "results.csv", "results.json", "results.md"]
+    assert names == [*plots, "paired.md", "results.csv", "results.json", "results.md"]
     assert (tmp_path / "out" / "missing_1.png").read_bytes().startswith(b"\x89PNG")
     content = json.loads((tmp_path / "out" / "results.json").read_text())
     with (tmp_path / "out" / "results.csv").open() as file:
@@ -179,6 +181,25 @@ def test_the_tables_show_retrieval_of_both_directions_beside_its_floor(protocol)
     table = text[text.index("| video to text") : text.index("| text to video")]
     assert f"| TRML | {Statistic.of(values)} |" in table
     assert "| floor: no vector at all |" in table
+
+
+def test_gains_over_the_constant_are_taken_seed_by_seed(protocol):
+    def mae(method: str) -> list[float]:
+        return [
+            next(c["mae"] for c in run["cases"] if c["case"] == "video_missing_1.0")
+            for run in protocol.runs
+            if (run["method"], run["completeness"]) == (method, 1.0)
+        ]
+
+    gains = [b - a for a, b in zip(mae("trml"), mae("constant"), strict=True)]  # lower is better
+    wins = sum(gain > 0 for gain in gains)
+    line = next(x for x in paired(protocol).splitlines() if x.startswith("| TRML |"))
+    assert line.split(" | ")[2] == f"{Statistic.of(gains)} ({wins}/2)"
+
+
+def test_there_is_nothing_to_pair_without_the_constant(protocol):
+    runs = [run for run in protocol.runs if run["method"] != "constant"]
+    assert paired(replace(protocol, runs=runs)) is None
 
 
 def test_a_report_is_not_replaced_by_accident(protocol, tmp_path):

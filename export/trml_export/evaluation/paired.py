@@ -1,0 +1,57 @@
+"""Compare methods seed by seed: with one seed they shuffle and start alike, which says more."""
+
+from __future__ import annotations
+
+from trml_export.evaluation.metrics import main_metric
+from trml_export.evaluation.record import Evaluation, Statistic, table
+
+__all__ = ["REFERENCE", "paired"]
+
+REFERENCE = "constant"
+"""The method to beat: a learned constant costs nothing and looks at nothing."""
+
+_CASES = {
+    "text + video": "random_0.0",
+    "text": "video_missing_1.0",
+    "video": "text_missing_1.0",
+    "random 0.3": "random_0.3",
+    "random 0.5": "random_0.5",
+}
+
+
+def paired(evaluation: Evaluation) -> str | None:
+    """Return each method's gain over the learned constant, mean, deviation and wins over seeds.
+
+    One table a completeness, in Markdown, of the main metric; positive is better, whichever way
+    the metric counts. None where there is no constant, or nothing to compare with it.
+    """
+    if REFERENCE not in evaluation.methods or len(evaluation.methods) < 2:
+        return None
+    metric = main_metric(evaluation.config)
+    sign = -1 if metric == "mae" else 1
+    values = {
+        (run["completeness"], run["method"], run["seed"], case["case"]): case[metric]
+        for run in evaluation.runs
+        for case in run["cases"]
+    }
+    cases = {title: case for title, case in _CASES.items() if any(k[3] == case for k in values)}
+    cases = cases or {"as it is": "as_is"}
+    tables = []
+    for share in evaluation.completeness:
+        head = f"{metric}: gain over the learned constant, training {share:.0%} complete"
+        lines = [[head, *cases], ["---"] * (len(cases) + 1)]
+        for method in evaluation.methods:
+            if method == REFERENCE:
+                continue
+            cells = []
+            for case in cases.values():
+                gains = [
+                    sign * (value - values[share, REFERENCE, seed, case])
+                    for (s, m, seed, c), value in values.items()
+                    if (s, m, c) == (share, method, case)
+                ]
+                wins = sum(gain > 0 for gain in gains)
+                cells.append(f"{Statistic.of(gains)} ({wins}/{len(gains)})")
+            lines.append([evaluation.title(method), *cells])
+        tables.append(table(lines))
+    return "\n\n".join(tables) + "\n"
