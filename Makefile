@@ -57,10 +57,8 @@ default-bundle: encoders
 		--out $(WORK)/bundle --force
 	$(RECIPE)/evaluate.py --bundle $(WORK)/bundle --rows $(WORK)/rows/data.jsonl \
 		--clip $(DATA)/samples/WolfgangLanger_Pexels.mp4 --out $(WORK)/results
-	$(TRAIN)/bin/trml-rt eval --data $(WORK)/rows/data.jsonl --split valid --backbone $(WORK)/encoders \
-		--config export/default_bundle/config.json --seeds 3 --completeness 1.0 \
-		--cache $(WORK)/cache --out $(WORK)/controls --force
-	$(RECIPE)/ship.py --bundle $(WORK)/bundle --results $(WORK)/results --controls $(WORK)/controls
+	$(RECIPE)/ship.py --bundle $(WORK)/bundle --results $(WORK)/results \
+		--protocol benchmarks/results/protocol_pairs/results.md
 
 # The whole protocol on one data set (pairs, emoji, vader): trml-rt eval on the test split, and
 # what each choice of the generator is worth, from the defaults on, on the valid split, where the
