@@ -6,6 +6,7 @@ Device memory, pinned and mapped host memory, a stream, events and graphs; no to
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from trml_rt.errors import BackendUnavailable, EnvironmentUnfit
 
-__all__ = ["Cuda", "Gpu", "Memory", "Slot", "cuda_runtime", "current_gpu"]
+__all__ = ["Cuda", "Gpu", "Memory", "Slot", "Stream", "cuda_runtime", "current_gpu"]
 
 _ALIGNMENT = 256  # bytes, what TensorRT wants of its scratch memory
 
@@ -91,11 +92,6 @@ class Cuda:
             raise EnvironmentUnfit(f"CUDA: {function}: {reason} (error {int(status)})")
         return tuple(results) if len(results) > 1 else (results[0] if results else None)
 
-    def copy(self, target: int, source: int, size: int, kind: str, stream: Any) -> None:
-        """Copy `size` bytes in `stream`; `kind` is HostToDevice, DeviceToHost or DeviceToDevice."""
-        way = getattr(self.api.cudaMemcpyKind, f"cudaMemcpy{kind}")
-        self.call("cudaMemcpyAsync", target, source, size, way, stream)
-
 
 @dataclass(frozen=True)
 class Slot:
@@ -155,6 +151,93 @@ class Memory:
             self._cuda.call("cudaFree", self._device.pop())
         while self._host:
             self._cuda.call("cudaFreeHost", self._host.pop())
+
+
+class Stream:
+    """A stream, marks along it that measure time, and graphs captured from it.
+
+    Args:
+        cuda: the CUDA runtime.
+        marks: how many marks there are.
+    """
+
+    def __init__(self, cuda: Cuda, marks: int) -> None:
+        self._cuda = cuda
+        self._capturing = False
+        self._stream: Any = cuda.call("cudaStreamCreateWithFlags", cuda.api.cudaStreamNonBlocking)
+        self._events = [cuda.call("cudaEventCreate") for _ in range(marks)]
+
+    @property
+    def handle(self) -> int:
+        """The stream as the number that TensorRT takes."""
+        return int(self._stream)
+
+    def copy(self, target: int, source: int, size: int, kind: str) -> None:
+        """Copy `size` bytes; `kind` is HostToDevice, DeviceToHost or DeviceToDevice."""
+        way = getattr(self._cuda.api.cudaMemcpyKind, f"cudaMemcpy{kind}")
+        self._cuda.call("cudaMemcpyAsync", target, source, size, way, self._stream)
+
+    def clear(self, target: int, size: int) -> None:
+        """Set `size` bytes to zero."""
+        self._cuda.call("cudaMemsetAsync", target, 0, size, self._stream)
+
+    def mark(self, number: int) -> None:
+        """Note the time at which the stream comes to this point."""
+        event = self._events[number]
+        if self._capturing:  # a node of the graph, to be read after each launch
+            flag = self._cuda.api.cudaEventRecordExternal
+            self._cuda.call("cudaEventRecordWithFlags", event, self._stream, flag)
+        else:
+            self._cuda.call("cudaEventRecord", event, self._stream)
+
+    def milliseconds(self) -> list[float]:
+        """Return the times between neighbouring marks, once the stream is done."""
+        pairs = zip(self._events, self._events[1:], strict=False)
+        return [float(self._cuda.call("cudaEventElapsedTime", *pair)) for pair in pairs]
+
+    def capture(self, work: Callable[[], None]) -> Any:
+        """Return the graph of what `work` puts into the stream; nothing of it runs.
+
+        Raises:
+            EnvironmentUnfit: something in `work` cannot be captured.
+        """
+        modes = self._cuda.api.cudaStreamCaptureMode
+        self._cuda.call(
+            "cudaStreamBeginCapture", self._stream, modes.cudaStreamCaptureModeThreadLocal
+        )
+        self._capturing = True
+        try:
+            work()
+        finally:  # also after a failure, or the stream would stay in capture
+            self._capturing = False
+            graph = self._cuda.call("cudaStreamEndCapture", self._stream)
+        runnable = self._cuda.call("cudaGraphInstantiate", graph, 0)
+        self._cuda.call("cudaGraphDestroy", graph)
+        return runnable
+
+    def launch(self, graph: Any) -> None:
+        """Put a captured graph into the stream."""
+        self._cuda.call("cudaGraphLaunch", graph, self._stream)
+
+    def forget(self, graph: Any) -> None:
+        """Free a captured graph."""
+        self._cuda.call("cudaGraphExecDestroy", graph)
+
+    def wait(self) -> None:
+        """Wait until the stream is done.
+
+        Raises:
+            EnvironmentUnfit: something in it failed.
+        """
+        self._cuda.call("cudaStreamSynchronize", self._stream)
+
+    def close(self) -> None:
+        """Free marks and stream; closing twice is fine."""
+        while self._events:
+            self._cuda.call("cudaEventDestroy", self._events.pop())
+        if self._stream is not None:
+            self._cuda.call("cudaStreamDestroy", self._stream)
+            self._stream = None
 
 
 def _version(number: int) -> str:
