@@ -220,7 +220,11 @@ class FakeEngine:
     def __init__(self, plan: bytes, trt):
         head, graph = plan.split(b"\n", 1)
         self.trt, self.profile = trt, json.loads(head)
-        self.session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # waiting threads would keep the cores busy
+        self.session = onnxruntime.InferenceSession(
+            graph, options, providers=["CPUExecutionProvider"]
+        )
         self.args = {a.name: a for a in (*self.session.get_inputs(), *self.session.get_outputs())}
         self.num_io_tensors = len(self.args)
         self.contexts = []
@@ -241,7 +245,13 @@ class FakeEngine:
     def get_tensor_profile_shape(self, name, index):
         return [tuple(shape) for shape in self.profile[name]]
 
-    def create_execution_context(self, strategy):
+    def create_runtime_config(self):
+        config = types.SimpleNamespace(strategy=None)
+        config.set_execution_context_allocation_strategy = lambda s: setattr(config, "strategy", s)
+        return config
+
+    def create_execution_context(self, how):
+        strategy = getattr(how, "strategy", how)  # RTX is given a configuration
         assert strategy is self.trt.ExecutionContextAllocationStrategy.USER_MANAGED
         if self.trt.no_contexts:
             self.trt.logger.log(1, "no room for a context")
@@ -256,6 +266,7 @@ class FakeTensorRt(types.ModuleType):
     DataType = enum.Enum("DataType", "INT32 UINT8 FLOAT BOOL INT8 HALF")
     TensorIOMode = enum.Enum("TensorIOMode", "INPUT OUTPUT")
     ExecutionContextAllocationStrategy = enum.Enum("Strategy", "STATIC USER_MANAGED")
+    DynamicShapesKernelSpecializationStrategy = enum.Enum("Kernels", "LAZY EAGER NONE")
     Builder = object
 
     class ILogger:

@@ -154,3 +154,18 @@ def _has_gpu() -> bool:
     except TrmlError:
         return False
     return True
+
+
+def test_the_command_builds_for_a_gpu_elsewhere_and_says_that_nothing_was_verified(bundle_copy):
+    from click.testing import CliRunner
+
+    from trml_rt.cli import trml_rt as cli
+
+    words = ["build", "--bundle", str(bundle_copy), "--backend", "tensorrt-rtx", "--target", "8.6"]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.strip().endswith(", not verified")
+    (folder,) = (bundle_copy / "engines").glob("sm86_rtx*_fp32_*")
+    content = json.loads((folder / "manifest.json").read_text())
+    assert content["products"]["frame"] == {"fp32": 1}
+    assert (content["layers"]["frame"], content["verified"]) == ({}, {})

@@ -58,7 +58,12 @@ def current_gpu(runtime: Any | None = None) -> Gpu:
         EnvironmentUnfit: there is no driver or no GPU.
     """
     cuda = Cuda(cuda_runtime() if runtime is None else runtime)
-    found = cuda.call("cudaGetDeviceProperties", cuda.call("cudaGetDevice"))
+    try:
+        found = cuda.call("cudaGetDeviceProperties", cuda.call("cudaGetDevice"))
+    except EnvironmentUnfit as error:
+        raise EnvironmentUnfit(
+            f"no GPU can be used ({error}); look at the driver: trml-rt doctor --backend tensorrt"
+        ) from None
     free, total = cuda.call("cudaMemGetInfo")
     name = found.name.decode() if isinstance(found.name, bytes) else str(found.name)
     return Gpu(

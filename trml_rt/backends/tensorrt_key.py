@@ -10,12 +10,15 @@ from trml_rt.backends.cuda import Gpu, current_gpu
 from trml_rt.backends.tensorrt_library import import_tensorrt
 from trml_rt.bundle import Bundle
 from trml_rt.errors import UsageError
+from trml_rt.files import sha256_of
 from trml_rt.manifest import Axes, Axis, EngineSpec
 
-__all__ = ["RECIPES", "built_for_tensorrt", "profile_of"]
+__all__ = ["DEFAULT_OPTIONS", "RECIPES", "built_for_tensorrt", "profile_of"]
 
 RECIPES = {"fp32": "fp32/1", "fp16": "fp16-computed/1", "int8": "int8-qdq/1"}
 """Name and version of what `trml-rt build` does for a precision on TensorRT."""
+
+DEFAULT_OPTIONS = "workspace_mib=1024 optimization_level=default"
 
 Profile = dict[str, tuple[list[int], list[int], list[int]]]
 
@@ -38,7 +41,12 @@ def profile_of(engine: EngineSpec, axes: Axes) -> Profile:
 
 
 def built_for_tensorrt(
-    bundle: Bundle, precision: str, backend: str, target: str | None = None
+    bundle: Bundle,
+    precision: str,
+    backend: str,
+    *,
+    target: str | None = None,
+    options: str = DEFAULT_OPTIONS,
 ) -> dict[str, str]:
     """Return what plans of `precision` made here and now would be built for.
 
@@ -50,6 +58,7 @@ def built_for_tensorrt(
         precision: fp32, fp16 or int8.
         backend: "tensorrt" or "tensorrt-rtx".
         target: a compute capability instead of that of the GPU here, such as "8.9"; RTX only.
+        options: the settings of the compiler, as one string.
 
     Raises:
         BackendUnavailable: TensorRT or cuda-bindings is not installed.
@@ -66,12 +75,22 @@ def built_for_tensorrt(
             for name, engine in manifest.engines.items()
         },
         "precision recipe": RECIPES[precision],
+        **_calibration(bundle, precision),
+        "builder options": options,
         "shape profiles": json.dumps(manifest.axes.model_dump(), sort_keys=True),
         "back end": backend,
         "back end version": version,
         **_device(backend, target),
         "system": f"{platform.system().lower()} {platform.machine()}",
     }
+
+
+def _calibration(bundle: Bundle, precision: str) -> dict[str, str]:
+    """Return the hash of the calibration's record, which INT8 engines depend on."""
+    record = bundle.folder / "calibration" / "calibration.json"
+    if precision != "int8":
+        return {}
+    return {"calibration": sha256_of(record) if record.is_file() else "none"}
 
 
 def _device(backend: str, target: str | None) -> dict[str, str]:
