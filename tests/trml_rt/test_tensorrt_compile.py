@@ -108,6 +108,15 @@ def test_without_a_gpu_the_compiler_says_what_cuda_says(tmp_path):
         compile_plan(request(tmp_path, "fuse_text", bundle="tiny", targets=[]))
 
 
+def test_doctor_finds_the_library_and_where_it_came_from():
+    from trml_rt.doctor_nvidia import nvidia_checks
+
+    found = {check.name: check for check in nvidia_checks("tensorrt-rtx")}["back end tensorrt-rtx"]
+    assert found.ok
+    assert found.found.startswith(f"{trt.__version__} from ")
+    assert "libtensorrt_rtx.so" in found.found
+
+
 def test_only_rtx_compiles_for_a_gpu_that_is_not_here(monkeypatch, tmp_path):
     wanted = replace(request(tmp_path, "fuse_text", bundle="tiny"), backend="tensorrt")
     monkeypatch.setattr("trml_rt.backends.tensorrt_build.import_tensorrt", lambda _: trt)
