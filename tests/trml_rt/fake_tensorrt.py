@@ -275,10 +275,14 @@ class FakeTensorRt(types.ModuleType):
     def __init__(self, cuda, version="10.3.0"):
         super().__init__("tensorrt")
         self.__version__, self.__file__ = version, "/usr/lib/python3/dist-packages/tensorrt/x.py"
-        self.cuda, self.engines, self.no_contexts = cuda, [], False
+        self.cuda, self.engines = cuda, []
+        self.no_contexts = self.null_runtime = False
 
     def Runtime(self, logger):
         self.logger = logger
+        if self.null_runtime:
+            logger.log(1, "CUDA initialization failure")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         return self
 
     def deserialize_cuda_engine(self, plan):

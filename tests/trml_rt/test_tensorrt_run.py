@@ -215,6 +215,12 @@ def test_an_engine_runs_by_itself_too(trt, plans, cuda):
     assert cuda.buffers == {}
 
 
+def test_a_null_runtime_is_an_error_with_tensorrts_last_words(trt):
+    trt.null_runtime = True
+    with pytest.raises(EnvironmentUnfit, match="makes no runtime: CUDA initialization failure"):
+        TensorRtBackend()
+
+
 def test_a_plan_that_tensorrt_refuses_is_said_with_its_last_words(trt, tmp_path):
     (tmp_path / "plan").write_bytes(b"\0" * 10)
     with pytest.raises(ArtefactMismatch, match="cannot load it: the plan is of another version"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from trml_rt.backends import Tensors
 from trml_rt.backends.cuda import Cuda, cuda_runtime, current_gpu
 from trml_rt.backends.tensorrt_chain import Device, Link, TensorRtChain
-from trml_rt.backends.tensorrt_library import fault, import_tensorrt, new_log
+from trml_rt.backends.tensorrt_library import construct, import_tensorrt, new_log
 from trml_rt.backends.tensors import differences
 from trml_rt.errors import ArtefactMismatch, UsageError
 from trml_rt.manifest import EngineSpec
@@ -47,10 +47,8 @@ class TensorRtBackend:
         cuda = Cuda(cuda_runtime())
         gpu = current_gpu(cuda.api)
         self._log = new_log(library)
-        runtime = trt.Runtime(self._log.logger)
-        if runtime is None:
-            raise fault(self._log, "makes no runtime")
-        self._runtime = runtime
+        logger = self._log.logger
+        self._runtime = construct(self._log, "runtime", lambda: trt.Runtime(logger))
         self._device = Device(
             library=library,
             rtx=name == "tensorrt-rtx",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from trml_rt.atomic import write_bytes
 from trml_rt.backends.tensorrt_layers import computed_in_network, count_layers, require
-from trml_rt.backends.tensorrt_library import Log, fault, import_tensorrt, new_log
+from trml_rt.backends.tensorrt_library import Log, construct, fault, import_tensorrt, new_log
 from trml_rt.errors import EnvironmentUnfit, TrmlError, UsageError
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ def compile_plan(
     else:
         trt = library
     log = new_log(library)
-    builder = trt.Builder(log.logger)
+    builder = construct(log, "builder", lambda: trt.Builder(log.logger))
     # Bit 1 on 10.x, bit 0 on 11: never a literal.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     if network is None:  # an empty one counts as false
         raise fault(log, "makes no network")
-    parser = trt.OnnxParser(network, log.logger)
+    parser = construct(log, "parser", lambda: trt.OnnxParser(network, log.logger))
     if not parser.parse_from_file(request.graph):
         errors = [str(parser.get_error(index)) for index in range(parser.num_errors)]
         raise fault(log, f"cannot parse {request.graph}: {'; '.join(errors)}")
@@ -116,7 +116,7 @@ def compile_plan(
     config.progress_monitor = monitor
     if config.add_optimization_profile(_profile(builder, request, log)) < 0:
         raise fault(log, f"refuses the shapes {request.profile} for {request.graph}")
-    cache = _timing_cache(config, request)
+    _load_timing_cache(config, request)
 
     plan = builder.build_serialized_network(network, config)
     if plan is None:
@@ -127,8 +127,7 @@ def compile_plan(
         layers = _read_back(library, data, request, log)
         require(request.precision, layers, request.plan)
     write_bytes(Path(request.plan), data)
-    if cache is not None and request.timing_cache is not None:
-        write_bytes(Path(request.timing_cache), bytes(cache.serialize()))
+    _save_timing_cache(config, request)
     return PlanReport(
         bytes=len(data),
         seconds=round(time.perf_counter() - start, 2),
@@ -170,23 +169,27 @@ def _for_rtx(trt: Any, config: Any, request: PlanRequest) -> None:
     config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
 
 
-def _timing_cache(
-    config: tensorrt.IBuilderConfig, request: PlanRequest
-) -> tensorrt.ITimingCache | None:
-    """Load the timing cache, or start one; a cache that TensorRT refuses is replaced."""
+def _load_timing_cache(config: tensorrt.IBuilderConfig, request: PlanRequest) -> None:
+    """Give the compiler its timing cache; one that it refuses is begun anew."""
     if request.timing_cache is None or request.backend == "tensorrt-rtx":
-        return None
+        return
     path = Path(request.timing_cache)
     cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
     if cache is None or not config.set_timing_cache(cache, False):
-        cache = config.create_timing_cache(b"")
-        config.set_timing_cache(cache, False)
-    return cache
+        config.set_timing_cache(config.create_timing_cache(b""), False)
+
+
+def _save_timing_cache(config: tensorrt.IBuilderConfig, request: PlanRequest) -> None:
+    if request.timing_cache is None or request.backend == "tensorrt-rtx":
+        return
+    cache = config.get_timing_cache()
+    if cache is not None:
+        write_bytes(Path(request.timing_cache), bytes(cache.serialize()))
 
 
 def _read_back(trt: Any, plan: bytes, request: PlanRequest, log: Log) -> dict[str, int]:
     """Load the plan and count its layers by precision, at the best shapes."""
-    runtime: tensorrt.Runtime = trt.Runtime(log.logger)
+    runtime: tensorrt.Runtime = construct(log, "runtime", lambda: trt.Runtime(log.logger))
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         raise fault(log, f"does not load the plan that it made of {request.graph}")

@@ -10,18 +10,30 @@ import importlib
 import os
 import sysconfig
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from trml_rt.errors import BackendUnavailable, EnvironmentUnfit
 
 if TYPE_CHECKING:
     import tensorrt
 
-__all__ = ["MODULES", "Log", "fault", "import_tensorrt", "new_log", "origin", "refusal"]
+__all__ = [
+    "MODULES",
+    "Log",
+    "construct",
+    "fault",
+    "import_tensorrt",
+    "new_log",
+    "origin",
+    "refusal",
+]
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 """The Python module of each back end."""
+
+Made = TypeVar("Made")
 
 # Oldest version, and the first major version that is not supported any more.
 _SUPPORTED = {"tensorrt": ((10, 3), 12), "tensorrt-rtx": ((1, 2), 2)}
@@ -132,6 +144,20 @@ def new_log(trt: Any) -> Log:
 def fault(log: Log, what: str) -> EnvironmentUnfit:
     """Return the error for a null result: `what` went wrong, and TensorRT's own words."""
     return EnvironmentUnfit(f"TensorRT {what}: {log.tail()}")
+
+
+def construct(log: Log, what: str, make: Callable[[], Made]) -> Made:
+    """Return what `make` makes; a constructor that fails gives a null, which Python sees so.
+
+    Raises:
+        EnvironmentUnfit: nothing was made, with TensorRT's own words.
+    """
+    try:
+        return make()
+    except TypeError as error:
+        if "nullptr" not in str(error):
+            raise
+        raise fault(log, f"makes no {what}") from None
 
 
 def _unavailable(backend: str, what: str) -> NoReturn:
