@@ -135,6 +135,12 @@ def test_a_process_of_its_own_reports_progress_and_the_same_plan(tmp_path):
     assert any("Opset version" in line for line in report.log)
 
 
+def test_the_peak_of_memory_is_the_compilers_own(tmp_path):
+    held = b"1" * (700 << 20)  # what the parent holds must not count
+    report = compile_apart(request(tmp_path, "fuse_text", bundle="tiny"))
+    assert len(held) >> 20 > report.peak_mib
+
+
 def test_an_error_of_the_other_process_is_the_same_error_here(tmp_path):
     with pytest.raises(VerificationFailed, match="no layer computes in fp16"):
         compile_apart(replace(request(tmp_path, "fuse_text"), precision="fp16"))

@@ -11,7 +11,6 @@ else, so that trtexec, DeepStream and Triton load it as well.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -98,24 +97,14 @@ def compile_plan(
     if network is None:  # an empty one counts as false
         raise fault(log, "makes no network")
     parser = construct(log, "parser", lambda: trt.OnnxParser(network, log.logger))
-    if not parser.parse_from_file(request.graph):
+    if not parser.parse_from_file(request.graph):  # it owns the weights: keep it to the end
         errors = [str(parser.get_error(index)) for index in range(parser.num_errors)]
         raise fault(log, f"cannot parse {request.graph}: {'; '.join(errors)}")
     counts = computed_in_network(library, network)
     require(request.precision, counts, request.graph)
-
-    config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_mib * MEBIBYTE)
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the engine inspector
-    if request.optimization_level is not None:
-        config.builder_optimization_level = request.optimization_level
-    if request.precision == "fp32":
-        config.clear_flag(trt.BuilderFlag.TF32)  # FP32 is the reference: no rounded operands
-    _for_rtx(library, config, request)
+    config = _configured(library, builder, request, log)
     monitor = _monitor(library, progress)
     config.progress_monitor = monitor
-    if config.add_optimization_profile(_profile(builder, request, log)) < 0:
-        raise fault(log, f"refuses the shapes {request.profile} for {request.graph}")
     _load_timing_cache(config, request)
 
     plan = builder.build_serialized_network(network, config)
@@ -131,11 +120,34 @@ def compile_plan(
     return PlanReport(
         bytes=len(data),
         seconds=round(time.perf_counter() - start, 2),
-        peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        peak_mib=_peak_mib(),
         network=counts,
         layers=layers,
         log=log.everything(),
     )
+
+
+def _configured(
+    library: Any, builder: tensorrt.Builder, request: PlanRequest, log: Log
+) -> tensorrt.IBuilderConfig:
+    """Return the settings of the compiler, the shape profile among them."""
+    if TYPE_CHECKING:
+        import tensorrt as trt
+    else:
+        trt = library
+    config = builder.create_builder_config()
+    if config is None:
+        raise fault(log, "makes no settings for its compiler")
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_mib * MEBIBYTE)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the engine inspector
+    if request.optimization_level is not None:
+        config.builder_optimization_level = request.optimization_level
+    if request.precision == "fp32":
+        config.clear_flag(trt.BuilderFlag.TF32)  # FP32 is the reference: no rounded operands
+    _for_rtx(library, config, request)
+    if config.add_optimization_profile(_profile(builder, request, log)) < 0:
+        raise fault(log, f"refuses the shapes {request.profile} for {request.graph}")
+    return config
 
 
 def _profile(
@@ -228,6 +240,19 @@ def _monitor(trt: Any, progress: Callable[[str, int, int], None]) -> Any:
                 self.outermost = None
 
     return Monitor()
+
+
+def _peak_mib() -> int:
+    """Return the most memory that this process has held; 0 where the system does not tell.
+
+    Not `getrusage`: its figure begins with what the parent held when it forked.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    lines = [line.split() for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(lines[0][1]) // 1024 if lines else 0
 
 
 def _say(kind: str, content: Any) -> None:
