@@ -119,7 +119,7 @@ def build_tensorrt(
                 },
                 "verified": verified,
                 "products": {name: report.network for name, report in reports.items()},
-                "layers": {name: report.layers for name, report in reports.items()},
+                "plan_layers": {name: report.layers for name, report in reports.items()},
             }
         )
         write_bytes(staging / "build.log", _log(reports))

@@ -78,7 +78,7 @@ class EngineManifest(Strict):
     files: dict[str, BuiltFile]
     verified: dict[str, float]
     products: Annotated[dict[str, dict[str, int]], Field(default_factory=dict)]
-    layers: Annotated[dict[str, dict[str, int]], Field(default_factory=dict)]
+    plan_layers: Annotated[dict[str, dict[str, int]], Field(default_factory=dict)]
 
 
 @dataclass(frozen=True)

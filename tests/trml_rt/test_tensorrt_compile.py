@@ -183,4 +183,4 @@ def test_the_command_builds_for_a_gpu_elsewhere_and_says_that_nothing_was_verifi
     (folder,) = (bundle_copy / "engines").glob("sm86_rtx*_fp32_*")
     content = json.loads((folder / "manifest.json").read_text())
     assert content["products"]["frame"] == {"fp32": 1}
-    assert (content["layers"]["frame"], content["verified"]) == ({}, {})
+    assert (content["plan_layers"]["frame"], content["verified"]) == ({}, {})

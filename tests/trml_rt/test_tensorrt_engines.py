@@ -95,7 +95,7 @@ def test_the_manifest_holds_products_as_parsed_and_layers_as_built(device, bundl
     manifest = make(bundle_copy, "fp16").manifest
     assert (manifest.weights, manifest.compute) == ("fp16", "fp16")
     assert manifest.products["text"] == {"fp16": 4}
-    assert manifest.layers["text"] == LAYERS
+    assert manifest.plan_layers["text"] == LAYERS
     assert manifest.verified["text/prediction"] < 1e-5
 
 
@@ -231,6 +231,15 @@ def test_a_bundle_without_tensorrt_engines_never_looks_for_tensorrt(bundle_copy,
 def test_a_named_back_end_without_engines_names_the_command(device, bundle_copy):
     with pytest.raises(ArtefactMismatch, match="no fp16 tensorrt engines yet; build them: trml-rt"):
         trml_rt.load(bundle_copy, backend="tensorrt")
+
+
+def test_infer_with_a_back_end_that_is_absent_is_exit_code_3(bundle_copy, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    (tmp_path / "t.txt").write_text("good")
+    words = ["infer", "--text", str(tmp_path / "t.txt"), "--bundle", str(bundle_copy)]
+    result = CliRunner().invoke(cli, [*words, "--backend", "tensorrt"])
+    assert result.exit_code == 3
+    assert result.stderr.startswith("trml-rt: tensorrt is not installed; on a Jetson it comes")
 
 
 def test_a_named_back_end_that_is_absent_is_never_replaced(bundle_copy, monkeypatch):
