@@ -20,9 +20,9 @@ from trml_rt.backends.tensorrt_apart import compile_apart
 from trml_rt.backends.tensorrt_build import PlanReport, PlanRequest
 from trml_rt.backends.tensorrt_key import built_for_tensorrt, profile_of
 from trml_rt.bundle import Bundle
-from trml_rt.compiled import ENGINE_SCHEMA, EngineManifest, key_of, to_json
+from trml_rt.compiled import ENGINE_SCHEMA, EngineManifest, key_of, open_compiled, to_json
 from trml_rt.dispatch import Dispatcher
-from trml_rt.errors import UsageError
+from trml_rt.errors import ArtefactMismatch, UsageError
 from trml_rt.files import describe_files
 from trml_rt.golden import GATES, check_golden
 from trml_rt.install import BuildReport, install
@@ -127,7 +127,18 @@ def build_tensorrt(
         return manifest
 
     key = key_of(built_for, precision)
+    if settings.target is None and _never_verified(bundle.folder / "engines" / key):
+        progress("building anew, because the plans that are there were made elsewhere, unverified")
+        force = True
     return install(bundle, key, built_for, make, force=force, progress=progress)
+
+
+def _never_verified(folder: Path) -> bool:
+    """Say whether plans are there that were compiled where their GPU was not."""
+    try:
+        return not open_compiled(folder).manifest.verified
+    except ArtefactMismatch:
+        return False  # absent or damaged, which install sees to
 
 
 def _compile(

@@ -301,6 +301,16 @@ def test_plans_for_a_gpu_elsewhere_are_not_verified_and_auto_leaves_them(device,
         assert rt.infer(text="good").backend == "onnxruntime"
 
 
+def test_on_the_gpu_itself_plans_from_elsewhere_are_built_anew_and_verified(device, bundle_copy):
+    elsewhere = make(bundle_copy, settings=Settings("tensorrt-rtx", target="8.9"))
+    device.become(capability=(8, 9))
+    lines = []
+    here = make(bundle_copy, settings=Settings("tensorrt-rtx"), progress=lines.append)
+    assert (here.folder, here.built) == (elsewhere.folder, True)
+    assert "made elsewhere, unverified" in lines[0]
+    assert here.manifest.verified
+
+
 def test_inspect_says_which_back_end_engines_are_for(device, bundle_copy):
     folder = make(bundle_copy).folder
     found = inspect(bundle_copy)["built"][folder.name]
