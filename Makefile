@@ -4,6 +4,7 @@
 PYTHON ?= python3
 RUNTIME := .venv
 TRAIN := .venv-train
+STUBS := build/stubs
 
 .PHONY: demo test test-runtime lint bench reference wheel encoders default-bundle clean
 
@@ -18,7 +19,7 @@ test-runtime: $(RUNTIME)/.ready  ## the runtime's own tests, without torch
 	$(RUNTIME)/bin/pip install --quiet --disable-pip-version-check pytest
 	$(RUNTIME)/bin/python -m pytest tests/trml_rt
 
-lint: $(TRAIN)/.ready
+lint: $(TRAIN)/.ready $(STUBS)/.ready
 	$(TRAIN)/bin/ruff check .
 	$(TRAIN)/bin/ruff format --check .
 	$(TRAIN)/bin/mypy
@@ -80,6 +81,15 @@ clean:
 $(RUNTIME)/.ready: pyproject.toml
 	$(PYTHON) -m venv --clear $(RUNTIME)
 	$(RUNTIME)/bin/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+# TensorRT's signatures, for mypy. Not in an environment: there the folder would import as an
+# empty package `tensorrt`, and its dependencies do not install without a GPU. Five lines of this
+# version are not Python.
+$(STUBS)/.ready: Makefile
+	rm -rf $(STUBS)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --target $(STUBS) tensorrt-stubs==10.13.0.35.1
+	sed -i -E 's/\bin: list/in_: list/; s/channel_axis: int\)/channel_axis: int = ...)/' $(STUBS)/tensorrt_bindings/tensorrt.pyi
 	touch $@
 
 $(TRAIN)/.ready: pyproject.toml

@@ -7,15 +7,11 @@ before they are installed; if they miss a gate, nothing is.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import filelock
-
-from trml_rt.atomic import remove_partials, staged_folder, write_bytes
+from trml_rt.atomic import write_bytes
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle import Bundle
 from trml_rt.compiled import (
@@ -23,27 +19,14 @@ from trml_rt.compiled import (
     EngineManifest,
     built_for_onnxruntime,
     key_of,
-    open_compiled,
     to_json,
 )
 from trml_rt.dispatch import Dispatcher
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 from trml_rt.files import describe_files
 from trml_rt.golden import GATES, check_golden
-from trml_rt.strict import refuse
+from trml_rt.install import BuildReport, install
 
 __all__ = ["BuildReport", "build"]
-
-_LOCK_SECONDS = 600
-
-
-@dataclass(frozen=True)
-class BuildReport:
-    """What a build did; `built` is false when fitting engines were there already."""
-
-    folder: Path
-    built: bool
-    manifest: EngineManifest
 
 
 def build(
@@ -70,40 +53,14 @@ def build(
         ArtefactMismatch: the bundle is damaged.
     """
     built_for = built_for_onnxruntime(bundle, precision)
-    engines = bundle.folder / "engines"
-    target = engines / key_of(built_for, precision)
-    try:
-        engines.mkdir(exist_ok=True)
-        with filelock.FileLock(engines / ".lock", timeout=_LOCK_SECONDS):
-            remove_partials(engines)
-            if target.is_dir() and not force:
-                try:
-                    return BuildReport(target, False, _fitting(bundle, target, built_for))
-                except ArtefactMismatch as error:
-                    progress(f"building anew, because {error}")
-            with staged_folder(target, replace=True) as staging:
-                manifest = _compile(bundle, precision, built_for, staging, store_weights, progress)
-            return BuildReport(target, True, manifest)
-    except filelock.Timeout:
-        raise EnvironmentUnfit(
-            f"{engines}: another build holds the lock; wait for it to end"
-        ) from None
-    except OSError as error:
-        hint = (
-            "free some space and build again"
-            if error.errno == errno.ENOSPC
-            else "copy the bundle to a folder of yours and name it with --bundle"
-        )
-        raise EnvironmentUnfit(f"{engines}: cannot be written ({error.strerror}); {hint}") from None
-
-
-def _fitting(bundle: Bundle, target: Path, built_for: dict[str, str]) -> EngineManifest:
-    """Return the manifest of engines that are there already, and are whole."""
-    compiled = open_compiled(target)
-    if misfits := compiled.misfits(bundle, built_for):
-        refuse(str(target), misfits)
-    compiled.verify_files()
-    return compiled.manifest
+    return install(
+        bundle,
+        key_of(built_for, precision),
+        built_for,
+        lambda staging: _compile(bundle, precision, built_for, staging, store_weights, progress),
+        force=force,
+        progress=progress,
+    )
 
 
 def _compile(

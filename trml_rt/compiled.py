@@ -16,17 +16,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from trml_rt.backends import tensorrt_key
+from trml_rt.backends.tensorrt_library import MODULES
 from trml_rt.bundle import Bundle
-from trml_rt.errors import ArtefactMismatch
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
 from trml_rt.files import FileEntry, check_files, check_hash
 from trml_rt.strict import Strict, parse_json, refuse, validate
 
 __all__ = [
+    "BACKENDS",
     "ENGINE_SCHEMA",
     "PRECISIONS",
     "BuiltFile",
     "Compiled",
     "EngineManifest",
+    "built_for_here",
     "built_for_onnxruntime",
     "cpu_features",
     "engine_folders",
@@ -40,8 +44,14 @@ ENGINE_SCHEMA = 1
 RECIPES = {"fp32": "fp32/1", "fp16": "fp16-stored/1"}
 """Name and version of what `trml-rt build` does for a precision on ONNX Runtime."""
 
-PRECISIONS = tuple(RECIPES)
-"""The precisions that engines are built in."""
+PRECISIONS = tuple(dict.fromkeys([*RECIPES, *tensorrt_key.RECIPES]))
+"""The precisions that engines are built in; not every back end has all of them."""
+
+BACKENDS = ("onnxruntime", *MODULES)
+"""The back ends that engines are built for."""
+
+# Decides what a plan is, not where it may run; there is one key for each.
+_OPTIONS = "builder options"
 
 # The instruction sets that ONNX Runtime's kernels choose between.
 _CPU_FEATURES = (
@@ -60,13 +70,15 @@ class EngineManifest(Strict):
     """The content of `engines/<key>/manifest.json`."""
 
     schema_: Annotated[int, Field(alias="schema")]
-    backend: Literal["onnxruntime"]
-    precision: Literal["fp32", "fp16"]
-    weights: Literal["fp32", "fp16"]
-    compute: Literal["fp32"]
+    backend: Literal["onnxruntime", "tensorrt", "tensorrt-rtx"]
+    precision: Literal["fp32", "fp16", "int8"]
+    weights: Literal["fp32", "fp16", "int8"]
+    compute: Literal["fp32", "fp16", "int8"]
     built_for: dict[str, str]
     files: dict[str, BuiltFile]
     verified: dict[str, float]
+    products: Annotated[dict[str, dict[str, int]], Field(default_factory=dict)]
+    plan_layers: Annotated[dict[str, dict[str, int]], Field(default_factory=dict)]
 
 
 @dataclass(frozen=True)
@@ -89,10 +101,18 @@ class Compiled:
         problems = [
             f"{name} is {found.get(name)!r} there, {expected.get(name)!r} here"
             for name in sorted(found.keys() | expected.keys())
-            if found.get(name) != expected.get(name)
+            if found.get(name) != expected.get(name) and name != _OPTIONS
         ]
         missing = bundle.manifest.engines.keys() - self.manifest.files.keys()
         return problems + [f"{name} is not among its engines" for name in sorted(missing)]
+
+    def why_not(self, bundle: Bundle) -> list[str]:
+        """List why these engines may not run for `bundle` on this device; empty if they may."""
+        try:
+            here = built_for_here(bundle, self.manifest.precision, self.manifest.backend)
+        except EnvironmentUnfit as error:
+            return [str(error)]
+        return self.misfits(bundle, here)
 
     def verify_files(self) -> None:
         """Compare the hash of every file."""
@@ -139,12 +159,34 @@ def built_for_onnxruntime(bundle: Bundle, precision: str) -> dict[str, str]:
     }
 
 
+def built_for_here(bundle: Bundle, precision: str, backend: str) -> dict[str, str]:
+    """Return what engines of `precision` made here and now for `backend` would be built for.
+
+    Raises:
+        UsageError: the back end has no engines of this precision.
+        EnvironmentUnfit: the back end, or the device that it needs, is not here.
+    """
+    if backend != "onnxruntime":
+        return tensorrt_key.built_for_tensorrt(bundle, precision, backend)
+    if precision not in RECIPES:
+        raise UsageError(f"no precision {precision!r} on {backend}; choose {', '.join(RECIPES)}")
+    return built_for_onnxruntime(bundle, precision)
+
+
 def key_of(built_for: dict[str, str], precision: str) -> str:
     """Return the folder name for `built_for`: a readable prefix and a short hash."""
+    version = built_for["back end version"]
+    if built_for["back end"] != "onnxruntime":
+        short = {"tensorrt": "trt", "tensorrt-rtx": "rtx"}[built_for["back end"]]
+        device = f"sm{built_for['compute capability'].replace('.', '')}"
+        return f"{device}_{short}{version}_{precision}_{_digest(built_for)}"
     features = built_for["CPU features"].split()
     best = next((f for f in ("avx512f", "avx2", "sve", "asimd") if f in features), "generic")
-    digest = hashlib.sha256(json.dumps(built_for, sort_keys=True).encode()).hexdigest()
-    return f"cpu-{best}_ort{built_for['back end version']}_{precision}_{digest[:8]}"
+    return f"cpu-{best}_ort{version}_{precision}_{_digest(built_for)}"
+
+
+def _digest(built_for: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(built_for, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def open_compiled(folder: Path) -> Compiled:
@@ -163,14 +205,15 @@ def open_compiled(folder: Path) -> Compiled:
     return Compiled(folder, manifest)
 
 
-def find_compiled(bundle: Bundle, precision: str) -> Compiled:
-    """Return the engines of `precision` that fit this device (E1, E4).
+def find_compiled(bundle: Bundle, precision: str, backend: str = "onnxruntime") -> Compiled:
+    """Return the engines of `precision` for `backend` that fit this device (E1, E4).
 
     Raises:
         ArtefactMismatch: there are none, or none that fits; names the fields that differ.
+        EnvironmentUnfit: the back end, or the device that it needs, is not here.
     """
-    expected = built_for_onnxruntime(bundle, precision)
-    rebuild = rebuild_command(bundle, precision)
+    expected = built_for_here(bundle, precision, backend)
+    rebuild = rebuild_command(bundle, precision, backend)
     folder = bundle.folder / "engines" / key_of(expected, precision)
     if folder in engine_folders(bundle):
         compiled = open_compiled(folder)
@@ -184,11 +227,15 @@ def find_compiled(bundle: Bundle, precision: str) -> Compiled:
         except ArtefactMismatch as error:
             others.append(str(error))
             continue
-        if compiled.manifest.precision == precision:
-            others.append(f"{other.name}: " + ", ".join(compiled.misfits(bundle, expected)))
+        if (compiled.manifest.precision, compiled.manifest.backend) == (precision, backend):
+            misfits = compiled.misfits(bundle, expected)
+            if not misfits:  # made with other builder options
+                return compiled
+            others.append(f"{other.name}: " + ", ".join(misfits))
     if others:
         refuse(f"{bundle.folder}: no {precision} engines fit", [*others, f"build them: {rebuild}"])
-    raise ArtefactMismatch(f"{bundle.folder}: no {precision} engines yet; build them: {rebuild}")
+    kind = precision if backend == "onnxruntime" else f"{precision} {backend}"
+    raise ArtefactMismatch(f"{bundle.folder}: no {kind} engines yet; build them: {rebuild}")
 
 
 def engine_folders(bundle: Bundle) -> list[Path]:
@@ -208,9 +255,10 @@ def engine_folders(bundle: Bundle) -> list[Path]:
         raise ArtefactMismatch(f"{engines}: cannot be read ({error.strerror})") from None
 
 
-def rebuild_command(bundle: Bundle, precision: str) -> str:
-    """Return the command that builds the engines of `precision`."""
-    return f"trml-rt build --bundle {os.fspath(bundle.folder)} --precision {precision}"
+def rebuild_command(bundle: Bundle, precision: str, backend: str = "onnxruntime") -> str:
+    """Return the command that builds the engines of `precision` for `backend`."""
+    named = "" if backend == "onnxruntime" else f" --backend {backend}"
+    return f"trml-rt build --bundle {os.fspath(bundle.folder)} --precision {precision}{named}"
 
 
 def to_json(manifest: EngineManifest) -> bytes:

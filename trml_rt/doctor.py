@@ -8,37 +8,33 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from trml_rt.bundle import Bundle
+from trml_rt.checks import Check
 from trml_rt.compiled import cpu_features
+from trml_rt.doctor_nvidia import nvidia_checks
 from trml_rt.errors import ArtefactMismatch
 
-__all__ = ["Check", "diagnose"]
+__all__ = ["diagnose"]
 
 _RUNTIME = ("numpy", "onnxruntime", "av", "pillow", "tokenizers", "pydantic", "click", "filelock")
 _DECODERS = ("h264", "hevc", "vp9", "mpeg4", "mjpeg")
 _EXTRAS = {"build": ("onnx",), "train": ("torch", "open_clip", "onnxscript", "safetensors")}
 
 
-@dataclass(frozen=True)
-class Check:
-    """One finding. A check that is not `ok` makes the machine unfit if it is `required`."""
+def diagnose(bundle: str | os.PathLike[str], backend: str = "auto") -> dict[str, Any]:
+    """Return `fit` and the list of `checks` for this machine and the bundle in `bundle`.
 
-    name: str
-    ok: bool
-    found: str
-    required: bool = True
-    remedy: str | None = None
-
-
-def diagnose(bundle: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return `fit` and the list of `checks` for this machine and the bundle in `bundle`."""
+    Args:
+        bundle: folder of the bundle.
+        backend: what the machine must be fit for. `auto` needs no GPU: ONNX Runtime serves.
+    """
     probes: list[Callable[[], Check]] = [_python, _system]
     checks = [probe() for probe in probes]
     checks += [_package(name) for name in _RUNTIME]
-    checks += [_session(), _decoders(), _bundle(bundle)]
+    checks += [_session(), _decoders(), _bundle(bundle), *nvidia_checks(backend)]
     checks += [_extra(name, modules) for name, modules in _EXTRAS.items()]
     return {
         "fit": all(check.ok for check in checks if check.required),

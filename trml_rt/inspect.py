@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trml_rt.bundle import Bundle
-from trml_rt.compiled import built_for_onnxruntime, engine_folders, open_compiled
+from trml_rt.compiled import engine_folders, open_compiled
 from trml_rt.errors import ArtefactMismatch
 
 __all__ = ["inspect"]
@@ -65,9 +65,9 @@ def _built(bundle: Bundle) -> dict[str, Any]:
         except ArtefactMismatch as error:
             built[path.name] = {"fits": False, "why_not": [str(error)]}
             continue
-        here = built_for_onnxruntime(bundle, compiled.manifest.precision)
-        misfits = compiled.misfits(bundle, here)
+        misfits = compiled.why_not(bundle)
         built[path.name] = {
+            "backend": compiled.manifest.backend,
             "precision": compiled.manifest.precision,
             "weights": compiled.manifest.weights,
             "compute": compiled.manifest.compute,

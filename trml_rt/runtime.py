@@ -15,9 +15,9 @@ import numpy as np
 
 from trml_rt.answer import Answer, read_prediction
 from trml_rt.backends import Tensors
-from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle import Bundle, default_bundle
-from trml_rt.compiled import PRECISIONS, find_compiled
+from trml_rt.choose import Choice, choose
+from trml_rt.compiled import BACKENDS, PRECISIONS
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import TrmlError, UsageError
 from trml_rt.inputs import Inputs, Prepared, Sample, TextLike, VideoLike
@@ -33,8 +33,8 @@ _SINGLE = (Modality.TEXT, Modality.VIDEO)
 def load(
     bundle: str | os.PathLike[str] | None = None,
     *,
-    backend: Literal["auto", "onnxruntime"] = "auto",
-    precision: Literal["fp32", "fp16"] | None = None,
+    backend: Literal["auto", "onnxruntime", "tensorrt", "tensorrt-rtx"] = "auto",
+    precision: Literal["fp32", "fp16", "int8"] | None = None,
     threads: int | None = None,
 ) -> Runtime:
     """Open a bundle for inference; use the result as a context manager.
@@ -42,24 +42,27 @@ def load(
     Args:
         bundle: folder of the bundle; None takes `TRML_RT_BUNDLE` from the environment, else the
             bundle that ships inside the package.
-        backend: `auto` takes the best one that fits this device (ONNX Runtime so far).
+        backend: `auto` takes TensorRT engines that fit this device and are verified, else ONNX
+            Runtime; the answer records which. A back end that is named is never replaced.
         precision: engines of this precision, which `trml-rt build` made for this device; None
-            takes the portable graphs of the bundle.
+            takes the best TensorRT engines, and on ONNX Runtime the portable graphs.
         threads: CPU threads an engine may use; None leaves it to the back end.
 
     Raises:
         ArtefactMismatch: the bundle is damaged, or has no fitting engines of `precision`.
+        BackendUnavailable: the back end that was named is not installed.
         UsageError: `backend` is not known.
     """
-    if backend not in ("auto", "onnxruntime"):
-        raise UsageError(f"no back end {backend!r}; choose auto or onnxruntime")
+    if backend not in ("auto", *BACKENDS):
+        raise UsageError(f"no back end {backend!r}; choose auto, {', '.join(BACKENDS)}")
     if precision not in (None, *PRECISIONS):
         raise UsageError(f"no precision {precision!r}; choose {' or '.join(PRECISIONS)}")
     if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
         raise UsageError(f"threads must be 1 to {MOST_THREADS}, not {threads!r}")
     if bundle is None:
         bundle = os.environ.get("TRML_RT_BUNDLE") or default_bundle()
-    return Runtime(Bundle(bundle), precision=precision, threads=threads)
+    opened = Bundle(bundle)
+    return Runtime(opened, choose(opened, backend, precision, threads))
 
 
 class Runtime:
@@ -68,25 +71,16 @@ class Runtime:
     Engines load on first need. Calls may come from several threads.
     """
 
-    def __init__(
-        self, bundle: Bundle, *, precision: str | None = None, threads: int | None = None
-    ) -> None:
+    def __init__(self, bundle: Bundle, choice: Choice) -> None:
         manifest = bundle.manifest
-        backend = OnnxRuntimeBackend(threads, optimised=precision is not None)
-        if precision is None:
-            engines, locate = "portable", lambda name: bundle.path(manifest.engines[name].file)
-            verified = manifest.parity
-        else:
-            compiled = find_compiled(bundle, precision)
-            engines, locate = compiled.folder.name, compiled.path
-            verified = compiled.manifest.verified
         self.bundle = bundle
-        self._backend_name, self._engines_name = backend.name, engines
+        self._backend_name, self._engines_name = choice.backend.name, choice.engines
         # Export and build write down what they compared; a bundle made by hand has nothing there.
         self._verified = all(
-            f"{engine_set.name}/prediction" in verified for engine_set in manifest.engine_sets
+            f"{engine_set.name}/prediction" in choice.verified
+            for engine_set in manifest.engine_sets
         )
-        self._dispatcher = Dispatcher(manifest, backend, locate)
+        self._dispatcher = Dispatcher(manifest, choice.backend, choice.locate)
         self._inputs = Inputs(bundle)
         self._set_names = {each.present: each.name for each in manifest.engine_sets}
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trml_rt.manifest import EngineSpec
 
-__all__ = ["Backend", "Engine", "Tensors"]
+__all__ = ["Backend", "Chain", "Engine", "LinkingBackend", "Tensors"]
 
 Tensors = dict[str, NDArray[np.generic]]
 
@@ -25,6 +26,16 @@ class Engine(Protocol):
         """Free what the engine holds; closing twice is fine."""
 
 
+class Chain(Protocol):
+    """Several loaded engines that run one after the other without leaving the device."""
+
+    def run(self, tensors: Tensors) -> tuple[Tensors, dict[str, float]]:
+        """Return what the engines make, by name, and the milliseconds that each took."""
+
+    def close(self) -> None:
+        """Free what the chain holds, not its engines; closing twice is fine."""
+
+
 class Backend(Protocol):
     """Loads engines; `name` is the word that answers and commands use for it."""
 
@@ -32,3 +43,11 @@ class Backend(Protocol):
 
     def load(self, engine: EngineSpec, path: Path) -> Engine:
         """Load the graph at `path`, whose tensors are those of `engine` (R13)."""
+
+
+@runtime_checkable
+class LinkingBackend(Protocol):
+    """A back end that also runs several engines as one chain."""
+
+    def link(self, engines: Mapping[str, Any]) -> Chain:
+        """Make a chain of engines that this back end loaded, by name, in running order."""

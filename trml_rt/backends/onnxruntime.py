@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trml_rt.backends import Tensors
+from trml_rt.backends.tensors import differences
 from trml_rt.errors import ArtefactMismatch, BackendUnavailable, UsageError
-from trml_rt.manifest import EngineSpec, TensorSpec
+from trml_rt.manifest import EngineSpec
 from trml_rt.strict import refuse
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class OnnxRuntimeBackend:
             options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         session = self._session(path, options)
         problems = [
-            *_differences("input", engine.inputs, session.get_inputs()),
-            *_differences("output", engine.outputs, session.get_outputs()),
+            *differences("input", engine.inputs, _told(session.get_inputs())),
+            *differences("output", engine.outputs, _told(session.get_outputs())),
         ]
         if problems:
             refuse(str(path), problems)
@@ -127,27 +127,6 @@ class OnnxRuntimeEngine:
         self._session = None
 
 
-def _differences(
-    side: str, stated: list[TensorSpec], found: list[onnxruntime.NodeArg]
-) -> list[str]:
-    """List how the tensors of a graph differ from the manifest's: names, types, fixed sizes."""
-    want = {tensor.name: tensor for tensor in stated}
-    have = {arg.name: arg for arg in found}
-    problems = []
-    for name in sorted(want.keys() | have.keys()):
-        dtype = want[name].dtype if name in want else "nothing"
-        given = _DTYPES.get(have[name].type, have[name].type) if name in have else "nothing"
-        if dtype != given:
-            problems.append(f"{side} {name!r}: {dtype} stated, {given} found")
-        elif not _agree(want[name].shape, have[name].shape):
-            problems.append(
-                f"{side} {name!r}: shape {want[name].shape} stated, {have[name].shape} found"
-            )
-    return problems
-
-
-def _agree(stated: Sequence[int | str], found: Sequence[int | str | None]) -> bool:
-    """Say whether a graph's shape can be the stated one; a size that it leaves open can be any."""
-    return len(stated) == len(found) and all(
-        want == have or not isinstance(have, int) for want, have in zip(stated, found, strict=True)
-    )
+def _told(arguments: list[onnxruntime.NodeArg]) -> dict[str, tuple[str, list[int | str | None]]]:
+    """Return type and shape of a graph's tensors by name."""
+    return {each.name: (_DTYPES.get(each.type, each.type), each.shape) for each in arguments}

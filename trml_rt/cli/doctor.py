@@ -7,19 +7,27 @@ from pathlib import Path
 import click
 
 from trml_rt.cli.options import as_json, bundle_option, print_json
+from trml_rt.compiled import BACKENDS
 from trml_rt.errors import EnvironmentUnfit
 
 __all__ = ["doctor"]
 
 
-@click.command(epilog="Example: trml-rt doctor --json")
+@click.command(epilog="Example: trml-rt doctor --backend tensorrt")
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", *BACKENDS]),
+    default="auto",
+    show_default=True,
+    help="What the machine must be fit for; auto needs no GPU.",
+)
 @bundle_option
 @as_json
-def doctor(bundle: Path, as_json: bool) -> None:
+def doctor(backend: str, bundle: Path, as_json: bool) -> None:
     """Check this machine, installation and bundle; exit 3 when something required is missing."""
     from trml_rt.doctor import diagnose
 
-    report = diagnose(bundle)
+    report = diagnose(bundle, backend)
     if as_json:
         print_json(report)
     else:
@@ -30,6 +38,8 @@ def doctor(bundle: Path, as_json: bool) -> None:
         click.echo("fit" if report["fit"] else "not fit")
     if not report["fit"]:
         failed = [
-            check["name"] for check in report["checks"] if check["required"] and not check["ok"]
+            f"{check['name']} ({check['found']})"
+            for check in report["checks"]
+            if check["required"] and not check["ok"]
         ]
-        raise EnvironmentUnfit(f"this machine is not fit: {', '.join(failed)}")
+        raise EnvironmentUnfit(f"this machine is not fit: {'; '.join(failed)}")

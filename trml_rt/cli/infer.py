@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from trml_rt.cli.options import any_path, as_json, bundle_option, print_json
-from trml_rt.compiled import PRECISIONS
+from trml_rt.compiled import BACKENDS, PRECISIONS
 from trml_rt.runtime import MOST_THREADS
 
 __all__ = ["infer"]
@@ -26,7 +26,11 @@ Examples:
 @click.option("--video", type=any_path, help="Video or picture file.")
 @bundle_option
 @click.option(
-    "--backend", type=click.Choice(["auto", "onnxruntime"]), default="auto", show_default=True
+    "--backend",
+    type=click.Choice(["auto", *BACKENDS]),
+    default="auto",
+    show_default=True,
+    help="auto: TensorRT engines that fit this device, else ONNX Runtime.",
 )
 @click.option(
     "--precision",

@@ -1,0 +1,195 @@
+"""Compile a bundle's graphs into TensorRT plans and install them under `engines/<key>`.
+
+For the GPU that is here the plans are compared with the golden files before they are installed.
+TensorRT for RTX also compiles for a GPU that is elsewhere; such plans carry no verification, and
+answers made with them say so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trml_rt.atomic import write_bytes
+from trml_rt.backends.tensorrt import TensorRtBackend
+from trml_rt.backends.tensorrt_apart import compile_apart
+from trml_rt.backends.tensorrt_build import PlanReport, PlanRequest
+from trml_rt.backends.tensorrt_key import built_for_tensorrt, profile_of
+from trml_rt.bundle import Bundle
+from trml_rt.compiled import ENGINE_SCHEMA, EngineManifest, key_of, open_compiled, to_json
+from trml_rt.dispatch import Dispatcher
+from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_rt.files import describe_files
+from trml_rt.golden import GATES, check_golden
+from trml_rt.install import BuildReport, install
+
+__all__ = ["Graphs", "Settings", "build_tensorrt"]
+
+Graphs = Callable[[str, Path], tuple[Path, str]]
+"""Gives an engine's graph in the wanted precision, written into the folder if need be, and the
+precision in which its products compute; small graphs may keep another one."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to compile.
+
+    Attributes:
+        backend: "tensorrt" or "tensorrt-rtx".
+        target: a compute capability such as "8.9", for a GPU that is not here; RTX only.
+        workspace_mib: the most scratch memory that a kernel may use.
+        optimization_level: 0 to 5; None leaves TensorRT's own.
+    """
+
+    backend: str = "tensorrt"
+    target: str | None = None
+    workspace_mib: int = 1024
+    optimization_level: int | None = None
+
+    def __str__(self) -> str:
+        level = "default" if self.optimization_level is None else self.optimization_level
+        return f"workspace_mib={self.workspace_mib} optimization_level={level}"
+
+
+def build_tensorrt(
+    bundle: Bundle,
+    precision: str,
+    settings: Settings,
+    *,
+    graphs: Graphs | None = None,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> BuildReport:
+    """Build the plans of `precision` for the GPU that is here, or for `settings.target`.
+
+    Args:
+        bundle: the bundle to build for; its `engines/` folder is written.
+        precision: fp32, fp16 or int8: what the graphs compute in.
+        settings: how to compile.
+        graphs: gives the graphs of `precision`; None takes the bundle's own, for fp32.
+        force: build even if fitting engines are there.
+        progress: called with a line for each step.
+
+    Raises:
+        VerificationFailed: a plan does not compute in `precision`, or the engines miss a gate.
+        EnvironmentUnfit: TensorRT, the GPU or memory is lacking, or TensorRT refuses a graph.
+        UsageError: the settings contradict each other.
+    """
+    if settings.target is not None and settings.backend != "tensorrt-rtx":
+        raise UsageError("full TensorRT compiles on the device only; leave --target out")
+    if graphs is None and precision != "fp32":
+        raise UsageError(f"{precision} plans need graphs that compute in {precision}")
+    if settings.target is None and precision not in GATES:
+        raise UsageError(f"there is no gate for {precision} engines")
+    built_for = built_for_tensorrt(
+        bundle, precision, settings.backend, target=settings.target, options=str(settings)
+    )
+
+    def own(engine: str, _: Path) -> tuple[Path, str]:
+        return bundle.path(bundle.manifest.engines[engine].file), "fp32"
+
+    def make(staging: Path) -> EngineManifest:
+        reports = _compile(bundle, settings, built_for, graphs or own, staging, progress)
+        verified: dict[str, float] = {}
+        if settings.target is None:
+            progress("comparing with the golden files")
+            backend = TensorRtBackend(settings.backend)
+            with Dispatcher(
+                bundle.manifest, backend, lambda name: staging / f"{name}.plan"
+            ) as engines:
+                verified = check_golden(bundle, engines, GATES[precision])
+        else:
+            progress(f"not compared with the golden files: sm {settings.target} is not here")
+        files = describe_files(staging, [f"{name}.plan" for name in reports])
+        manifest = EngineManifest.model_validate(
+            {
+                "schema": ENGINE_SCHEMA,
+                "backend": settings.backend,
+                "precision": precision,
+                "weights": precision,
+                "compute": precision,
+                "built_for": built_for,
+                "files": {
+                    name: {"file": f"{name}.plan", **files[f"{name}.plan"].model_dump()}
+                    for name in reports
+                },
+                "verified": verified,
+                "products": {name: report.network for name, report in reports.items()},
+                "plan_layers": {name: report.layers for name, report in reports.items()},
+            }
+        )
+        write_bytes(staging / "build.log", _log(reports))
+        write_bytes(staging / "manifest.json", to_json(manifest))
+        return manifest
+
+    key = key_of(built_for, precision)
+    if settings.target is None and _never_verified(bundle.folder / "engines" / key):
+        progress("building anew, because the plans that are there were made elsewhere, unverified")
+        force = True
+    return install(bundle, key, built_for, make, force=force, progress=progress)
+
+
+def _never_verified(folder: Path) -> bool:
+    """Say whether plans are there that were compiled where their GPU was not."""
+    try:
+        return not open_compiled(folder).manifest.verified
+    except ArtefactMismatch:
+        return False  # absent or damaged, which install sees to
+
+
+def _compile(
+    bundle: Bundle,
+    settings: Settings,
+    built_for: dict[str, str],
+    graphs: Graphs,
+    staging: Path,
+    progress: Callable[[str], None],
+) -> dict[str, PlanReport]:
+    """Compile every graph, each in a process of its own, and return what each reported."""
+    reports = {}
+    cache = None
+    if settings.backend == "tensorrt":  # the cache belongs to one GPU, TensorRT and CUDA
+        fields = ("back end version", "GPU", "multiprocessors", "CUDA")
+        owner = json.dumps([built_for[name] for name in fields])
+        digest = hashlib.sha256(owner.encode()).hexdigest()[:16]
+        cache = str(bundle.folder / "engines" / f".timing-{digest}")
+    with tempfile.TemporaryDirectory(dir=staging) as folder:
+        for number, (name, engine) in enumerate(bundle.manifest.engines.items(), 1):
+            head = f"[{number}/{len(bundle.manifest.engines)}] {name}"
+            graph, computes = graphs(name, Path(folder))
+            progress(f"{head}: compiling in {computes}")
+
+            def step(phase: str, done: int, of: int, head: str = head) -> None:
+                progress(f"{head}: {phase.lower()}, {done} of {of}")
+
+            reports[name] = compile_apart(
+                PlanRequest(
+                    backend=settings.backend,
+                    graph=str(graph),
+                    plan=str(staging / f"{name}.plan"),
+                    precision=computes,
+                    profile=profile_of(engine, bundle.manifest.axes),
+                    workspace_mib=settings.workspace_mib,
+                    optimization_level=settings.optimization_level,
+                    timing_cache=cache,
+                    targets=[] if settings.target is None else [settings.target],
+                ),
+                step,
+            )
+    return reports
+
+
+def _log(reports: dict[str, PlanReport]) -> bytes:
+    """Return what the compiler said of each engine, as a text for people."""
+    lines = []
+    for name, report in reports.items():
+        lines.append(
+            f"== {name}: {report.bytes} bytes in {report.seconds} s, {report.peak_mib} MiB at the "
+            f"peak; products as parsed: {report.network}; layers as built: {report.layers}"
+        )
+        lines += report.log
+    return ("\n".join(lines) + "\n").encode()

@@ -1,0 +1,87 @@
+"""Install built engines under `engines/<key>`: locked, whole or not at all, found again."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from trml_rt.atomic import remove_partials, staged_folder
+from trml_rt.bundle import Bundle
+from trml_rt.compiled import EngineManifest, open_compiled
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
+from trml_rt.strict import refuse
+
+__all__ = ["BuildReport", "install"]
+
+_LOCK_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did; `built` is false when fitting engines were there already."""
+
+    folder: Path
+    built: bool
+    manifest: EngineManifest
+
+
+def install(
+    bundle: Bundle,
+    key: str,
+    built_for: dict[str, str],
+    make: Callable[[Path], EngineManifest],
+    *,
+    force: bool,
+    progress: Callable[[str], None],
+) -> BuildReport:
+    """Let `make` fill an empty folder, and put it in place as `engines/<key>`.
+
+    Args:
+        bundle: the bundle that gets the engines.
+        key: the name of their folder.
+        built_for: what they are built for; engines that are there and fit are kept.
+        make: fills the folder that it is given and returns its manifest.
+        force: make them even if fitting engines are there.
+        progress: called with a line if engines that are there do not serve.
+
+    Raises:
+        EnvironmentUnfit: the bundle's folder cannot be written, or the disk is full.
+    """
+    engines = bundle.folder / "engines"
+    target = engines / key
+    try:
+        engines.mkdir(exist_ok=True)
+        with filelock.FileLock(engines / ".lock", timeout=_LOCK_SECONDS):
+            remove_partials(engines)
+            if target.is_dir() and not force:
+                try:
+                    return BuildReport(target, False, _fitting(bundle, target, built_for))
+                except ArtefactMismatch as error:
+                    progress(f"building anew, because {error}")
+            with staged_folder(target, replace=True) as staging:
+                manifest = make(staging)
+            return BuildReport(target, True, manifest)
+    except filelock.Timeout:
+        raise EnvironmentUnfit(
+            f"{engines}: another build holds the lock; wait for it to end"
+        ) from None
+    except OSError as error:
+        hint = (
+            "free some space and build again"
+            if error.errno == errno.ENOSPC
+            else "copy the bundle to a folder of yours and name it with --bundle"
+        )
+        raise EnvironmentUnfit(f"{engines}: cannot be written ({error.strerror}); {hint}") from None
+
+
+def _fitting(bundle: Bundle, target: Path, built_for: dict[str, str]) -> EngineManifest:
+    """Return the manifest of engines that are there already, and are whole."""
+    compiled = open_compiled(target)
+    if misfits := compiled.misfits(bundle, built_for):
+        refuse(str(target), misfits)
+    compiled.verify_files()
+    return compiled.manifest
