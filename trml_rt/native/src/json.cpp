@@ -54,10 +54,12 @@ class Builder : public nlohmann::json_sax<Json> {
   bool parse_error(std::size_t position, const std::string& token,
                    const Json::exception& error) override {
     // The parser stops inside the words that Python's parser would read whole.
-    const std::size_t start = position > token.size() ? position - token.size() : 0;
-    for (const char* word : {"NaN", "-Infinity", "Infinity"}) {
-      if (text_.substr(start, std::string_view(word).size()) == word) {
-        throw std::invalid_argument(std::string(word) + " is not JSON");
+    for (const std::string_view word : {"NaN", "-Infinity", "Infinity"}) {
+      const std::size_t from = position > word.size() ? position - word.size() : 0;
+      for (std::size_t at = from; at < std::min(position, text_.size()); ++at) {
+        if (text_.substr(at, word.size()) == word) {
+          throw std::invalid_argument(std::string(word) + " is not JSON");
+        }
       }
     }
     // 406: a number that no double holds; the token is the number as written.

@@ -53,9 +53,9 @@ Weights weigh(int from, int to, Filter filter) {
       sum += row[std::size_t(k)];
     }
     auto* out = &weights.values[std::size_t(i) * std::size_t(weights.widest)];
+    const double share = sum != 0 ? 1.0 / sum : 1.0;
     for (int k = 0; k < count; ++k) {
-      const double weight = (sum != 0 ? row[std::size_t(k)] / sum : row[std::size_t(k)]) *
-                            (1 << fraction_bits);
+      const double weight = row[std::size_t(k)] * share * (1 << fraction_bits);
       out[k] = std::int32_t(weight < 0 ? weight - 0.5 : weight + 0.5);
     }
     weights.first[std::size_t(i)] = first;
