@@ -137,7 +137,7 @@ class SumSession : public trml_core::Session {
 class SumEngine : public trml_core::Engine {
  public:
   explicit SumEngine(trml_core::EngineSpec spec) : spec_(std::move(spec)) {}
-  std::unique_ptr<trml_core::Session> session() override {
+  std::unique_ptr<trml_core::Session> session(std::shared_ptr<void>&) override {
     return std::make_unique<SumSession>(spec_);
   }
 

@@ -158,7 +158,7 @@ TEST_CASE("wrong frames are a usage error") {
   frame.stride = 7;
   CHECK(refused(frame));
   frame = good;
-  frame.format = trml_rt_format(9);
+  frame.format = 9;
   CHECK(refused(frame));
   frame = good;
   frame.memory = TRML_RT_CUDA;

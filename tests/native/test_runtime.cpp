@@ -101,9 +101,9 @@ TEST_CASE("a group never exceeds what the engines take") {
       struct Engine : trml_core::Engine {
         std::shared_ptr<trml_core::Engine> inner;
         std::int64_t* most = nullptr;
-        std::unique_ptr<trml_core::Session> session() override {
+        std::unique_ptr<trml_core::Session> session(std::shared_ptr<void>& lane) override {
           auto made = std::make_unique<Session>();
-          made->inner = inner->session();
+          made->inner = inner->session(lane);
           made->most = most;
           return made;
         }

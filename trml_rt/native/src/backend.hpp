@@ -24,7 +24,8 @@ class Session {
 class Engine {
  public:
   virtual ~Engine() = default;
-  virtual std::unique_ptr<Session> session() = 0;
+  // `lane` is what the sessions of one handle share; the first of them makes it.
+  virtual std::unique_ptr<Session> session(std::shared_ptr<void>& lane) = 0;
 };
 
 // Facts by name that decide whether a compiled engine may run (E1).

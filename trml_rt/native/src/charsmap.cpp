@@ -115,7 +115,7 @@ std::string from_base64(std::string_view text) {
                                   int(text.size()));
   if (got < 0) throw std::invalid_argument("a character map that is not base64");
   out.resize(std::size_t(got));
-  for (std::size_t i = text.size(); i > 0 && text[i - 1] == '='; --i) out.pop_back();
+  for (std::size_t i = text.size(); i > 0 && text[i - 1] == '=' && !out.empty(); --i) out.pop_back();
   return out;
 }
 

@@ -25,7 +25,10 @@ std::vector<std::string> misfits(const Compiled& compiled, const Bundle& bundle,
     const auto found = std::find_if(compiled.built_for.begin(), compiled.built_for.end(),
                                     [&, key = name](const auto& field) { return field.first == key; });
     const std::string there = found == compiled.built_for.end() ? "None" : repr(found->second);
-    if (there != repr(value)) {
+    // Python states the build number of TensorRT too, as the fourth part of its version.
+    const bool same_version = name == "back end version" && found != compiled.built_for.end() &&
+                              found->second.rfind(value + ".", 0) == 0;
+    if (there != repr(value) && !same_version) {
       problems.push_back(name + " is " + there + " there, " + repr(value) + " here");
     }
   }
@@ -117,6 +120,10 @@ Compiled open_compiled(const fs::path& folder) {
       note_number(value, "verified." + name, problems);
       compiled.verified.push_back(name);
     }
+  }
+  // What the build counted in the plans, for people; not every build writes it.
+  for (const char* counts : {"products", "layers"}) {
+    if (content.contains(counts)) record.object(counts);
   }
   record.finish();
   if (!problems.empty()) refuse(source.string(), problems);

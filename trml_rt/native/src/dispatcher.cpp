@@ -26,7 +26,7 @@ const EngineSet& Dispatcher::select(unsigned present) const {
 
 Session& Dispatcher::session(const EngineSpec& spec) {
   auto& session = sessions_[spec.name];
-  if (!session) session = engines_.get(spec)->session();
+  if (!session) session = engines_.get(spec)->session(lane_);
   return *session;
 }
 

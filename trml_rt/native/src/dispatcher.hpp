@@ -52,6 +52,7 @@ class Dispatcher {
   Session& session(const EngineSpec& spec);
   const Manifest& manifest_;
   Engines& engines_;
+  std::shared_ptr<void> lane_;  // what the back end shares between the sessions
   std::map<std::string, std::unique_ptr<Session>> sessions_;
 };
 

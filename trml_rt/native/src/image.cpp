@@ -49,7 +49,7 @@ int offset(int size, int target) {
   return int(round_half_even((size - target) / 2.0));
 }
 
-std::size_t bytes_a_pixel(trml_rt_format format) {
+std::size_t bytes_a_pixel(std::int32_t format) {
   return format == TRML_RT_RGB || format == TRML_RT_BGR ? 3 : 1;
 }
 

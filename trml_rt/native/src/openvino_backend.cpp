@@ -98,7 +98,7 @@ class OpenVinoEngine : public Engine {
   OpenVinoEngine(ov::CompiledModel model, EngineSpec spec)
       : model_(std::move(model)), spec_(std::move(spec)) {}
 
-  std::unique_ptr<Session> session() override {
+  std::unique_ptr<Session> session(std::shared_ptr<void>&) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     return std::make_unique<OpenVinoSession>(model_, spec_);
   }

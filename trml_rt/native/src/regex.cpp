@@ -6,6 +6,11 @@
 #include "error.hpp"
 
 namespace trml_core {
+namespace {
+
+constexpr std::int32_t time_limit = 2000;  // about milliseconds
+
+}  // namespace
 
 Regex::Regex(std::u16string_view pattern, std::size_t number) : number_(number) {
   UErrorCode status = U_ZERO_ERROR;
@@ -22,7 +27,11 @@ void Regex::find_all(std::u16string_view text, Scratch& scratch, std::vector<Ran
   UErrorCode status = U_ZERO_ERROR;
   if (scratch.matchers.size() <= number_) scratch.matchers.resize(number_ + 1);
   auto& matcher = scratch.matchers[number_];
-  if (!matcher) matcher.reset(pattern_->matcher(status));
+  if (!matcher) {
+    matcher.reset(pattern_->matcher(status));
+    // A pattern of a hostile file may try for ever; one of a real file needs no thousandth of this.
+    if (U_SUCCESS(status)) matcher->setTimeLimit(time_limit, status);
+  }
   const icu::UnicodeString alias(false, text.data(), std::int32_t(text.size()));
   if (U_SUCCESS(status)) {
     matcher->reset(alias);

@@ -19,8 +19,9 @@ std::string bundle_folder(const Options& options) {
     throw UsageError("no back end " + repr(options.backend) +
                      "; choose auto, openvino or tensorrt");
   }
-  if (!options.precision.empty() && options.precision != "fp32" && options.precision != "fp16") {
-    throw UsageError("no precision " + repr(options.precision) + "; choose fp32 or fp16");
+  if (!options.precision.empty() && options.precision != "fp32" && options.precision != "fp16" &&
+      options.precision != "int8") {
+    throw UsageError("no precision " + repr(options.precision) + "; choose fp32, fp16 or int8");
   }
   if (options.settings.threads < 0 || options.settings.threads > most_threads) {
     throw UsageError("threads must be 1 to " + std::to_string(most_threads) + ", not " +
@@ -97,17 +98,17 @@ bool Model::use_compiled(const Options& options) {
 }
 
 const Tokenizer& Model::tokenizer() {
-  std::call_once(tokenizer_once_, [this] {
-    const TextInput& settings = bundle.manifest.text;
-    const auto path = bundle.path(settings.tokenizer).string();
-    auto loaded = Tokenizer::read(bundle.read(settings.tokenizer), path);
-    if (std::int64_t(loaded->context()) != settings.context) {
-      throw ArtefactMismatch(path + ": cuts to " + std::to_string(loaded->context()) +
-                             " tokens, the manifest says " + std::to_string(settings.context) +
-                             "; export the bundle again");
-    }
-    tokenizer_ = std::move(loaded);
-  });
+  const std::lock_guard<std::mutex> lock(tokenizer_mutex_);
+  if (tokenizer_) return *tokenizer_;
+  const TextInput& settings = bundle.manifest.text;
+  const auto path = bundle.path(settings.tokenizer).string();
+  auto loaded = Tokenizer::read(bundle.read(settings.tokenizer), path);
+  if (std::int64_t(loaded->context()) != settings.context) {
+    throw ArtefactMismatch(path + ": cuts to " + std::to_string(loaded->context()) +
+                           " tokens, the manifest says " + std::to_string(settings.context) +
+                           "; export the bundle again");
+  }
+  tokenizer_ = std::move(loaded);
   return *tokenizer_;
 }
 

@@ -38,7 +38,7 @@ class Model {
   void use_portable();
   bool use_compiled(const Options& options);
   Log log_;
-  std::once_flag tokenizer_once_;
+  std::mutex tokenizer_mutex_;
   std::unique_ptr<const Tokenizer> tokenizer_;
 };
 

@@ -110,7 +110,7 @@ typedef struct trml_rt_options {
   size_t struct_size;
   const char* bundle;    /* folder of the bundle; NULL: the environment's TRML_RT_BUNDLE */
   const char* backend;   /* "auto" (also NULL), "openvino", "tensorrt" */
-  const char* precision; /* engines that `trml-rt build` made in it: "fp32", "fp16"; NULL: see docs */
+  const char* precision; /* engines that `trml-rt build` made in it: "fp32", "fp16", "int8"; NULL: any */
   int32_t threads;       /* CPU threads of one engine, up to 256; 0: the back end chooses */
   int32_t device;        /* number of the CUDA device */
   trml_rt_log_fn log;    /* NULL: nothing is logged */
@@ -124,9 +124,9 @@ typedef struct trml_rt_frame {
   size_t uv_stride;     /* 0: as stride */
   int32_t width;        /* pixels */
   int32_t height;       /* pixels */
-  trml_rt_format format;
-  trml_rt_matrix matrix; /* NV12 only */
-  trml_rt_memory memory;
+  int32_t format;       /* a trml_rt_format */
+  int32_t matrix;       /* a trml_rt_matrix; NV12 only */
+  int32_t memory;       /* a trml_rt_memory */
 } trml_rt_frame;
 
 /* One row: what was said and what was seen. NULL or zero length: absent. */
