@@ -7,7 +7,7 @@ TRAIN := .venv-train
 NATIVE := .venv-native
 
 .PHONY: demo test test-runtime lint bench reference wheel default-bundle clean \
-	native native-packages native-sanitized native-aarch64 native-bench
+	native native-packages native-sanitized native-bench
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
 	$(RUNTIME)/bin/trml-rt infer --text samples/glad.txt --video samples/smiling.mp4
