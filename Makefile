@@ -5,8 +5,10 @@ PYTHON ?= python3
 RUNTIME := .venv
 TRAIN := .venv-train
 STUBS := build/stubs
+NATIVE := .venv-native
 
-.PHONY: demo test test-runtime lint bench reference wheel encoders default-bundle clean
+.PHONY: demo test test-runtime lint bench reference wheel encoders default-bundle clean \
+	native native-packages native-sanitized native-bench
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
 	$(RUNTIME)/bin/trml-rt infer --text samples/glad.txt --video samples/smiling.mp4
@@ -30,6 +32,34 @@ bench: $(TRAIN)/.ready  ## time of everything outside the engines
 reference: $(TRAIN)/.ready  ## ViT-B/32 with random weights: export it, compare it with PyTorch
 	rm -rf build/vit_b32
 	$(TRAIN)/bin/python benchmarks/random_bundle.py --out build/vit_b32 --report build/parity_vit_b32.json
+
+# The native library (docs/embedding-c.md). OpenVINO comes from its PyPI package, the rest from apt.
+PACKAGES := cmake g++ libicu-dev libssl-dev nlohmann-json3-dev doctest-dev pkg-config
+OPENVINO = $$($(NATIVE)/bin/python -c 'import pathlib, openvino; print(pathlib.Path(openvino.__file__).parent / "cmake")')
+JOBS ?= 2
+
+native: native-packages $(NATIVE)/.ready  ## build the C and C++ library, and run its tests
+	cmake --preset default -DOpenVINO_DIR="$(OPENVINO)"
+	cmake --build --preset default --parallel $(JOBS)
+	ctest --preset default
+	$(NATIVE)/bin/python -m pytest tests/native tests/trml_rt/test_conformance.py
+
+native-sanitized: native-packages $(NATIVE)/.ready  ## its tests with the address, undefined and thread sanitizers, and a bounded fuzz run
+	cmake --preset asan -DOpenVINO_DIR="$(OPENVINO)"
+	cmake --build --preset asan --parallel $(JOBS)
+	ctest --preset asan
+	cmake --preset tsan
+	cmake --build --preset tsan --parallel $(JOBS)
+	ctest --preset tsan
+
+native-bench: native  ## time of everything outside the engines in a call of the library
+	build/native/tests/native/native_overhead trml_rt/default_bundle > benchmarks/results/native_overhead.json
+
+native-packages:
+	@missing=; for name in $(PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$name"; \
+	done; \
+	if [ -n "$$missing" ]; then echo "make native needs packages that are missing; install them: apt-get install$$missing" >&2; exit 1; fi
 
 wheel: $(RUNTIME)/.ready
 	rm -rf dist
@@ -76,7 +106,7 @@ ablation-%: $(TRAIN)/.ready
 		--cache $(WORK)/cache --out benchmarks/results/ablation_$*
 
 clean:
-	rm -rf $(RUNTIME) $(TRAIN) dist build
+	rm -rf $(RUNTIME) $(TRAIN) $(NATIVE) dist build
 
 $(RUNTIME)/.ready: pyproject.toml
 	$(PYTHON) -m venv --clear $(RUNTIME)
@@ -95,4 +125,9 @@ $(STUBS)/.ready: Makefile
 $(TRAIN)/.ready: pyproject.toml
 	$(PYTHON) -m venv --clear $(TRAIN)
 	$(TRAIN)/bin/pip install --quiet --disable-pip-version-check --editable '.[train,dev]'
+	touch $@
+
+$(NATIVE)/.ready: pyproject.toml
+	$(PYTHON) -m venv --clear $(NATIVE)
+	$(NATIVE)/bin/pip install --quiet --disable-pip-version-check --editable . 'openvino>=2025.0' pytest
 	touch $@

@@ -1,0 +1,33 @@
+// Fuzz target of the readers of files: manifest, engine manifest's parts, tokenizer with a text. Whatever
+// the bytes are, they are read or refused with an Error; anything else is a finding.
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "bundle.hpp"
+#include "error.hpp"
+#include "manifest.hpp"
+#include "tokenizer.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  try {
+    trml_core::read_manifest(bytes);
+  } catch (const trml_core::Error&) {  // refused, as most inputs are
+  }
+  try {
+    const auto tokenizer = trml_core::Tokenizer::read(bytes, "tokenizer.json");
+    trml_core::Scratch scratch;
+    tokenizer->encode("It’s a good day, \xf0\x9f\x98\x82 &amp; [SEP] <b>naïve</b>!", scratch);
+  } catch (const trml_core::Error&) {
+  }
+  try {
+    // The bytes as a text, with a tokenizer that is known to be good.
+    static const auto good = trml_core::Tokenizer::read(
+        trml_core::read_bytes(TRML_RT_REPOSITORY "/trml_rt/default_bundle/tokenizer.json"), "good");
+    static trml_core::Scratch scratch;
+    good->encode(bytes, scratch);
+  } catch (const trml_core::Error&) {
+  }
+  return 0;
+}

@@ -1,0 +1,57 @@
+// What the tests share: where the files are, pictures by formula, a copy of the tiny bundle to harm.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "backend.hpp"
+#include "json.hpp"
+#include "trml_rt/trml_rt.h"
+
+namespace support {
+
+using trml_core::Json;
+
+const std::filesystem::path repository = TRML_RT_REPOSITORY;  // set by CMake
+const std::filesystem::path conformance = repository / "tests/conformance";
+const std::filesystem::path tiny = repository / "tests/bundles/schema1";
+const std::filesystem::path default_bundle = repository / "trml_rt/default_bundle";
+
+Json read_json(const std::filesystem::path& path);
+
+// The picture of tests/conformance/pictures.py, packed.
+std::vector<std::uint8_t> picture(int width, int height, int seed = 0,
+                                  const std::string& format = "rgb");
+
+// A frame over packed pixels.
+trml_rt_frame frame_of(const std::vector<std::uint8_t>& pixels, int width, int height,
+                       trml_rt_format format = TRML_RT_RGB);
+
+// A copy of the tiny bundle in a folder that vanishes with it.
+class BundleCopy {
+ public:
+  BundleCopy();
+  ~BundleCopy();
+  BundleCopy(const BundleCopy&) = delete;
+  void harm(const Json& change) const;
+  std::filesystem::path folder;
+
+ private:
+  std::filesystem::path parent_;
+};
+
+// Engines that stand in for networks. Each output of a row is the sum of the row's inputs plus one, so
+// a test can say by hand what comes out. Counts what is loaded.
+class SumBackend : public trml_core::Backend {
+ public:
+  const char* name() const override { return "sum"; }
+  std::shared_ptr<trml_core::Engine> load(const trml_core::EngineSpec& spec, std::string data,
+                                          const std::filesystem::path& path) override;
+  std::vector<std::string> loaded;
+};
+
+}  // namespace support

@@ -1,0 +1,195 @@
+"""The native library against the Python runtime on the same machine: samples, golden files, tokens.
+
+`make native` builds the library and runs this; elsewhere it is skipped where nothing is built.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import gzip
+import json
+import os
+import subprocess
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import trml_rt
+from tests.conftest import TINY
+from tests.native.binding import Library, NativeError
+from trml_rt.bundle import Bundle, default_bundle
+from trml_rt.golden import GATES, least_cosine, load_golden
+from trml_rt.tokenizer import Tokenizer
+from trml_rt.video import read_frames
+
+ROOT = Path(__file__).parents[2]
+BUILD = Path(os.environ.get("TRML_RT_BUILD", ROOT / "build" / "native"))
+LIBRARY = BUILD / "trml_rt" / "native" / "libtrml_rt.so"
+DATA = Path(os.environ.get("TRML_RT_DATA", ROOT.parent / "shared" / "data"))
+BUNDLES = {"tiny": TINY, "default": default_bundle()}
+SAMPLES = ROOT / "samples"
+pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="make native builds the library")
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    return Library(LIBRARY)
+
+
+@pytest.fixture(params=BUNDLES, scope="module")
+def pair(request, library):
+    """Both runtimes on one bundle."""
+    folder = BUNDLES[request.param]
+    with library.open(folder, backend=b"openvino") as native, trml_rt.load(folder) as python:
+        yield native, python
+
+
+def same(native: dict[str, Any], python: dict[str, Any]) -> None:
+    assert native["score"] == pytest.approx(python["score"], abs=1e-3)
+    assert native["backend"] == "openvino"
+    assert list(native["ms"]) == list(python["ms"])
+    ours = {"score": 0, "backend": 0, "ms": 0}
+    assert native | ours == python | ours
+
+
+@pytest.mark.parametrize(
+    ("words", "video"),
+    [("glad.txt", None)]
+    + [(words, video) for words in ("glad.txt", None) for video in ("smiling.mp4", "upset.mp4")],
+)
+def test_answers_on_the_samples_are_equal(pair, words, video):
+    native, python = pair
+    text = (SAMPLES / words).read_text(encoding="utf-8") if words else None
+    frames = []
+    if video is not None:
+        clip = read_frames(SAMPLES / video, python.bundle.manifest.video.frames)
+        frames = [np.ascontiguousarray(frame) for frame in clip.frames]
+    path = SAMPLES / video if video else None
+    same(native.infer(text, frames), python.infer(text=text, video=path).to_dict())
+
+
+def test_a_whole_clip_is_thinned_to_the_same_frames(pair):
+    native, python = pair
+    frames = np.random.default_rng(0).integers(0, 256, (37, 40, 50, 3), dtype=np.uint8)
+    same(native.infer(None, list(frames)), python.infer(video=frames).to_dict())
+
+
+def test_tensors_on_the_golden_files_pass_the_gates():
+    for folder in BUNDLES.values():
+        bundle = Bundle(folder)
+        for engine_set in bundle.manifest.engine_sets:
+            golden = load_golden(bundle.path(engine_set.golden))
+            given = trace(folder, engine_set.present.value, golden, engine_set.inputs)
+            for name in golden.keys() - set(engine_set.inputs):
+                assert given[name].shape == golden[name].shape
+                if name == "prediction":
+                    assert np.abs(given[name] - golden[name]).max() <= GATES["fp32"].prediction
+                else:
+                    assert least_cosine(given[name], golden[name]) >= GATES["fp32"].cosine
+
+
+def trace(folder: Path, present: int, tensors: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    request = {
+        name: {
+            "type": str(tensors[name].dtype),
+            "shape": tensors[name].shape,
+            "data": base64.b64encode(tensors[name].tobytes()).decode(),
+        }
+        for name in names
+    }
+    done = subprocess.run(
+        [BUILD / "tests" / "native" / "trml_rt_trace", folder],
+        input=json.dumps({"present": present, "tensors": request}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {
+        name: np.frombuffer(base64.b64decode(t["data"]), t["type"]).reshape(t["shape"])
+        for name, t in json.loads(done.stdout).items()
+    }
+
+
+def native_tokens(file: Path, texts: list[str]) -> list[Any]:
+    done = subprocess.run(
+        [BUILD / "tests" / "native" / "trml_rt_tokens", file],
+        input="".join(json.dumps(text) + "\n" for text in texts),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def differing(file: Path, texts: list[str]) -> list[str]:
+    reader = Tokenizer.from_file(file)
+    wrong = []
+    for text, native in zip(texts, native_tokens(file, texts), strict=True):
+        tokens = reader.encode(text)
+        if native != {"ids": tokens.ids.tolist(), "truncated": tokens.truncated}:
+            wrong.append(text)
+    return wrong
+
+
+@pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not here; TRML_RT_DATA names its folder")
+@pytest.mark.parametrize("name", ["vader/sentences.tsv.gz", "goemotions/comments.tsv.gz"])
+@pytest.mark.parametrize("kind", ["word_piece", "byte_pair"])
+def test_tokens_of_all_real_sentences_are_equal(name, kind):
+    with gzip.open(DATA / name, "rt", encoding="utf-8", newline="") as file:
+        texts = [r["text"] for r in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    conformance = ROOT / "tests" / "conformance" / "byte_pair.json"
+    file = conformance if kind == "byte_pair" else default_bundle() / "tokenizer.json"
+    assert differing(file, texts) == []
+
+
+@pytest.mark.parametrize("kind", ["word_piece", "byte_pair"])
+def test_every_character_that_both_know_gives_the_same_tokens(kind):
+    # ICU 72, of Debian 12, knows Unicode 15.0; later characters would be of another kind to it.
+    newest = tuple(map(int, unicodedata.unidata_version.split(".")))
+    known = unicodedata if newest <= (15, 0, 0) else unicodedata.ucd_3_2_0
+    texts = [
+        f"a{chr(c)}b"
+        for c in range(1, 0x110000)
+        if known.category(chr(c)) not in ("Cs", "Cn", "Co")
+    ]
+    conformance = ROOT / "tests" / "conformance" / "byte_pair.json"
+    file = conformance if kind == "byte_pair" else default_bundle() / "tokenizer.json"
+    assert differing(file, texts) == []
+
+
+def test_clip_ids_are_those_of_open_clip(tmp_path):
+    open_clip = pytest.importorskip("open_clip.tokenizer", reason="needs the training extra")
+    from trml_export.tokenizer import write_tokenizer
+
+    write_tokenizer(open_clip.SimpleTokenizer(), 77, tmp_path / "tokenizer.json")
+    document = json.loads((ROOT / "tests" / "conformance" / "clip_tokens.json").read_text())
+    cases = document["cases"]
+    given = native_tokens(tmp_path / "tokenizer.json", [case["text"] for case in cases])
+    assert [row["ids"] for row in given] == [case["ids"] for case in cases]
+
+
+def test_errors_carry_status_and_reason(pair):
+    native, _ = pair
+    with pytest.raises(NativeError, match="empty") as caught:
+        native.infer(" \n")
+    assert (caught.value.status, caught.value.reason) == (6, "empty_text")
+    with pytest.raises(NativeError, match="not valid Unicode at byte 2") as caught:
+        native.infer(b"ab\xff")
+    assert caught.value.reason == "undecodable"
+
+
+def test_only_its_own_names_are_exported():
+    found = subprocess.run(
+        ["nm", "-D", "--defined-only", LIBRARY], capture_output=True, text=True, check=True
+    ).stdout
+    names = [line.split()[-1].partition("@")[0] for line in found.splitlines()]
+    assert [name for name in names if not name.lower().startswith("trml_rt_")] == []
+    assert "trml_rt_infer" in names
+
+
+def test_the_library_is_under_two_megabytes():
+    assert LIBRARY.stat().st_size < 2_000_000

@@ -1,0 +1,185 @@
+// trml_rt for C++17: the C functions of trml_rt.h with owners, exceptions and containers.
+//
+// Threads and ownership are as trml_rt.h says. A Runtime serves one thread at a time; clone() gives
+// one for another thread. Errors are trml::Error with the C status.
+//
+//     trml::Runtime rt("bundle/");
+//     trml::Sample sample;
+//     sample.text = "what a day";
+//     sample.frames.push_back(trml::frame(pixels, 640, 360));     // packed RGB
+//     const trml::Result answer = rt.infer(sample);
+//     std::cout << answer.label() << ' ' << answer.score() << '\n';
+#pragma once
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "trml_rt/trml_rt.h"
+
+namespace trml {
+
+// A failed call: what() is the sentence; reason() is the answer's word for an unusable input.
+class Error : public std::runtime_error {
+ public:
+  Error(trml_rt_status status, const char* message, std::string reason)
+      : std::runtime_error(message), status_(status), reason_(std::move(reason)) {}
+  trml_rt_status status() const noexcept { return status_; }
+  const std::string& reason() const noexcept { return reason_; }
+
+ private:
+  trml_rt_status status_;
+  std::string reason_;
+};
+
+inline void check(trml_rt_status status) {
+  if (status != TRML_RT_OK) throw Error(status, trml_rt_last_error(), trml_rt_last_reason());
+}
+
+struct Options {
+  std::string bundle;     // empty: the environment's TRML_RT_BUNDLE
+  std::string backend;    // empty: "auto"
+  std::string precision;  // empty: what fits
+  int threads = 0;        // 0: the back end chooses
+  int device = 0;
+  trml_rt_log_fn log = nullptr;
+  void* log_user = nullptr;
+};
+
+// A frame over pixels that the caller keeps; `stride` 0 means packed rows.
+inline trml_rt_frame frame(const void* data, int width, int height,
+                           trml_rt_format format = TRML_RT_RGB, std::size_t stride = 0) {
+  trml_rt_frame made{};
+  made.data = data;
+  made.stride = stride;
+  made.width = width;
+  made.height = height;
+  made.format = format;
+  return made;
+}
+
+// One row; what is empty is absent. Text is UTF-8 and, like pixels, stays the caller's.
+struct Sample {
+  std::string_view text;
+  std::vector<trml_rt_frame> frames;
+  void* cuda_stream = nullptr;
+};
+
+// One answer; see the getters of trml_rt.h.
+class Result {
+ public:
+  explicit Result(trml_rt_result* result) : result_(result, &trml_rt_result_free) {}
+
+  std::string label() const { return trml_rt_result_label(get()); }
+  double score() const { return trml_rt_result_score(get()); }
+  std::vector<std::pair<std::string, double>> probabilities() const {
+    std::vector<std::pair<std::string, double>> all(trml_rt_result_probability_count(get()));
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      all[i].first = trml_rt_result_probability(get(), i, &all[i].second);
+    }
+    return all;
+  }
+  bool is_real(trml_rt_modality input) const {
+    return trml_rt_result_state(get(), input) == TRML_RT_REAL;
+  }
+  // Why an input is virtual, or empty.
+  std::string reason(trml_rt_modality input) const {
+    const char* word = trml_rt_result_reason(get(), input);
+    return word ? word : "";
+  }
+  int tokens() const { return trml_rt_result_tokens(get()); }
+  bool truncated() const { return trml_rt_result_truncated(get()) != 0; }
+  int frames() const { return trml_rt_result_frames(get()); }
+  std::string engine_set() const { return trml_rt_result_engine_set(get()); }
+  std::string backend() const { return trml_rt_result_backend(get()); }
+  std::string engines() const { return trml_rt_result_engines(get()); }
+  bool verified() const { return trml_rt_result_verified(get()) != 0; }
+  double ms(const char* stage) const { return trml_rt_result_ms(get(), stage); }
+  std::string json() const { return trml_rt_result_json(get()); }
+  const trml_rt_result* get() const noexcept { return result_.get(); }
+
+ private:
+  std::unique_ptr<trml_rt_result, decltype(&trml_rt_result_free)> result_;
+};
+
+class Runtime {
+ public:
+  explicit Runtime(const Options& options) : rt_(nullptr, &trml_rt_close) {
+    trml_rt_options raw{};
+    raw.struct_size = sizeof raw;
+    raw.bundle = options.bundle.empty() ? nullptr : options.bundle.c_str();
+    raw.backend = options.backend.empty() ? nullptr : options.backend.c_str();
+    raw.precision = options.precision.empty() ? nullptr : options.precision.c_str();
+    raw.threads = options.threads;
+    raw.device = options.device;
+    raw.log = options.log;
+    raw.log_user = options.log_user;
+    trml_rt* opened = nullptr;
+    check(trml_rt_open(&raw, &opened));
+    rt_.reset(opened);
+  }
+  explicit Runtime(std::string bundle) : Runtime(with_bundle(std::move(bundle))) {}
+
+  Runtime clone() const {
+    trml_rt* twin = nullptr;
+    check(trml_rt_clone(rt_.get(), &twin));
+    return Runtime(twin);
+  }
+
+  trml_rt_info info() const {
+    trml_rt_info found{};
+    found.struct_size = sizeof found;
+    check(trml_rt_get_info(rt_.get(), &found));
+    return found;
+  }
+
+  // `degrade`: an unusable input counts as missing, and the answer says so.
+  Result infer(const Sample& sample, bool degrade = false) {
+    const trml_rt_sample raw = to_c(sample);
+    trml_rt_result* result = nullptr;
+    check(trml_rt_infer(rt_.get(), &raw, degrade ? TRML_RT_DEGRADE : 0u, &result));
+    return Result(result);
+  }
+
+  std::vector<Result> infer_batch(const std::vector<Sample>& samples, bool degrade = false) {
+    std::vector<trml_rt_sample> raw;
+    for (const auto& sample : samples) raw.push_back(to_c(sample));
+    std::vector<trml_rt_result*> made(samples.size());
+    std::vector<Result> results;
+    results.reserve(samples.size());
+    check(trml_rt_infer_batch(rt_.get(), raw.data(), raw.size(), degrade ? TRML_RT_DEGRADE : 0u,
+                              made.data()));
+    for (trml_rt_result* result : made) results.emplace_back(result);
+    return results;
+  }
+
+  trml_rt* get() const noexcept { return rt_.get(); }
+
+ private:
+  explicit Runtime(trml_rt* rt) : rt_(rt, &trml_rt_close) {}
+
+  static Options with_bundle(std::string bundle) {
+    Options options;
+    options.bundle = std::move(bundle);
+    return options;
+  }
+
+  static trml_rt_sample to_c(const Sample& sample) {
+    trml_rt_sample raw{};
+    raw.struct_size = sizeof raw;
+    raw.text = sample.text.empty() ? nullptr : sample.text.data();
+    raw.text_length = sample.text.size();
+    raw.frames = sample.frames.data();
+    raw.frame_count = sample.frames.size();
+    raw.frame_size = sizeof(trml_rt_frame);
+    raw.cuda_stream = sample.cuda_stream;
+    return raw;
+  }
+
+  std::unique_ptr<trml_rt, decltype(&trml_rt_close)> rt_;
+};
+
+}  // namespace trml

@@ -1,0 +1,40 @@
+// What the library answers, and how it says which input was real, which virtual, and why.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dispatcher.hpp"
+#include "manifest.hpp"
+
+namespace trml_core {
+
+// What became of one input. `tokens` counts special tokens; -1 where there is nothing to count.
+struct InputReport {
+  std::string reason;  // empty: the input is real
+  int tokens = -1;
+  bool truncated = false;
+  int frames = -1;
+  bool incomplete = false;
+};
+
+struct Answer {
+  std::string label;
+  double score = 0;
+  std::vector<std::pair<std::string, double>> probabilities;  // classification only
+  InputReport text, video;
+  std::string engine_set, backend, engines;
+  bool verified = false;
+  Milliseconds ms;
+  std::string json;  // the same as text
+};
+
+// Turn one row of `prediction`, k values, into label, score and probabilities. Raises
+// VerificationFailed where it holds NaN or infinity.
+void read_prediction(const float* values, const Task& task, Answer& answer);
+
+// Plain JSON; scores to 6 decimals, times to 3, as trml_rt.Answer.to_dict has them.
+std::string to_json(const Answer& answer);
+
+}  // namespace trml_core

@@ -1,0 +1,170 @@
+#include "compiled.hpp"
+
+#include <algorithm>
+#include <system_error>
+
+#include "error.hpp"
+#include "record.hpp"
+
+namespace trml_core {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::int64_t engine_schema = 1;
+
+// Why these engines may not run for `bundle` on a device of which `here` is true (E1). Fields that
+// this library cannot know, such as the builder's options, are the build's own business.
+std::vector<std::string> misfits(const Compiled& compiled, const Bundle& bundle,
+                                 const BuiltFor& here) {
+  BuiltFor expected = here;
+  for (const auto& engine : bundle.manifest.engines) {
+    expected.emplace_back("source of " + engine.name, bundle.manifest.file(engine.file)->sha256);
+  }
+  std::vector<std::string> problems;
+  for (const auto& [name, value] : expected) {
+    const auto found = std::find_if(compiled.built_for.begin(), compiled.built_for.end(),
+                                    [&, key = name](const auto& field) { return field.first == key; });
+    const std::string there = found == compiled.built_for.end() ? "None" : repr(found->second);
+    // Python states the build number of TensorRT too, as the fourth part of its version.
+    const bool same_version = name == "back end version" && found != compiled.built_for.end() &&
+                              found->second.rfind(value + ".", 0) == 0;
+    if (there != repr(value) && !same_version) {
+      problems.push_back(name + " is " + there + " there, " + repr(value) + " here");
+    }
+  }
+  for (const auto& engine : bundle.manifest.engines) {
+    const auto named = [&](const auto& file) { return file.first == engine.name; };
+    if (std::none_of(compiled.files.begin(), compiled.files.end(), named)) {
+      problems.push_back(engine.name + " is not among its engines");
+    }
+  }
+  return problems;
+}
+
+std::string rebuild_command(const Bundle& bundle, const std::string& precision) {
+  return "trml-rt build --bundle " + bundle.folder.string() +
+         (precision.empty() ? "" : " --precision " + precision);
+}
+
+std::vector<fs::path> engine_folders(const Bundle& bundle) {
+  std::vector<fs::path> folders;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(bundle.folder / "engines", error)) {
+    if (entry.is_directory(error) && entry.path().filename().string()[0] != '.') {
+      folders.push_back(entry.path());
+    }
+  }
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
+}  // namespace
+
+const FileEntry& Compiled::entry(const std::string& engine) const {
+  return std::find_if(files.begin(), files.end(), [&](const auto& f) { return f.first == engine; })
+      ->second;
+}
+
+fs::path Compiled::path(const std::string& engine) const { return folder / entry(engine).name; }
+
+std::string Compiled::read(const std::string& engine) const {
+  return read_checked(path(engine), entry(engine), "build it again: trml-rt build");
+}
+
+Compiled open_compiled(const fs::path& folder) {
+  const auto source = folder / "manifest.json";
+  std::string data;
+  try {
+    data = read_bytes(source);
+  } catch (const std::system_error& error) {
+    throw ArtefactMismatch(source.string() + ": cannot be read (" + error.code().message() + ")");
+  }
+  const Json content = parse_object(data, source.string());
+  std::vector<std::string> problems;
+  check_schema(content, engine_schema, source.string(), problems);
+  Compiled compiled;
+  compiled.folder = folder;
+  Record record(content, "", "EngineManifest", problems);
+  record.any("schema");
+  compiled.backend = record.text("backend");
+  compiled.precision = record.text("precision");
+  record.choice("weights", {"fp32", "fp16", "int8"});
+  record.choice("compute", {"fp32", "fp16", "int8"});
+  if (const Json* fields = record.object("built_for")) {
+    for (const auto& [name, value] : fields->items()) {
+      if (value.is_string()) {
+        compiled.built_for.emplace_back(name, value.get<std::string>());
+      } else {
+        problems.push_back("built_for." + name + ": Input should be a valid string");
+      }
+    }
+  }
+  if (const Json* files = record.object("files")) {
+    for (const auto& [name, value] : files->items()) {
+      const auto where = "files." + name;
+      Json rest = value;
+      std::string file;
+      if (value.is_object()) {
+        if (value.contains("file") && value["file"].is_string()) {
+          file = value["file"].get<std::string>();
+          rest.erase("file");
+        } else {
+          problems.push_back(where + ".file: Input should be a valid string");
+        }
+      }
+      compiled.files.emplace_back(name, read_file_entry(file, rest, where, problems));
+    }
+  }
+  if (const Json* verified = record.object("verified")) {
+    for (const auto& [name, value] : verified->items()) {
+      note_number(value, "verified." + name, problems);
+      compiled.verified.push_back(name);
+    }
+  }
+  // What the build counted in the plans, for people; not every build writes it.
+  for (const char* counts : {"products", "layers"}) {
+    if (content.contains(counts)) record.object(counts);
+  }
+  record.finish();
+  if (!problems.empty()) refuse(source.string(), problems);
+  std::vector<FileEntry> entries;
+  for (const auto& [engine, entry] : compiled.files) entries.push_back(entry);
+  check_files(folder, entries);
+  return compiled;
+}
+
+Compiled find_compiled(const Bundle& bundle, const std::string& precision, const BuiltFor& here) {
+  std::vector<std::string> others;
+  std::vector<Compiled> fit;
+  for (const auto& folder : engine_folders(bundle)) {
+    try {
+      Compiled compiled = open_compiled(folder);
+      if (compiled.backend != "tensorrt") continue;
+      if (!precision.empty() && compiled.precision != precision) continue;
+      const auto problems = misfits(compiled, bundle, here);
+      if (problems.empty()) {
+        fit.push_back(std::move(compiled));
+      } else {
+        others.push_back(folder.filename().string() + ": " + join(problems, ", "));
+      }
+    } catch (const ArtefactMismatch& error) {
+      others.emplace_back(error.what());
+    }
+  }
+  for (const char* preferred : {"fp16", "int8", "fp32"}) {
+    for (auto& compiled : fit) {
+      if (compiled.precision == preferred) return std::move(compiled);
+    }
+  }
+  if (!fit.empty()) return std::move(fit.front());
+  const std::string kind = precision.empty() ? "TensorRT" : precision + " TensorRT";
+  const std::string build = rebuild_command(bundle, precision);
+  if (others.empty()) {
+    throw ArtefactMismatch(bundle.folder.string() + ": no " + kind + " engines yet; build them: " +
+                           build);
+  }
+  others.push_back("build them: " + build);
+  refuse(bundle.folder.string() + ": no " + kind + " engines fit", others);
+}
+
+}  // namespace trml_core

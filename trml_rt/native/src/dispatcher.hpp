@@ -1,0 +1,63 @@
+// Pick the engines for the modalities that are present, and run them.
+//
+// The rule itself is data: the manifest lists, for each combination of modalities, which engines run
+// and in which order. This file looks the combination up, loads each engine once, and hands tensors
+// along by name.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "backend.hpp"
+#include "manifest.hpp"
+
+namespace trml_core {
+
+using Milliseconds = std::vector<std::pair<std::string, double>>;
+
+// The engines of one model; clones of a handle share it.
+class Engines {
+ public:
+  using Load = std::function<std::shared_ptr<Engine>(const EngineSpec&)>;
+
+  // `load` loads an engine on first need, under the lock.
+  explicit Engines(Load load) : load_(std::move(load)) {}
+  std::shared_ptr<Engine> get(const EngineSpec& spec);
+
+ private:
+  Load load_;
+  std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<Engine>> loaded_;
+};
+
+// One thread's way through the engine sets.
+class Dispatcher {
+ public:
+  Dispatcher(const Manifest& manifest, Engines& engines) : manifest_(manifest), engines_(engines) {}
+
+  // The set that serves exactly `present`. There is no quiet step down to fewer modalities: leaving
+  // out an input that the caller sent would change the answer without a word. Raises UsageError.
+  const EngineSet& select(unsigned present) const;
+
+  // Run the set for `present`; adds every tensor on the way to `tensors`, which holds the set's
+  // inputs. Returns the time of each engine; loading is no part of it.
+  Milliseconds run(unsigned present, Tensors& tensors);
+
+ private:
+  Session& session(const EngineSpec& spec);
+  const Manifest& manifest_;
+  Engines& engines_;
+  std::shared_ptr<void> lane_;  // what the back end shares between the sessions
+  std::map<std::string, std::unique_ptr<Session>> sessions_;
+};
+
+// Spread the vectors of all rows' real frames, (frames, d), to (batch, n, d): the i-th true place of
+// `mask`, row by row, takes the i-th vector; the others hold zero.
+Tensor lay_out(const Tensor& vectors, const Tensor& mask);
+
+}  // namespace trml_core

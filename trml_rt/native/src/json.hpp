@@ -1,0 +1,23 @@
+// Strict JSON: no key twice, no NaN, nothing too large or too deep, UTF-8 (R1); and the way that
+// Python writes a value in a message.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace trml_core {
+
+using Json = nlohmann::ordered_json;
+
+// Parse one strict JSON object, or raise ArtefactMismatch with `source` at the head of the message.
+Json parse_object(std::string_view data, const std::string& source);
+
+// The same for any JSON value; raises std::invalid_argument that says what is wrong.
+Json parse_strict(std::string_view data);
+
+// How Python's repr() writes a string or a JSON value.
+std::string repr(std::string_view text);
+std::string json_repr(const Json& value);
+
+}  // namespace trml_core

@@ -1,0 +1,197 @@
+#include "runtime.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <map>
+
+#include "compiled.hpp"
+#include "error.hpp"
+
+namespace trml_core {
+namespace {
+
+constexpr int most_threads = 256;
+
+std::string bundle_folder(const Options& options) {
+  if (options.backend != "auto" && options.backend != "openvino" &&
+      options.backend != "tensorrt") {
+    throw UsageError("no back end " + repr(options.backend) +
+                     "; choose auto, openvino or tensorrt");
+  }
+  if (!options.precision.empty() && options.precision != "fp32" && options.precision != "fp16" &&
+      options.precision != "int8") {
+    throw UsageError("no precision " + repr(options.precision) + "; choose fp32, fp16 or int8");
+  }
+  if (options.settings.threads < 0 || options.settings.threads > most_threads) {
+    throw UsageError("threads must be 1 to " + std::to_string(most_threads) + ", not " +
+                     std::to_string(options.settings.threads));
+  }
+  if (!options.bundle.empty()) return options.bundle;
+  const char* named = std::getenv("TRML_RT_BUNDLE");
+  if (named != nullptr && *named != '\0') return named;
+  throw UsageError("no bundle is named; set options.bundle or TRML_RT_BUNDLE");
+}
+
+// Export and build write down what they compared; a bundle made by hand has nothing there.
+bool is_verified(const Manifest& manifest, const std::vector<std::string>& compared) {
+  return std::all_of(manifest.engine_sets.begin(), manifest.engine_sets.end(),
+                     [&](const EngineSet& set) {
+                       return std::find(compared.begin(), compared.end(),
+                                        set.name + "/prediction") != compared.end();
+                     });
+}
+
+}  // namespace
+
+Model::Model(const Options& options) : bundle(bundle_folder(options)), log_(options.settings.log) {
+  // TensorRT runs engines that were built for this device; the graphs in the bundle are OpenVINO's.
+  if (options.backend != "openvino" && use_compiled(options)) return;
+  if (!options.precision.empty()) {
+    throw UsageError("precision " + repr(options.precision) +
+                     " names engines that were built for TensorRT; leave it out on openvino");
+  }
+  backend = make_openvino(options.settings);
+  use_portable();
+}
+
+Model::Model(const std::string& folder, std::shared_ptr<Backend> given)
+    : bundle(folder), backend(std::move(given)) {
+  use_portable();
+}
+
+void Model::use_portable() {
+  verified = is_verified(bundle.manifest, bundle.manifest.parity);
+  engines = std::make_unique<Engines>([this](const EngineSpec& spec) {
+    const auto start = std::chrono::steady_clock::now();
+    auto engine = backend->load(spec, bundle.read(spec.file), bundle.path(spec.file));
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    if (log_) {
+      log_(TRML_RT_LOG_INFO, "loaded " + spec.file + " on " + backend->name() + " in " +
+                                 std::to_string(took.count()) + " s");
+    }
+    return engine;
+  });
+}
+
+bool Model::use_compiled(const Options& options) {
+  const bool named = options.backend == "tensorrt";
+  try {
+    backend = make_tensorrt(options.settings);
+    auto compiled = std::make_shared<const Compiled>(
+        find_compiled(bundle, options.precision, backend->here()));
+    engines_name = compiled->folder.filename().string();
+    verified = is_verified(bundle.manifest, compiled->verified);
+    engines = std::make_unique<Engines>([this, compiled](const EngineSpec& spec) {
+      auto engine = backend->load(spec, compiled->read(spec.name), compiled->path(spec.name));
+      if (log_) log_(TRML_RT_LOG_INFO, "loaded " + spec.name + " of " + engines_name);
+      return engine;
+    });
+    return true;
+  } catch (const Error& error) {
+    // "auto" says why it does not take TensorRT; a back end that is named never changes.
+    if (named || !options.precision.empty()) throw;
+    if (log_) log_(TRML_RT_LOG_INFO, std::string("not on TensorRT: ") + error.what());
+    backend.reset();
+    return false;
+  }
+}
+
+const Tokenizer& Model::tokenizer() {
+  const std::lock_guard<std::mutex> lock(tokenizer_mutex_);
+  if (tokenizer_) return *tokenizer_;
+  const TextInput& settings = bundle.manifest.text;
+  const auto path = bundle.path(settings.tokenizer).string();
+  auto loaded = Tokenizer::read(bundle.read(settings.tokenizer), path);
+  if (std::int64_t(loaded->context()) != settings.context) {
+    throw ArtefactMismatch(path + ": cuts to " + std::to_string(loaded->context()) +
+                           " tokens, the manifest says " + std::to_string(settings.context) +
+                           "; export the bundle again");
+  }
+  tokenizer_ = std::move(loaded);
+  return *tokenizer_;
+}
+
+bool Runtime::is_full(const std::vector<Row>& rows, const Row& next) const {
+  const Manifest& manifest = model_->bundle.manifest;
+  std::int64_t frames = next.frames;
+  for (const auto& row : rows) frames += row.frames;
+  return std::int64_t(rows.size()) + 1 > manifest.batch.max || frames > manifest.frames.max;
+}
+
+std::vector<Answer> Runtime::infer(const std::vector<Sample>& samples, bool degrade,
+                                   bool numbered) {
+  struct Group {
+    std::vector<Row> rows;
+    std::vector<std::size_t> numbers;
+  };
+  std::vector<Answer> answers(samples.size());
+  // By presence and by where the frames lie; a stream belongs to one caller's frames.
+  std::map<std::tuple<unsigned, bool, void*>, Group> groups;
+  const auto flush = [&](Group& group) {
+    if (group.rows.empty()) return;
+    auto made = answer(group.rows);
+    for (std::size_t i = 0; i < made.size(); ++i) answers[group.numbers[i]] = std::move(made[i]);
+    group = {};
+  };
+  const auto prepared = [&](std::size_t number) {
+    try {
+      return prepare(samples[number], model_->bundle.manifest,
+                     [this]() -> const Tokenizer& { return model_->tokenizer(); }, scratch_,
+                     degrade, model_->backend->takes_device_memory());
+    } catch (const InputUnusable& error) {
+      if (!numbered) throw;
+      throw InputUnusable("sample " + std::to_string(number) + ": " + error.what(), error.reason);
+    } catch (const Error& error) {
+      if (!numbered) throw;
+      throw Error(error.status(), "sample " + std::to_string(number) + ": " + error.what());
+    }
+  };
+  for (std::size_t number = 0; number < samples.size(); ++number) {
+    Row row = prepared(number);
+    Group& group = groups[{row.present(), !row.device.empty(), row.stream}];
+    if (is_full(group.rows, row)) flush(group);
+    group.rows.push_back(std::move(row));
+    group.numbers.push_back(number);
+  }
+  for (auto& [key, group] : groups) flush(group);
+  return answers;
+}
+
+std::vector<Answer> Runtime::answer(std::vector<Row>& rows) {
+  const Manifest& manifest = model_->bundle.manifest;
+  const unsigned present = rows.front().present();
+  const auto start = std::chrono::steady_clock::now();
+  Tensors tensors = stack(rows, manifest);
+  const std::chrono::duration<double, std::milli> shaping =
+      std::chrono::steady_clock::now() - start;
+  const Milliseconds engines_ms = dispatcher_.run(present, tensors);
+  const Tensor& prediction = tensors.at("prediction");
+  const std::size_t width = manifest.task.regression ? 1 : manifest.task.labels.size();
+  if (prediction.count() != rows.size() * width) {
+    throw ArtefactMismatch("the engines gave " + std::to_string(prediction.count()) +
+                           " values for " + std::to_string(rows.size()) +
+                           " rows; export the bundle again");
+  }
+  std::vector<Answer> answers;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Answer answer;
+    read_prediction(prediction.as<float>() + i * width, manifest.task, answer);
+    answer.text = rows[i].text;
+    answer.video = rows[i].video;
+    answer.engine_set = dispatcher_.select(present).name;
+    answer.backend = model_->backend->name();
+    answer.engines = model_->engines_name;
+    answer.verified = model_->verified;
+    answer.ms = {{"decode", 0.0}, {"preprocess", rows[i].preprocess_ms + shaping.count()}};
+    answer.ms.insert(answer.ms.end(), engines_ms.begin(), engines_ms.end());
+    double total = 0;
+    for (const auto& [name, value] : answer.ms) total += value;
+    answer.ms.emplace_back("total", total);
+    answer.json = to_json(answer);
+    answers.push_back(std::move(answer));
+  }
+  return answers;
+}
+
+}  // namespace trml_core

@@ -1,0 +1,63 @@
+// Load a bundle and answer on text and video, either of which may be absent.
+//
+// This file groups rows and shapes answers; what becomes of inputs is the business of `inputs`, which
+// engines run that of the dispatcher, and how they run that of the back end.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "bundle.hpp"
+#include "inputs.hpp"
+
+namespace trml_core {
+
+struct Options {
+  std::string bundle, backend = "auto", precision;
+  BackendSettings settings;
+};
+
+// What clones share: the bundle, the tokenizer and the engines.
+class Model {
+ public:
+  explicit Model(const Options& options);
+  // For tests: the bundle's portable graphs on a back end of the caller's.
+  Model(const std::string& bundle, std::shared_ptr<Backend> backend);
+
+  const Tokenizer& tokenizer();
+
+  const Bundle bundle;
+  std::shared_ptr<Backend> backend;
+  std::string engines_name = "portable";
+  bool verified = false;
+  std::unique_ptr<Engines> engines;
+
+ private:
+  void use_portable();
+  bool use_compiled(const Options& options);
+  Log log_;
+  std::mutex tokenizer_mutex_;
+  std::unique_ptr<const Tokenizer> tokenizer_;
+};
+
+// One thread's handle on a model.
+class Runtime {
+ public:
+  explicit Runtime(std::shared_ptr<Model> model)
+      : model_(std::move(model)), dispatcher_(model_->bundle.manifest, *model_->engines) {}
+
+  std::vector<Answer> infer(const std::vector<Sample>& samples, bool degrade, bool numbered);
+  const std::shared_ptr<Model>& model() const { return model_; }
+
+ private:
+  bool is_full(const std::vector<Row>& rows, const Row& next) const;
+  std::vector<Answer> answer(std::vector<Row>& rows);
+
+  std::shared_ptr<Model> model_;
+  Dispatcher dispatcher_;
+  Scratch scratch_;
+};
+
+}  // namespace trml_core
