@@ -32,17 +32,17 @@ class Method:
     separate: bool = False
 
 
+# Without matching, only the task is left to teach a generator, or a constant.
+_TAUGHT_BY_TASK = {"matching_weight": 0.0, "task_teaches_generators": True}
+
+
 def _control(title: str, generator: str) -> Method:
-    return Method(title, {"generator": generator, "matching_weight": 0.0})
+    return Method(title, {"generator": generator, **_TAUGHT_BY_TASK})
 
 
 METHODS = {
     "trml": Method("TRML", {}),
-    # Without matching, only the task is left to teach the generators.
-    "lambda_0": Method(
-        "without matching (lambda = 0)",
-        {"matching_weight": 0.0, "task_teaches_generators": True},
-    ),
+    "lambda_0": Method("without matching (lambda = 0)", _TAUGHT_BY_TASK),
     "copy": _control("copy of the other modality", "copy"),
     "constant": _control("learned constant", "constant"),
     "mean": _control("training mean", "mean"),

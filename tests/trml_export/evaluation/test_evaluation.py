@@ -214,6 +214,26 @@ def test_an_unknown_method_is_refused():
         choose(["trml", "magic"])
 
 
+@pytest.mark.parametrize("name", ["lambda_0", "constant"])
+def test_what_matching_does_not_teach_the_task_does(name, backbone, data, cache):
+    """Else a learned constant would learn nothing where TRML's generators learn from matching."""
+    dataset = Rows(data).read(CONFIG)
+    parts = {
+        split: compute_features(
+            [s for s in dataset.samples if s.split == split], backbone, CONFIG, cache=cache
+        )
+        for split in ("train", "valid")
+    }
+    alone = CONFIG.model_copy(update={"task_teaches_generators": False})
+    config = alone.model_copy(update=METHODS[name].changes)
+    model = fit(parts["train"], parts["valid"], config, backbone.size).model
+    torch.manual_seed(config.seed)
+    start = TRML(config, backbone.size).text_to_video.state_dict()
+    taught = model.text_to_video.state_dict()
+    gone = {key: (taught[key] - start[key]).abs().max().item() for key in start}
+    assert max(gone.values()) > CONFIG.learning_rate / 2  # more than weight decay alone
+
+
 def test_separate_models_answer_each_case_with_the_model_of_that_case(backbone, data, cache):
     dataset = Rows(data).read(CONFIG)
     parts = [
