@@ -18,6 +18,7 @@ import filelock
 from trml_rt.atomic import remove_partials, staged_folder, write_bytes
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle import Bundle
+from trml_rt.calibration import Calibrated, open_calibration
 from trml_rt.compiled import (
     ENGINE_SCHEMA,
     EngineManifest,
@@ -32,7 +33,9 @@ from trml_rt.files import describe_files
 from trml_rt.golden import GATES, check_golden
 from trml_rt.strict import refuse
 
-__all__ = ["BuildReport", "build"]
+__all__ = ["BuildReport", "Precision", "build"]
+
+Precision = Literal["fp32", "fp16", "int8"]
 
 _LOCK_SECONDS = 600
 
@@ -48,9 +51,10 @@ class BuildReport:
 
 def build(
     bundle: Bundle,
-    precision: Literal["fp32", "fp16"],
+    precision: Precision,
     *,
     store_weights: Callable[[Path], None] | None = None,
+    calibration: Path | None = None,
     force: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> BuildReport:
@@ -58,9 +62,11 @@ def build(
 
     Args:
         bundle: the bundle to build for; its `engines/` folder is written.
-        precision: `fp32`, or `fp16`: stored in FP16, computed in FP32.
-        store_weights: rewrites a graph file so that its weights are stored in `precision`;
-            needed for fp16 (`trml_calibration.fp16.store_fp16`).
+        precision: `fp32`; `fp16`: stored in FP16, computed in FP32; `int8`: encoders from the
+            INT8 graphs of a calibration, the small graphs as in fp16.
+        store_weights: rewrites a graph file so that its FP32 weights are stored in FP16;
+            needed for fp16 and int8 (`trml_calibration.fp16.store_fp16`).
+        calibration: for int8 the folder of the calibration; None takes the bundle's own.
         force: build even if fitting engines are there.
         progress: called with a line for each step.
 
@@ -69,7 +75,10 @@ def build(
         EnvironmentUnfit: the bundle's folder cannot be written, or the disk is full.
         ArtefactMismatch: the bundle is damaged.
     """
-    built_for = built_for_onnxruntime(bundle, precision)
+    calibrated = open_calibration(bundle, calibration) if precision == "int8" else None
+    built_for = built_for_onnxruntime(
+        bundle, precision, None if calibrated is None else calibrated.sha256
+    )
     engines = bundle.folder / "engines"
     target = engines / key_of(built_for, precision)
     try:
@@ -82,7 +91,10 @@ def build(
                 except ArtefactMismatch as error:
                     progress(f"building anew, because {error}")
             with staged_folder(target, replace=True) as staging:
-                manifest = _compile(bundle, precision, built_for, staging, store_weights, progress)
+                sources = _sources(bundle, calibrated)
+                manifest = _compile(
+                    bundle, precision, built_for, sources, staging, store_weights, progress
+                )
             return BuildReport(target, True, manifest)
     except filelock.Timeout:
         raise EnvironmentUnfit(
@@ -106,20 +118,41 @@ def _fitting(bundle: Bundle, target: Path, built_for: dict[str, str]) -> EngineM
     return compiled.manifest
 
 
+@dataclass(frozen=True)
+class _Source:
+    """The graph that an engine is compiled from, and the type of each of its layers."""
+
+    path: Path
+    layers: dict[str, Literal["int8", "fp32"]]
+
+
+def _sources(bundle: Bundle, calibrated: Calibrated | None) -> dict[str, _Source]:
+    """Return the source of each engine: the INT8 graph where the calibration has one."""
+    sources = {}
+    for name, engine in bundle.manifest.engines.items():
+        if calibrated is not None and name in calibrated.record.engines:
+            form = calibrated.record.engines[name].forms["cpu"]
+            sources[name] = _Source(calibrated.path(name, "cpu"), form.layers)
+        else:
+            sources[name] = _Source(bundle.path(engine.file), {})
+    return sources
+
+
 def _compile(
     bundle: Bundle,
-    precision: Literal["fp32", "fp16"],
+    precision: Precision,
     built_for: dict[str, str],
+    sources: dict[str, _Source],
     staging: Path,
     store_weights: Callable[[Path], None] | None,
     progress: Callable[[str], None],
 ) -> EngineManifest:
     backend = OnnxRuntimeBackend()
-    for number, (name, engine) in enumerate(bundle.manifest.engines.items(), 1):
-        progress(f"[{number}/{len(bundle.manifest.engines)}] {name}: optimising")
-        backend.optimise(bundle.path(engine.file), staging / f"{name}.onnx")
+    for number, (name, source) in enumerate(sources.items(), 1):
+        progress(f"[{number}/{len(sources)}] {name}: optimising")
+        backend.optimise(source.path, staging / f"{name}.onnx")
         if store_weights is not None:
-            progress(f"[{number}/{len(bundle.manifest.engines)}] {name}: storing in {precision}")
+            progress(f"[{number}/{len(sources)}] {name}: storing in {precision}")
             store_weights(staging / f"{name}.onnx")
     files = describe_files(staging, [f"{name}.onnx" for name in bundle.manifest.engines])
     progress("comparing with the golden files")
@@ -132,11 +165,15 @@ def _compile(
             "backend": backend.name,
             "precision": precision,
             "weights": precision,
-            "compute": "fp32",
+            "compute": "int8" if precision == "int8" else "fp32",
             "built_for": built_for,
             "files": {
-                name: {"file": f"{name}.onnx", **files[f"{name}.onnx"].model_dump()}
-                for name in bundle.manifest.engines
+                name: {
+                    "file": f"{name}.onnx",
+                    **files[f"{name}.onnx"].model_dump(),
+                    "layers": source.layers,
+                }
+                for name, source in sources.items()
             },
             "verified": verified,
         }

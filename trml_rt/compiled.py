@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from trml_rt.bundle import Bundle
+from trml_rt.calibration import calibration_hash
 from trml_rt.errors import ArtefactMismatch
 from trml_rt.files import FileEntry, check_files, check_hash
 from trml_rt.strict import Strict, parse_json, refuse, validate
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 ENGINE_SCHEMA = 1
-RECIPES = {"fp32": "fp32/1", "fp16": "fp16-stored/1"}
+RECIPES = {"fp32": "fp32/1", "fp16": "fp16-stored/1", "int8": "int8-qdq/1"}
 """Name and version of what `trml-rt build` does for a precision on ONNX Runtime."""
 
 PRECISIONS = tuple(RECIPES)
@@ -51,9 +52,10 @@ _CPU_FEATURES = (
 
 
 class BuiltFile(FileEntry):
-    """One compiled graph."""
+    """One compiled graph; `layers` gives the type in which each layer with weights computes."""
 
     file: str
+    layers: dict[str, Literal["int8", "fp32"]] = Field(default_factory=dict)
 
 
 class EngineManifest(Strict):
@@ -61,9 +63,9 @@ class EngineManifest(Strict):
 
     schema_: Annotated[int, Field(alias="schema")]
     backend: Literal["onnxruntime"]
-    precision: Literal["fp32", "fp16"]
-    weights: Literal["fp32", "fp16"]
-    compute: Literal["fp32"]
+    precision: Literal["fp32", "fp16", "int8"]
+    weights: Literal["fp32", "fp16", "int8"]
+    compute: Literal["fp32", "int8"]
     built_for: dict[str, str]
     files: dict[str, BuiltFile]
     verified: dict[str, float]
@@ -90,6 +92,8 @@ class Compiled:
             f"{name} is {found.get(name)!r} there, {expected.get(name)!r} here"
             for name in sorted(found.keys() | expected.keys())
             if found.get(name) != expected.get(name)
+            # A bundle without a calibration of its own takes engines of any.
+            and not (name == "calibration" and name not in expected)
         ]
         missing = bundle.manifest.engines.keys() - self.manifest.files.keys()
         return problems + [f"{name} is not among its engines" for name in sorted(missing)]
@@ -117,9 +121,20 @@ def cpu_features() -> str:
     return "unknown"
 
 
-def built_for_onnxruntime(bundle: Bundle, precision: str) -> dict[str, str]:
-    """Return what ONNX Runtime engines of `precision` made here and now would be built for."""
+def built_for_onnxruntime(
+    bundle: Bundle, precision: str, calibration: str | None = None
+) -> dict[str, str]:
+    """Return what ONNX Runtime engines of `precision` made here and now would be built for.
+
+    Args:
+        bundle: the bundle.
+        precision: one of `PRECISIONS`.
+        calibration: for int8 the hash of the calibration; None takes that of the bundle's own.
+    """
     import onnxruntime
+
+    if precision == "int8" and calibration is None:
+        calibration = calibration_hash(bundle.folder / "calibration")
 
     manifest = bundle.manifest
     axes = manifest.axes.model_dump()
@@ -131,6 +146,7 @@ def built_for_onnxruntime(bundle: Bundle, precision: str) -> dict[str, str]:
         },
         "precision recipe": RECIPES[precision],
         "shape profiles": json.dumps(axes, sort_keys=True),
+        **({"calibration": calibration} if calibration is not None else {}),
         "builder options": "graph_optimization_level=all",
         "back end": "onnxruntime",
         "back end version": onnxruntime.__version__,
@@ -171,21 +187,27 @@ def find_compiled(bundle: Bundle, precision: str) -> Compiled:
     """
     expected = built_for_onnxruntime(bundle, precision)
     rebuild = rebuild_command(bundle, precision)
-    folder = bundle.folder / "engines" / key_of(expected, precision)
-    if folder in engine_folders(bundle):
-        compiled = open_compiled(folder)
-        if misfits := compiled.misfits(bundle, expected):
-            refuse(str(folder), [*misfits, f"rebuild: {rebuild}"])
-        return compiled
-    others = []
-    for other in engine_folders(bundle):
+    fitting, others = [], []
+    for folder in engine_folders(bundle):
         try:
-            compiled = open_compiled(other)
+            compiled = open_compiled(folder)
         except ArtefactMismatch as error:
             others.append(str(error))
             continue
-        if compiled.manifest.precision == precision:
-            others.append(f"{other.name}: " + ", ".join(compiled.misfits(bundle, expected)))
+        if compiled.manifest.precision != precision:
+            continue
+        if misfits := compiled.misfits(bundle, expected):
+            others.append(f"{folder.name}: " + ", ".join(misfits))
+        else:
+            fitting.append(compiled)
+    if len(fitting) > 1:
+        names = ", ".join(compiled.folder.name for compiled in fitting)
+        refuse(
+            f"{bundle.folder}: {len(fitting)} engine folders fit alike",
+            [names, "remove all but one, or put the calibration that counts into the bundle"],
+        )
+    if fitting:
+        return fitting[0]
     if others:
         refuse(f"{bundle.folder}: no {precision} engines fit", [*others, f"build them: {rebuild}"])
     raise ArtefactMismatch(f"{bundle.folder}: no {precision} engines yet; build them: {rebuild}")

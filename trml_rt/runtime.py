@@ -34,7 +34,7 @@ def load(
     bundle: str | os.PathLike[str] | None = None,
     *,
     backend: Literal["auto", "onnxruntime"] = "auto",
-    precision: Literal["fp32", "fp16"] | None = None,
+    precision: Literal["fp32", "fp16", "int8"] | None = None,
     threads: int | None = None,
 ) -> Runtime:
     """Open a bundle for inference; use the result as a context manager.

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from trml_rt.cli.build import build
+from trml_rt.cli.calibrate import calibrate
 from trml_rt.cli.doctor import doctor
 from trml_rt.cli.export import export
 from trml_rt.cli.infer import infer
@@ -61,7 +62,7 @@ def trml_rt() -> None:
     """
 
 
-for _command in (train, export, build, infer, inspect, doctor):
+for _command in (train, export, calibrate, build, infer, inspect, doctor):
     trml_rt.add_command(_command)
 
 

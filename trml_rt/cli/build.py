@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from trml_rt.cli.options import as_json, bundle_option, print_json
+from trml_rt.cli.options import any_path, as_json, bundle_option, print_json
 from trml_rt.compiled import PRECISIONS
 from trml_rt.errors import EnvironmentUnfit
 
@@ -21,12 +21,21 @@ __all__ = ["build"]
     type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
-    help="fp16: weights stored in FP16, arithmetic in FP32.",
+    help="fp16: weights stored in FP16, arithmetic in FP32. int8: encoders by a calibration.",
 )
 @bundle_option
+@click.option(
+    "--calibration", type=any_path, help="Of `trml-rt calibrate`.  [default: the bundle's own]"
+)
 @click.option("--force", is_flag=True, help="Build even if fitting engines are there.")
 @as_json
-def build(precision: Literal["fp32", "fp16"], bundle: Path, force: bool, as_json: bool) -> None:
+def build(
+    precision: Literal["fp32", "fp16", "int8"],
+    bundle: Path,
+    calibration: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Compile the bundle's graphs for this device, verify them, and install them in the bundle.
 
     On ONNX Runtime: the graphs as its optimiser leaves them, compared with the golden files.
@@ -38,6 +47,7 @@ def build(precision: Literal["fp32", "fp16"], bundle: Path, force: bool, as_json
         Bundle(bundle),
         precision,
         store_weights=_store_weights(precision),
+        calibration=calibration,
         force=force,
         progress=lambda line: click.echo(line, err=True),
     )
@@ -60,6 +70,6 @@ def _store_weights(precision: str) -> Callable[[Path], None] | None:
         from trml_calibration.fp16 import store_fp16
     except ImportError as error:
         raise EnvironmentUnfit(
-            f'fp16 engines need the package {error.name}; pip install "trml-rt[build]"'
+            f'{precision} engines need the package {error.name}; pip install "trml-rt[build]"'
         ) from None
     return store_fp16  # type: ignore[no-any-return]
