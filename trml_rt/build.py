@@ -8,10 +8,10 @@ before they are installed; if they miss a gate, nothing is.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import filelock
 
@@ -21,6 +21,7 @@ from trml_rt.bundle import Bundle
 from trml_rt.calibration import Calibrated, open_calibration
 from trml_rt.compiled import (
     ENGINE_SCHEMA,
+    VERIFICATION,
     EngineManifest,
     built_for_onnxruntime,
     key_of,
@@ -32,8 +33,10 @@ from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 from trml_rt.files import describe_files
 from trml_rt.golden import GATES, check_golden
 from trml_rt.strict import refuse
+from trml_rt.verify import Case, golden_cases, refuse_failed, verify
+from trml_rt.verify import to_json as verification_bytes
 
-__all__ = ["BuildReport", "Precision", "build"]
+__all__ = ["BuildReport", "Precision", "build", "plan"]
 
 Precision = Literal["fp32", "fp16", "int8"]
 
@@ -55,6 +58,7 @@ def build(
     *,
     store_weights: Callable[[Path], None] | None = None,
     calibration: Path | None = None,
+    cases: Sequence[Case] | None = (),
     force: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> BuildReport:
@@ -67,6 +71,8 @@ def build(
         store_weights: rewrites a graph file so that its FP32 weights are stored in FP16;
             needed for fp16 and int8 (`trml_calibration.fp16.store_fp16`).
         calibration: for int8 the folder of the calibration; None takes the bundle's own.
+        cases: inputs to verify the engines on; an empty list takes those of the golden files,
+            None leaves the verification out, and every answer says that.
         force: build even if fitting engines are there.
         progress: called with a line for each step.
 
@@ -93,7 +99,7 @@ def build(
             with staged_folder(target, replace=True) as staging:
                 sources = _sources(bundle, calibrated)
                 manifest = _compile(
-                    bundle, precision, built_for, sources, staging, store_weights, progress
+                    bundle, precision, built_for, sources, staging, store_weights, cases, progress
                 )
             return BuildReport(target, True, manifest)
     except filelock.Timeout:
@@ -107,6 +113,34 @@ def build(
             else "copy the bundle to a folder of yours and name it with --bundle"
         )
         raise EnvironmentUnfit(f"{engines}: cannot be written ({error.strerror}); {hint}") from None
+
+
+def plan(bundle: Bundle, precision: Precision, calibration: Path | None = None) -> dict[str, Any]:
+    """Say what `build` would do, and write nothing.
+
+    Returns:
+        The folder, whether fitting engines are there, why not, and the fields of the key.
+
+    Raises:
+        ArtefactMismatch: the bundle is damaged, or int8 lacks a calibration.
+    """
+    calibrated = open_calibration(bundle, calibration) if precision == "int8" else None
+    built_for = built_for_onnxruntime(
+        bundle, precision, None if calibrated is None else calibrated.sha256
+    )
+    target = bundle.folder / "engines" / key_of(built_for, precision)
+    reasons = []
+    try:
+        _fitting(bundle, target, built_for)
+    except ArtefactMismatch as error:
+        reasons.append(str(error))
+    return {
+        "engines": str(target),
+        "would_build": bool(reasons),
+        "why": reasons,
+        "sources": {n: str(s.path) for n, s in _sources(bundle, calibrated).items()},
+        "built_for": built_for,
+    }
 
 
 def _fitting(bundle: Bundle, target: Path, built_for: dict[str, str]) -> EngineManifest:
@@ -145,6 +179,7 @@ def _compile(
     sources: dict[str, _Source],
     staging: Path,
     store_weights: Callable[[Path], None] | None,
+    cases: Sequence[Case] | None,
     progress: Callable[[str], None],
 ) -> EngineManifest:
     backend = OnnxRuntimeBackend()
@@ -155,10 +190,18 @@ def _compile(
             progress(f"[{number}/{len(sources)}] {name}: storing in {precision}")
             store_weights(staging / f"{name}.onnx")
     files = describe_files(staging, [f"{name}.onnx" for name in bundle.manifest.engines])
-    progress("comparing with the golden files")
-    built = OnnxRuntimeBackend(optimised=True)
-    with Dispatcher(bundle.manifest, built, lambda name: staging / f"{name}.onnx") as engines:
-        verified = check_golden(bundle, engines, GATES[precision])
+    verified: dict[str, float] = {}
+    if cases is not None:
+        progress("comparing with the golden files")
+        built = OnnxRuntimeBackend(optimised=True)
+        with Dispatcher(bundle.manifest, built, lambda name: staging / f"{name}.onnx") as engines:
+            verified = check_golden(bundle, engines, GATES[precision])
+            progress("verifying against FP32")
+            record = verify(bundle, engines, precision, cases or golden_cases(bundle))
+        refuse_failed(record, str(bundle.folder))
+        for warning in record["warnings"]:
+            progress(f"warning: {warning}")
+        write_bytes(staging / VERIFICATION, verification_bytes(record))
     manifest = EngineManifest.model_validate(
         {
             "schema": ENGINE_SCHEMA,

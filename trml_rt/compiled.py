@@ -25,6 +25,7 @@ from trml_rt.strict import Strict, parse_json, refuse, validate
 __all__ = [
     "ENGINE_SCHEMA",
     "PRECISIONS",
+    "VERIFICATION",
     "BuiltFile",
     "Compiled",
     "EngineManifest",
@@ -43,6 +44,9 @@ RECIPES = {"fp32": "fp32/1", "fp16": "fp16-stored/1", "int8": "int8-qdq/1"}
 
 PRECISIONS = tuple(RECIPES)
 """The precisions that engines are built in."""
+
+VERIFICATION = "verify.json"
+"""The file beside the engines that says how near they are to FP32."""
 
 # The instruction sets that ONNX Runtime's kernels choose between.
 _CPU_FEATURES = (
@@ -97,6 +101,20 @@ class Compiled:
         ]
         missing = bundle.manifest.engines.keys() - self.manifest.files.keys()
         return problems + [f"{name} is not among its engines" for name in sorted(missing)]
+
+    def verification(self) -> dict[str, Any] | None:
+        """Return the content of verify.json, or None if there is none.
+
+        Raises:
+            ArtefactMismatch: it is damaged.
+        """
+        path = self.folder / VERIFICATION
+        try:
+            return parse_json(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ArtefactMismatch(f"{path}: cannot be read ({error.strerror})") from None
 
     def verify_files(self) -> None:
         """Compare the hash of every file."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from trml_rt.backends import Tensors
 from trml_rt.bundle import Bundle
 from trml_rt.errors import InputUnusable
@@ -11,8 +13,9 @@ from trml_rt.inputs import Inputs, Sample
 from trml_rt.manifest import SET_INPUTS
 from trml_rt.rows import Rows, evenly
 from trml_rt.tokenizer import pad
+from trml_rt.verify import Case
 
-__all__ = ["EncoderInputs", "encoder_inputs"]
+__all__ = ["EncoderInputs", "encoder_inputs", "row_cases"]
 
 
 @dataclass
@@ -51,3 +54,32 @@ def encoder_inputs(bundle: Bundle, rows: Rows, count: int) -> EncoderInputs:
             if needed <= set(raw):
                 found.samples[name] = made[modality]
     return found
+
+
+def row_cases(bundle: Bundle, rows: Rows, count: int) -> tuple[list[Case], list[str]]:
+    """Prepare rows for verification: `count` with both inputs, with text alone, with video alone.
+
+    Returns:
+        The cases, and a line for each row that could not be used.
+    """
+    inputs, manifest = Inputs(bundle), bundle.manifest
+    cases, unusable = [], []
+    for wanted in ((True, True), (True, False), (False, True)):
+        having = [r for r in rows.rows if (r.text is not None, r.video is not None) == wanted]
+        for row in evenly(having, count):
+            try:
+                sample = Sample(row.text, None if row.video is None else row.frames())
+                prepared = inputs.prepare(sample, degrade=False)
+            except InputUnusable as error:
+                unusable.append(f"{row.id}: {error}")
+                continue
+            tensors: Tensors = {}
+            if prepared.tokens is not None:
+                length = None if manifest.text.cut else manifest.text.context
+                tensors["ids"] = pad([prepared.tokens], manifest.text.pad_id, length)
+            if prepared.pixels is not None:
+                tensors["frames"] = prepared.pixels
+                places = np.arange(manifest.video.frames)[np.newaxis]
+                tensors["frame_mask"] = places < len(prepared.pixels)
+            cases.append(Case(tensors, row.score, row.label))
+    return cases, unusable

@@ -77,6 +77,7 @@ def _built(bundle: Bundle) -> dict[str, Any]:
                 for engine, entry in compiled.manifest.files.items()
                 if entry.layers
             },
+            "verification": compiled.verification(),
             "fits": not misfits,
             "why_not": misfits,
         }

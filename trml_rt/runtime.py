@@ -80,6 +80,9 @@ class Runtime:
             compiled = find_compiled(bundle, precision)
             engines, locate = compiled.folder.name, compiled.path
             verified = compiled.manifest.verified
+            later = compiled.verification()
+            if later is not None and later.get("passed") is not True:
+                verified = {}  # `trml-rt verify` found them wanting
         self.bundle = bundle
         self._backend_name, self._engines_name = backend.name, engines
         # Export and build write down what they compared; a bundle made by hand has nothing there.

@@ -20,7 +20,7 @@ from trml_rt.errors import VerificationFailed
 
 __all__ = ["Guarded", "cosines", "guard", "outputs"]
 
-_RANKING_SAMPLES = 16  # the ranking needs an order, not a figure
+_RANKING_SAMPLES = 8  # the ranking needs an order, not a figure
 
 # It would give filters that were left in FP32 one scale for all channels, unasked.
 _NOT_WANTED = ["WeightBiasQuantization"]
@@ -72,30 +72,61 @@ def guard(
         return best
     progress(f"cosine {best.least_cosine:.4f}, {least_cosine:g} needed: ranking the layers")
     table = _ranking(graph, ranges, form, feeds, reference)
-    ranked = [name for name, _ in table]
-    # Double the number of layers in FP32 until the gate holds, then halve the last step.
+    found = [
+        made
+        for words, order in _orders(graph, table).items()
+        if (made := _shortest(order, attempt, least_cosine, words, progress)) is not None
+    ]
+    if not found:
+        raise VerificationFailed(
+            f"no {form} INT8 graph reaches a cosine of {least_cosine:g}; allow more with --max-drop"
+        )
+    best = min(found, key=lambda made: len(made.kept))
+    return Guarded(best.model, best.kept, best.least_cosine, best.mean_cosine, table)
+
+
+def _orders(graph: onnx.ModelProto, table: list[tuple[str, float]]) -> dict[str, list[str]]:
+    """Return the orders in which layers may be moved back to FP32.
+
+    Of convolutions also from the input on: a layer that is left in FP32 between two in INT8
+    has its input and output rounded all the same.
+    """
+    orders = {"worst first": [name for name, _ in table]}
+    names = layers(graph)
+    if any(node.op_type == "Conv" and node.name in names for node in graph.graph.node):
+        orders["from the input on"] = names
+    return orders
+
+
+def _shortest(
+    order: list[str],
+    attempt: Callable[[list[str]], Guarded],
+    least_cosine: float,
+    words: str,
+    progress: Callable[[str], None],
+) -> Guarded | None:
+    """Return the attempt with the shortest head of `order` in FP32 that holds the gate.
+
+    The head is doubled until the gate holds, then the last step is halved.
+    """
+
+    def head(count: int) -> Guarded:
+        made = attempt(order[:count])
+        progress(f"{words}: {count} of {len(order)} layers in FP32: cosine {made.least_cosine:.4f}")
+        return made
+
     missed, count = 0, 1
-    while True:
-        count = min(count, len(ranked))
-        best = attempt(ranked[:count])
-        progress(f"{count} of {len(ranked)} layers in FP32: cosine {best.least_cosine:.4f}")
-        if best.least_cosine >= least_cosine:
-            break
-        if count == len(ranked):
-            raise VerificationFailed(
-                f"the {form} INT8 graph reaches a cosine of {best.least_cosine:.4f} with every "
-                f"layer in FP32, {least_cosine:g} needed; allow more with --max-drop"
-            )
-        missed, count = count, count * 2
+    while (best := head(count)).least_cosine < least_cosine:
+        if count == len(order):
+            return None
+        missed, count = count, min(2 * count, len(order))
     while count - missed > 1:
         middle = (missed + count) // 2
-        found = attempt(ranked[:middle])
-        progress(f"{middle} of {len(ranked)} layers in FP32: cosine {found.least_cosine:.4f}")
-        if found.least_cosine >= least_cosine:
-            best, count = found, middle
+        if (made := head(middle)).least_cosine >= least_cosine:
+            best, count = made, middle
         else:
             missed = middle
-    return Guarded(best.model, best.kept, best.least_cosine, best.mean_cosine, table)
+    return best
 
 
 def _ranking(

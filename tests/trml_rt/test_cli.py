@@ -43,7 +43,16 @@ COMMANDS = sorted(trml_rt.commands)
 
 
 def test_every_command_of_this_version_is_there():
-    assert COMMANDS == ["build", "calibrate", "doctor", "export", "infer", "inspect", "train"]
+    assert COMMANDS == [
+        "build",
+        "calibrate",
+        "doctor",
+        "export",
+        "infer",
+        "inspect",
+        "train",
+        "verify",
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

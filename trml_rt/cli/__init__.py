@@ -19,6 +19,7 @@ from trml_rt.cli.export import export
 from trml_rt.cli.infer import infer
 from trml_rt.cli.inspect import inspect
 from trml_rt.cli.train import train
+from trml_rt.cli.verify import verify
 from trml_rt.errors import EnvironmentUnfit, TrmlError
 
 __all__ = ["main", "trml_rt"]
@@ -62,7 +63,7 @@ def trml_rt() -> None:
     """
 
 
-for _command in (train, export, calibrate, build, infer, inspect, doctor):
+for _command in (train, export, calibrate, build, verify, infer, inspect, doctor):
     trml_rt.add_command(_command)
 
 

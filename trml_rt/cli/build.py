@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from trml_rt.cli.options import any_path, as_json, bundle_option, print_json
+from trml_rt.cli.options import any_path, as_json, bundle_option, cases_of, print_json
 from trml_rt.compiled import PRECISIONS
 from trml_rt.errors import EnvironmentUnfit
 
@@ -27,27 +27,44 @@ __all__ = ["build"]
 @click.option(
     "--calibration", type=any_path, help="Of `trml-rt calibrate`.  [default: the bundle's own]"
 )
+@click.option("--data", type=any_path, help="Rows to verify on, else the golden files' inputs.")
+@click.option("--split", default="valid", show_default=True, help="The rows of --data to use.")
+@click.option("--no-verify", is_flag=True, help="Leave it out; every answer then says so.")
+@click.option("--dry-run", is_flag=True, help="Say what would be built, and write nothing.")
 @click.option("--force", is_flag=True, help="Build even if fitting engines are there.")
 @as_json
 def build(
     precision: Literal["fp32", "fp16", "int8"],
     bundle: Path,
     calibration: Path | None,
+    data: Path | None,
+    split: str,
+    no_verify: bool,
+    dry_run: bool,
     force: bool,
     as_json: bool,
 ) -> None:
     """Compile the bundle's graphs for this device, verify them, and install them in the bundle.
 
-    On ONNX Runtime: the graphs as its optimiser leaves them, compared with the golden files.
+    On ONNX Runtime: the graphs as its optimiser leaves them, compared with the golden files and
+    with FP32.
     """
     from trml_rt.build import build as build_engines
+    from trml_rt.build import plan
     from trml_rt.bundle import Bundle
 
+    opened = Bundle(bundle)
+    if dry_run:
+        content = plan(opened, precision, calibration)
+        words = "would build" if content["would_build"] else "fits already"
+        print_json(content) if as_json else click.echo(f"{words}: {content['engines']}")
+        return
     report = build_engines(
-        Bundle(bundle),
+        opened,
         precision,
         store_weights=_store_weights(precision),
         calibration=calibration,
+        cases=None if no_verify else cases_of(opened, data, split),
         force=force,
         progress=lambda line: click.echo(line, err=True),
     )
