@@ -16,7 +16,7 @@ def write(path, nodes, inputs, output, constants):
         [helper.make_node(op, ins, [out], f"n_{out}", **attrs) for op, ins, out, attrs in nodes],
         "g",
         [helper.make_tensor_value_info(n, kinds[k], shape) for n, k, shape in inputs],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["rows", SIZE])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     opset = [helper.make_opsetid("", 20)]

@@ -18,6 +18,7 @@ from trml_rt.cli.doctor import doctor
 from trml_rt.cli.export import export
 from trml_rt.cli.infer import infer
 from trml_rt.cli.inspect import inspect
+from trml_rt.cli.lint import lint
 from trml_rt.cli.train import train
 from trml_rt.cli.verify import verify
 from trml_rt.errors import EnvironmentUnfit, TrmlError
@@ -63,7 +64,7 @@ def trml_rt() -> None:
     """
 
 
-for _command in (train, export, calibrate, build, verify, infer, inspect, doctor):
+for _command in (train, export, calibrate, lint, build, verify, infer, inspect, doctor):
     trml_rt.add_command(_command)
 
 
