@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from trml_rt.cli.bench import bench
 from trml_rt.cli.build import build
 from trml_rt.cli.calibrate import calibrate
 from trml_rt.cli.doctor import doctor
@@ -64,7 +65,7 @@ def trml_rt() -> None:
     """
 
 
-for _command in (train, export, calibrate, lint, build, verify, infer, inspect, doctor):
+for _command in (train, export, calibrate, lint, build, verify, bench, infer, inspect, doctor):
     trml_rt.add_command(_command)
 
 
