@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -151,8 +153,19 @@ def test_the_commands_calibrate_build_and_inspect(bundle_copy, rows):
 
     out = run("calibrate", bundle_copy, "--data", rows, "--method", "frame=entropy")
     assert "frame, cpu: 1 of 1 layers in INT8" in out
-    run("build", "--bundle", bundle_copy, "--precision", "int8")
+    run("build", "--bundle", bundle_copy, "--precision", "int8", "--no-bench")
     assert "frame: 1 of 1 layers in INT8" in run("inspect", "--bundle", bundle_copy)
+
+
+def test_an_int8_build_says_at_its_end_what_to_run_and_why(bundle_copy, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    calibrated(bundle_copy)
+    words = ["build", "--bundle", str(bundle_copy), "--precision", "int8", "--json"]
+    result = CliRunner().invoke(program, words)
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content["recommended"] in ("portable", "int8")
+    assert "int8 text" in content["because"]
 
 
 def test_an_unknown_engine_or_method_is_a_usage_error(bundle_copy, rows):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -12,7 +12,12 @@ from trml_rt.cli.options import any_path, as_json, bundle_option, cases_of, prin
 from trml_rt.compiled import PRECISIONS
 from trml_rt.errors import EnvironmentUnfit
 
+if TYPE_CHECKING:
+    from trml_rt.bundle import Bundle
+
 __all__ = ["build"]
+
+_CALLS = 15  # of each, for the advice at the end: enough to tell twice as fast from half
 
 
 @click.command(epilog="Example: trml-rt build --precision fp16")
@@ -30,6 +35,7 @@ __all__ = ["build"]
 @click.option("--data", type=any_path, help="Rows to verify on, else the golden files' inputs.")
 @click.option("--split", default="valid", show_default=True, help="The rows of --data to use.")
 @click.option("--no-verify", is_flag=True, help="Leave it out; every answer then says so.")
+@click.option("--no-bench", is_flag=True, help="int8: do not measure whether it is faster here.")
 @click.option("--dry-run", is_flag=True, help="Say what would be built, and write nothing.")
 @click.option("--force", is_flag=True, help="Build even if fitting engines are there.")
 @as_json
@@ -40,6 +46,7 @@ def build(
     data: Path | None,
     split: str,
     no_verify: bool,
+    no_bench: bool,
     dry_run: bool,
     force: bool,
     as_json: bool,
@@ -68,16 +75,30 @@ def build(
         force=force,
         progress=lambda line: click.echo(line, err=True),
     )
+    advice = {} if precision != "int8" or no_bench else _advice(opened, precision)
     if as_json:
         print_json(
             {
                 "engines": str(report.folder),
                 "built": report.built,
                 **report.manifest.model_dump(by_alias=True),
+                **advice,
             }
         )
-    else:
-        click.echo(f"{'built' if report.built else 'already built'}: {report.folder}")
+        return
+    click.echo(f"{'built' if report.built else 'already built'}: {report.folder}")
+    if advice:
+        click.echo(f"this device should run: {advice['recommended']} ({advice['because']})")
+
+
+def _advice(bundle: Bundle, precision: str) -> dict[str, str]:
+    """Measure on the spot whether INT8 pays: with some networks and CPUs it does not."""
+    from trml_rt.bench import bench, recommend
+
+    report = bench(
+        bundle, [precision], calls=_CALLS, progress=lambda line: click.echo(line, err=True)
+    )
+    return dict(zip(("recommended", "because"), recommend(report), strict=True))
 
 
 def _store_weights(precision: str) -> Callable[[Path], None] | None:
