@@ -20,12 +20,21 @@ from trml_rt.backends.tensorrt_apart import compile_apart
 from trml_rt.backends.tensorrt_build import PlanReport, PlanRequest
 from trml_rt.backends.tensorrt_key import built_for_tensorrt, profile_of
 from trml_rt.bundle import Bundle
-from trml_rt.compiled import ENGINE_SCHEMA, EngineManifest, key_of, open_compiled, to_json
+from trml_rt.compiled import (
+    ENGINE_SCHEMA,
+    VERIFICATION,
+    EngineManifest,
+    key_of,
+    open_compiled,
+    to_json,
+)
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import ArtefactMismatch, UsageError
 from trml_rt.files import describe_files
 from trml_rt.golden import GATES, check_golden
 from trml_rt.install import BuildReport, install
+from trml_rt.verify import golden_cases, refuse_failed, verify
+from trml_rt.verify import to_json as verification_bytes
 
 __all__ = ["Graphs", "Settings", "build_tensorrt"]
 
@@ -102,6 +111,10 @@ def build_tensorrt(
                 bundle.manifest, backend, lambda name: staging / f"{name}.plan"
             ) as engines:
                 verified = check_golden(bundle, engines, GATES[precision])
+                progress("verifying against FP32")
+                record = verify(bundle, engines, precision, golden_cases(bundle))
+            refuse_failed(record, str(bundle.folder))
+            write_bytes(staging / VERIFICATION, verification_bytes(record))
         else:
             progress(f"not compared with the golden files: sm {settings.target} is not here")
         files = describe_files(staging, [f"{name}.plan" for name in reports])

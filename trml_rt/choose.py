@@ -58,7 +58,7 @@ def choose(bundle: Bundle, backend: str, precision: str | None, threads: int | N
     if precision is not None:
         compiled = find_compiled(bundle, precision)
         ort = OnnxRuntimeBackend(threads, optimised=True)
-        return Choice(ort, compiled.folder.name, compiled.path, compiled.manifest.verified)
+        return Choice(ort, compiled.folder.name, compiled.path, compiled.verified())
     manifest = bundle.manifest
     return Choice(
         OnnxRuntimeBackend(threads),
@@ -72,7 +72,7 @@ def _tensorrt(compiled: Compiled) -> Choice:
     from trml_rt.backends.tensorrt import TensorRtBackend
 
     backend = TensorRtBackend(compiled.manifest.backend)
-    return Choice(backend, compiled.folder.name, compiled.path, compiled.manifest.verified)
+    return Choice(backend, compiled.folder.name, compiled.path, compiled.verified())
 
 
 def _named(bundle: Bundle, backend: str, precision: str | None) -> Compiled:
@@ -96,7 +96,7 @@ def _fitting(bundle: Bundle, precision: str, backend: str) -> Compiled | None:
         compiled = find_compiled(bundle, precision, backend)
     except (ArtefactMismatch, EnvironmentUnfit):
         return None
-    return compiled if compiled.manifest.verified else None
+    return compiled if compiled.verified() else None
 
 
 def _precisions(bundle: Bundle, backend: str) -> set[str]:

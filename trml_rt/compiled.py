@@ -19,6 +19,7 @@ from pydantic import Field
 from trml_rt.backends import tensorrt_key
 from trml_rt.backends.tensorrt_library import MODULES
 from trml_rt.bundle import Bundle
+from trml_rt.calibration import calibration_hash
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
 from trml_rt.files import FileEntry, check_files, check_hash
 from trml_rt.strict import Strict, parse_json, refuse, validate
@@ -27,6 +28,7 @@ __all__ = [
     "BACKENDS",
     "ENGINE_SCHEMA",
     "PRECISIONS",
+    "VERIFICATION",
     "BuiltFile",
     "Compiled",
     "EngineManifest",
@@ -41,7 +43,7 @@ __all__ = [
 ]
 
 ENGINE_SCHEMA = 1
-RECIPES = {"fp32": "fp32/1", "fp16": "fp16-stored/1"}
+RECIPES = {"fp32": "fp32/1", "fp16": "fp16-stored/1", "int8": "int8-qdq/1"}
 """Name and version of what `trml-rt build` does for a precision on ONNX Runtime."""
 
 PRECISIONS = tuple(dict.fromkeys([*RECIPES, *tensorrt_key.RECIPES]))
@@ -53,6 +55,9 @@ BACKENDS = ("onnxruntime", *MODULES)
 # Decides what a plan is, not where it may run; there is one key for each.
 _OPTIONS = "builder options"
 
+VERIFICATION = "verify.json"
+"""The file beside the engines that says how near they are to FP32."""
+
 # The instruction sets that ONNX Runtime's kernels choose between.
 _CPU_FEATURES = (
     *("sse4_1", "avx", "avx2", "f16c", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"),
@@ -61,9 +66,10 @@ _CPU_FEATURES = (
 
 
 class BuiltFile(FileEntry):
-    """One compiled graph."""
+    """One compiled graph; `layers` gives the type in which each layer with weights computes."""
 
     file: str
+    layers: dict[str, Literal["int8", "fp32"]] = Field(default_factory=dict)
 
 
 class EngineManifest(Strict):
@@ -101,7 +107,10 @@ class Compiled:
         problems = [
             f"{name} is {found.get(name)!r} there, {expected.get(name)!r} here"
             for name in sorted(found.keys() | expected.keys())
-            if found.get(name) != expected.get(name) and name != _OPTIONS
+            if found.get(name) != expected.get(name)
+            and name != _OPTIONS
+            # A bundle without a calibration of its own takes engines of any.
+            and not (name == "calibration" and name not in expected)
         ]
         missing = bundle.manifest.engines.keys() - self.manifest.files.keys()
         return problems + [f"{name} is not among its engines" for name in sorted(missing)]
@@ -113,6 +122,26 @@ class Compiled:
         except EnvironmentUnfit as error:
             return [str(error)]
         return self.misfits(bundle, here)
+
+    def verification(self) -> dict[str, Any] | None:
+        """Return the content of verify.json, or None if there is none.
+
+        Raises:
+            ArtefactMismatch: it is damaged.
+        """
+        path = self.folder / VERIFICATION
+        try:
+            return parse_json(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ArtefactMismatch(f"{path}: cannot be read ({error.strerror})") from None
+
+    def verified(self) -> dict[str, float]:
+        """Return what the build compared; empty where `trml-rt verify` found them wanting since."""
+        later = self.verification()
+        wanting = later is not None and later.get("passed") is not True
+        return {} if wanting else self.manifest.verified
 
     def verify_files(self) -> None:
         """Compare the hash of every file."""
@@ -137,9 +166,20 @@ def cpu_features() -> str:
     return "unknown"
 
 
-def built_for_onnxruntime(bundle: Bundle, precision: str) -> dict[str, str]:
-    """Return what ONNX Runtime engines of `precision` made here and now would be built for."""
+def built_for_onnxruntime(
+    bundle: Bundle, precision: str, calibration: str | None = None
+) -> dict[str, str]:
+    """Return what ONNX Runtime engines of `precision` made here and now would be built for.
+
+    Args:
+        bundle: the bundle.
+        precision: one of `PRECISIONS`.
+        calibration: for int8 the hash of the calibration; None takes that of the bundle's own.
+    """
     import onnxruntime
+
+    if precision == "int8" and calibration is None:
+        calibration = calibration_hash(bundle.folder / "calibration")
 
     manifest = bundle.manifest
     axes = manifest.axes.model_dump()
@@ -151,6 +191,7 @@ def built_for_onnxruntime(bundle: Bundle, precision: str) -> dict[str, str]:
         },
         "precision recipe": RECIPES[precision],
         "shape profiles": json.dumps(axes, sort_keys=True),
+        **({"calibration": calibration} if calibration is not None else {}),
         "builder options": "graph_optimization_level=all",
         "back end": "onnxruntime",
         "back end version": onnxruntime.__version__,
@@ -214,24 +255,28 @@ def find_compiled(bundle: Bundle, precision: str, backend: str = "onnxruntime") 
     """
     expected = built_for_here(bundle, precision, backend)
     rebuild = rebuild_command(bundle, precision, backend)
-    folder = bundle.folder / "engines" / key_of(expected, precision)
-    if folder in engine_folders(bundle):
-        compiled = open_compiled(folder)
-        if misfits := compiled.misfits(bundle, expected):
-            refuse(str(folder), [*misfits, f"rebuild: {rebuild}"])
-        return compiled
-    others = []
-    for other in engine_folders(bundle):
+    fitting, others = [], []
+    for folder in engine_folders(bundle):
         try:
-            compiled = open_compiled(other)
+            compiled = open_compiled(folder)
         except ArtefactMismatch as error:
             others.append(str(error))
             continue
-        if (compiled.manifest.precision, compiled.manifest.backend) == (precision, backend):
-            misfits = compiled.misfits(bundle, expected)
-            if not misfits:  # made with other builder options
-                return compiled
-            others.append(f"{other.name}: " + ", ".join(misfits))
+        if (compiled.manifest.precision, compiled.manifest.backend) != (precision, backend):
+            continue
+        if misfits := compiled.misfits(bundle, expected):
+            others.append(f"{folder.name}: " + ", ".join(misfits))
+        else:
+            fitting.append(compiled)
+    exact = [each for each in fitting if each.folder.name == key_of(expected, precision)]
+    if len(fitting) > 1 and not exact and backend == "onnxruntime":
+        names = ", ".join(compiled.folder.name for compiled in fitting)
+        refuse(
+            f"{bundle.folder}: {len(fitting)} engine folders fit alike",
+            [names, "remove all but one, or put the calibration that counts into the bundle"],
+        )
+    if fitting:  # those of TensorRT may differ in builder options
+        return (exact or fitting)[0]
     if others:
         refuse(f"{bundle.folder}: no {precision} engines fit", [*others, f"build them: {rebuild}"])
     kind = precision if backend == "onnxruntime" else f"{precision} {backend}"

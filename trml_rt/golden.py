@@ -30,7 +30,11 @@ class Gate:
     prediction: float
 
 
-GATES = {"fp32": Gate(cosine=0.9999, prediction=1e-3), "fp16": Gate(cosine=0.999, prediction=1e-2)}
+GATES = {
+    "fp32": Gate(cosine=0.9999, prediction=1e-3),
+    "fp16": Gate(cosine=0.999, prediction=1e-2),
+    "int8": Gate(cosine=0.98, prediction=5e-2),
+}
 
 
 def load_golden(path: Path) -> Tensors:

@@ -72,6 +72,12 @@ def _built(bundle: Bundle) -> dict[str, Any]:
             "weights": compiled.manifest.weights,
             "compute": compiled.manifest.compute,
             "bytes": sum(entry.bytes for entry in compiled.manifest.files.values()),
+            "layers": {
+                engine: entry.layers
+                for engine, entry in compiled.manifest.files.items()
+                if entry.layers
+            },
+            "verification": compiled.verification(),
             "fits": not misfits,
             "why_not": misfits,
         }

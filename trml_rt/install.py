@@ -15,7 +15,7 @@ from trml_rt.compiled import EngineManifest, open_compiled
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 from trml_rt.strict import refuse
 
-__all__ = ["BuildReport", "install"]
+__all__ = ["BuildReport", "fitting", "install"]
 
 _LOCK_SECONDS = 600
 
@@ -59,7 +59,7 @@ def install(
             remove_partials(engines)
             if target.is_dir() and not force:
                 try:
-                    return BuildReport(target, False, _fitting(bundle, target, built_for))
+                    return BuildReport(target, False, fitting(bundle, target, built_for))
                 except ArtefactMismatch as error:
                     progress(f"building anew, because {error}")
             with staged_folder(target, replace=True) as staging:
@@ -78,8 +78,12 @@ def install(
         raise EnvironmentUnfit(f"{engines}: cannot be written ({error.strerror}); {hint}") from None
 
 
-def _fitting(bundle: Bundle, target: Path, built_for: dict[str, str]) -> EngineManifest:
-    """Return the manifest of engines that are there already, and are whole."""
+def fitting(bundle: Bundle, target: Path, built_for: dict[str, str]) -> EngineManifest:
+    """Return the manifest of engines that are there already, fit, and are whole.
+
+    Raises:
+        ArtefactMismatch: they are not there, are damaged, or do not fit.
+    """
     compiled = open_compiled(target)
     if misfits := compiled.misfits(bundle, built_for):
         refuse(str(target), misfits)

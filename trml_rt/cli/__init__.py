@@ -11,14 +11,18 @@ from typing import NoReturn
 
 import click
 
+from trml_rt.cli.bench import bench
 from trml_rt.cli.build import build
+from trml_rt.cli.calibrate import calibrate
 from trml_rt.cli.doctor import doctor
 from trml_rt.cli.eval import evaluate
 from trml_rt.cli.exits import Exits
 from trml_rt.cli.export import export
 from trml_rt.cli.infer import infer
 from trml_rt.cli.inspect import inspect
+from trml_rt.cli.lint import lint
 from trml_rt.cli.train import train
+from trml_rt.cli.verify import verify
 
 __all__ = ["main", "trml_rt"]
 
@@ -41,7 +45,10 @@ def trml_rt() -> None:
     """
 
 
-for _command in (train, evaluate, export, build, infer, inspect, doctor):
+for _command in (
+    *(train, evaluate, export, calibrate, lint, build, verify, bench),
+    *(infer, inspect, doctor),
+):
     trml_rt.add_command(_command)
 
 

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
+from click.core import ParameterSource
 
-from trml_rt.cli.options import as_json, bundle_option, print_json
+from trml_rt.cli.options import any_path, as_json, bundle_option, cases_of, print_json
 from trml_rt.compiled import BACKENDS, PRECISIONS, RECIPES
 from trml_rt.errors import EnvironmentUnfit, UsageError
 
 if TYPE_CHECKING:
-    from trml_rt.build_tensorrt import Graphs, Settings
+    from trml_rt.build_tensorrt import Graphs
     from trml_rt.bundle import Bundle
     from trml_rt.install import BuildReport
 
 __all__ = ["build"]
+
+_CALLS = 15  # of each, for the advice at the end: enough to tell twice as fast from half
+
+# Options that one back end alone reads; with the other they would be ignored.
+_ONNXRUNTIME = {"calibration", "data", "split", "no_verify", "no_bench", "dry_run"}
+_TENSORRT = {"target", "workspace", "optimization_level"}
 
 
 @click.command(
     epilog="""\b
 Examples:
   trml-rt build --precision fp16
+  trml-rt build --precision int8 --calibration calibration/
   trml-rt build --backend tensorrt-rtx --target 8.9
 """
 )
@@ -32,7 +40,8 @@ Examples:
     type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
-    help="On ONNX Runtime fp16 is how weights are stored; on TensorRT it is computed in.",
+    help="On ONNX Runtime fp16 is how weights are stored, and int8 is of the encoders; on "
+    "TensorRT it is what is computed in. int8 needs a calibration.",
 )
 @click.option("--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True)
 @click.option(
@@ -51,6 +60,14 @@ Examples:
     "--optimization-level", type=click.IntRange(0, 5), help="TensorRT: how long it may search."
 )
 @bundle_option
+@click.option(
+    "--calibration", type=any_path, help="Of `trml-rt calibrate`.  [default: the bundle's own]"
+)
+@click.option("--data", type=any_path, help="Rows to verify on, else the golden files' inputs.")
+@click.option("--split", default="valid", show_default=True, help="The rows of --data to use.")
+@click.option("--no-verify", is_flag=True, help="Leave it out; every answer then says so.")
+@click.option("--no-bench", is_flag=True, help="int8: do not measure whether it is faster here.")
+@click.option("--dry-run", is_flag=True, help="Say what would be built, and write nothing.")
 @click.option("--force", is_flag=True, help="Build even if fitting engines are there.")
 @as_json
 def build(
@@ -60,64 +77,135 @@ def build(
     workspace: int,
     optimization_level: int | None,
     bundle: Path,
+    calibration: Path | None,
+    data: Path | None,
+    split: str,
+    no_verify: bool,
+    no_bench: bool,
+    dry_run: bool,
     force: bool,
     as_json: bool,
 ) -> None:
     """Compile the bundle's graphs for this device, verify them, and install them in the bundle.
 
-    Verified means compared with the golden files, the training framework's own answers.
+    Verified means compared with the golden files, the training framework's own answers, and with
+    the FP32 graphs on the same inputs.
     """
-    from trml_rt.build_tensorrt import Settings
+    from trml_rt.build import plan
     from trml_rt.bundle import Bundle
 
-    settings = Settings(backend, target, workspace, optimization_level)
-    report = _build(Bundle(bundle), precision, settings, force)
-    if as_json:
-        print_json(
-            {
-                "engines": str(report.folder),
-                "built": report.built,
-                **report.manifest.model_dump(by_alias=True),
-            }
+    opened = Bundle(bundle)
+    _refuse_strangers(backend)
+    if backend != "onnxruntime":
+        report = _for_tensorrt(
+            opened, precision, backend, target, workspace, optimization_level, force
         )
-    else:
-        unverified = "" if report.manifest.verified else ", not verified"
-        click.echo(f"{'built' if report.built else 'already built'}: {report.folder}{unverified}")
-
-
-def _build(bundle: Bundle, precision: str, settings: Settings, force: bool) -> BuildReport:
-    from trml_rt.build import build as build_onnxruntime
-    from trml_rt.build_tensorrt import build_tensorrt
-
-    def progress(line: str) -> None:
-        click.echo(line, err=True)
-
-    if settings.backend != "onnxruntime":
-        graphs = _graphs(precision)
-        return build_tensorrt(
-            bundle, precision, settings, graphs=graphs, force=force, progress=progress
-        )
-    if settings.target is not None:
-        raise UsageError("--target is for tensorrt-rtx; ONNX Runtime builds for this machine")
+        _print(report, {}, as_json)
+        return
     if precision not in RECIPES:
         raise UsageError(f"no {precision} on onnxruntime; choose {' or '.join(RECIPES)}")
-    return build_onnxruntime(
-        bundle,
-        precision,  # type: ignore[arg-type]
+    known = cast(Literal["fp32", "fp16", "int8"], precision)
+    if dry_run:
+        content = plan(opened, known, calibration)
+        words = "would build" if content["would_build"] else "fits already"
+        print_json(content) if as_json else click.echo(f"{words}: {content['engines']}")
+        return
+    from trml_rt.build import build as build_engines
+
+    report = build_engines(
+        opened,
+        known,
         store_weights=_store_weights(precision),
+        calibration=calibration,
+        cases=None if no_verify else cases_of(opened, data, split),
         force=force,
-        progress=progress,
+        progress=_progress,
+    )
+    advice = {} if precision != "int8" or no_bench else _advice(opened, precision)
+    _print(report, advice, as_json)
+
+
+def _refuse_strangers(backend: str) -> None:
+    """Raise UsageError for options that were typed and that `backend` does not read."""
+    context = click.get_current_context()
+    foreign = _TENSORRT if backend == "onnxruntime" else _ONNXRUNTIME
+    strangers = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in foreign
+        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
+    if strangers:
+        raise UsageError(f"{', '.join(strangers)}: has no meaning with {backend}; leave it out")
+
+
+def _print(report: BuildReport, advice: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        manifest: dict[str, Any] = report.manifest.model_dump(by_alias=True)
+        print_json({"engines": str(report.folder), "built": report.built, **manifest, **advice})
+        return
+    unverified = "" if report.manifest.verified else ", not verified"
+    click.echo(f"{'built' if report.built else 'already built'}: {report.folder}{unverified}")
+    if advice:
+        click.echo(f"this device should run: {advice['recommended']} ({advice['because']})")
+
+
+def _for_tensorrt(
+    bundle: Bundle,
+    precision: str,
+    backend: str,
+    target: str | None,
+    workspace: int,
+    optimization_level: int | None,
+    force: bool,
+) -> BuildReport:
+    from trml_rt.build_tensorrt import Settings, build_tensorrt
+
+    return build_tensorrt(
+        bundle,
+        precision,
+        Settings(backend, target, workspace, optimization_level),
+        graphs=_graphs(bundle, precision),
+        force=force,
+        progress=_progress,
     )
 
 
-def _graphs(precision: str) -> Graphs | None:
-    """Return what makes graphs that compute in `precision`; the bundle's own are FP32."""
+def _progress(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _graphs(bundle: Bundle, precision: str) -> Graphs | None:
+    """Return what makes graphs that compute in `precision`; the bundle's own are FP32.
+
+    FP16: every graph, with FP32 islands. INT8: the calibrated encoders, the rest in FP16.
+    """
     if precision == "fp32":
         return None
-    raise EnvironmentUnfit(
-        f"this version does not make graphs that compute in {precision}; "
-        "build --precision fp32, or call trml_rt.build_tensorrt with graphs of your own"
-    )
+    try:
+        from trml_calibration.half import to_fp16
+    except ImportError as error:
+        raise _lacks(precision, error) from None
+    from trml_rt.calibration import open_calibration
+
+    calibrated = open_calibration(bundle) if precision == "int8" else None
+
+    def graph(engine: str, folder: Path) -> tuple[Path, str]:
+        if calibrated is not None and engine in calibrated.record.engines:
+            return calibrated.path(engine, "portable"), "int8"
+        target = folder / f"{engine}.onnx"
+        to_fp16(bundle.path(bundle.manifest.engines[engine].file), target)
+        return target, "fp16"
+
+    return graph
+
+
+def _advice(bundle: Bundle, precision: str) -> dict[str, str]:
+    """Measure on the spot whether INT8 pays: with some networks and CPUs it does not."""
+    from trml_rt.bench import bench, recommend
+
+    report = bench(bundle, [precision], calls=_CALLS, progress=_progress)
+    return dict(zip(("recommended", "because"), recommend(report), strict=True))
 
 
 def _store_weights(precision: str) -> Callable[[Path], None] | None:
@@ -126,7 +214,11 @@ def _store_weights(precision: str) -> Callable[[Path], None] | None:
     try:
         from trml_calibration.fp16 import store_fp16
     except ImportError as error:
-        raise EnvironmentUnfit(
-            f'fp16 engines need the package {error.name}; pip install "trml-rt[build]"'
-        ) from None
+        raise _lacks(precision, error) from None
     return store_fp16  # type: ignore[no-any-return]
+
+
+def _lacks(precision: str, error: ImportError) -> EnvironmentUnfit:
+    return EnvironmentUnfit(
+        f'{precision} engines need the package {error.name}; pip install "trml-rt[build]"'
+    )

@@ -47,6 +47,12 @@ def _for_people(content: dict[str, Any]) -> str:
             "fits this device" if built["fits"] else "does not fit: " + "; ".join(built["why_not"])
         )
         lines.append(f"  {key}  {fits}")
+        for engine, layers in built.get("layers", {}).items():
+            kept = [layer for layer, kind in layers.items() if kind != "int8"]
+            lines.append(
+                f"    {engine}: {len(layers) - len(kept)} of {len(layers)} layers in INT8"
+                + (f"; in FP32: {', '.join(kept)}" if kept else "")
+            )
     if not content["built"]:
         lines.append("  none; the portable graphs run on ONNX Runtime anywhere")
     return "\n".join(lines)

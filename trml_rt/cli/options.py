@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trml_rt.bundle import default_bundle
+from trml_rt.errors import UsageError
 
-__all__ = ["any_path", "as_json", "bundle_option", "data_layout", "print_json"]
+if TYPE_CHECKING:
+    from trml_rt.bundle import Bundle
+    from trml_rt.verify import Case
+
+__all__ = ["any_path", "as_json", "bundle_option", "cases_of", "data_layout", "print_json"]
+
+_CASES = 128  # of each kind: both inputs, text alone, video alone
 
 # A file that is absent or may not be read is for the library to refuse, with its exit code.
 any_path = click.Path(path_type=Path, readable=False)
@@ -35,6 +42,21 @@ data_layout = click.option(
 )
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def cases_of(bundle: Bundle, data: Path | None, split: str) -> list[Case]:
+    """Return the rows of `data` to verify on; rows that cannot be used are named on stderr."""
+    if data is None:
+        return []
+    from trml_rt.encoder_inputs import row_cases
+    from trml_rt.rows import read_rows
+
+    cases, unusable = row_cases(bundle, read_rows(data, split), _CASES)
+    for line in unusable:
+        click.echo(f"left out: {line}", err=True)
+    if not cases:
+        raise UsageError(f"{data}: no row of the split {split!r} can be used; name another --split")
+    return cases
 
 
 def print_json(content: Any) -> None:

@@ -1,0 +1,186 @@
+"""Make a graph that computes in FP16, with islands of FP32, for strongly typed networks.
+
+Inputs and outputs keep their types. Islands are LayerNormalization, softmax, the L2 norm at the
+end, and every node that an outlier pass shows to pass values near FP16's limit; a cast stands on
+each border. ONNX Runtime's CPU back end does not use this form: it stores in FP16 and computes
+in FP32 (`fp16.store_fp16`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from trml_calibration.int8 import load_basic
+from trml_calibration.ranges import Feed
+from trml_rt.errors import ArtefactMismatch
+
+__all__ = ["ISLANDS", "to_fp16"]
+
+ISLANDS = frozenset(
+    {
+        *("LayerNormalization", "Softmax", "ReduceL2", "ReduceMean", "ReduceSum", "Pow", "Sqrt"),
+        *("Range", "IsNaN", "CumSum", "ArgMax", "Sign"),
+    }
+)
+"""Operators that always compute in FP32: sums of squares overflow, long sums lose places."""
+
+_LIMIT = 0.25 * float(
+    np.finfo(np.float16).max
+)  # room for inputs that the outlier pass has not seen
+_FLOAT, _HALF = TensorProto.FLOAT, TensorProto.FLOAT16
+
+
+def to_fp16(
+    source: Path, target: Path, *, feeds: Sequence[Feed] = (), keep: Iterable[str] = ()
+) -> list[str]:
+    """Write the FP16 form of the graph at `source` to `target` and return its FP32 islands.
+
+    Args:
+        source: an FP32 graph; weights stored in FP16 behind a cast are taken as FP32.
+        target: the file to write.
+        feeds: real inputs for the outlier pass; a node that gives or takes a value beyond a
+            quarter of FP16's largest stays FP32. Without them only weights are looked at.
+        keep: names of more nodes to leave in FP32.
+
+    Raises:
+        ArtefactMismatch: the graph holds subgraphs, which this does not convert.
+    """
+    model = load_basic(source)
+    kinds = _types(model)
+    if any(a.HasField("g") for node in model.graph.node for a in node.attribute):
+        raise ArtefactMismatch(f"{source}: holds subgraphs, which the FP16 form does not know")
+    large = _large_tensors(model, kinds, feeds)
+    kept = set(keep)
+    islands = [
+        node.name
+        for node in model.graph.node
+        if _has_float(node, kinds)
+        and (
+            node.op_type in ISLANDS
+            or node.name in kept
+            or large.intersection((*node.input, *node.output))
+        )
+    ]
+    _convert(model, kinds, set(islands))
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, target)
+    return islands
+
+
+def _convert(model: ModelProto, kinds: dict[str, int], islands: set[str]) -> None:
+    """Retype the graph in place: every float tensor has one type, borders get casts."""
+    graph = model.graph
+    fixed = {value.name for value in (*graph.input, *graph.output)}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    wanted: dict[tuple[str, int], None] = {}  # weights in the types that nodes take them in
+    made_as: dict[str, int] = {name: kinds[name] for name in fixed if name in kinds}
+    casts: dict[tuple[str, int], str] = {}
+    nodes: list[NodeProto] = []
+
+    def taken(name: str, kind: int) -> str:
+        """Return the tensor `name` in the type `kind`, through a cast if need be."""
+        if name in weights:
+            wanted[name, kind] = None
+            return name if kind == _FLOAT else f"{name}_fp16"
+        if made_as[name] == kind:
+            return name
+        if (name, kind) not in casts:
+            casts[name, kind] = f"{name}_to_{'fp16' if kind == _HALF else 'fp32'}"
+            nodes.append(
+                helper.make_node(
+                    "Cast", [name], [casts[name, kind]], f"{casts[name, kind]}_cast", to=kind
+                )
+            )
+        return casts[name, kind]
+
+    for node in graph.node:
+        kind = _FLOAT if node.name in islands else _HALF
+        if not _has_float(node, kinds):
+            for name in node.input:
+                if name in weights:
+                    wanted[name, weights[name].data_type] = None
+            nodes.append(node)
+            continue
+        for place, name in enumerate(node.input):
+            if kinds.get(name) == _FLOAT:
+                node.input[place] = taken(name, kind)
+            elif name in weights:
+                wanted[name, weights[name].data_type] = None
+        if node.op_type == "Cast":
+            for attribute in node.attribute:
+                if attribute.name == "to" and attribute.i == _FLOAT:
+                    attribute.i = kind
+        after = []
+        for place, name in enumerate(node.output):
+            if kinds.get(name) != _FLOAT:
+                continue
+            if name in fixed and kind == _HALF:  # an output of the graph stays FP32
+                node.output[place] = f"{name}_fp16"
+                made_as[f"{name}_fp16"] = _HALF
+                casts[name, _HALF] = f"{name}_fp16"
+                after.append(
+                    helper.make_node("Cast", [f"{name}_fp16"], [name], f"{name}_cast", to=_FLOAT)
+                )
+            else:
+                made_as[name] = kind
+        nodes += [node, *after]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.value_info[:]
+    del graph.initializer[:]
+    for name, kind in wanted:
+        if kind == _HALF and weights[name].data_type == _FLOAT:
+            value = numpy_helper.to_array(weights[name]).astype(np.float16)
+            graph.initializer.append(numpy_helper.from_array(value, f"{name}_fp16"))
+        else:
+            graph.initializer.append(weights[name])
+
+
+def _types(model: ModelProto) -> dict[str, int]:
+    """Return the element type of every tensor."""
+    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    infos = (*graph.input, *graph.output, *graph.value_info)
+    kinds = {info.name: info.type.tensor_type.elem_type for info in infos}
+    return kinds | {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+
+def _has_float(node: NodeProto, kinds: dict[str, int]) -> bool:
+    return any(kinds.get(name) == _FLOAT for name in (*node.input, *node.output))
+
+
+def _large_tensors(model: ModelProto, kinds: dict[str, int], feeds: Sequence[Feed]) -> set[str]:
+    """Return the tensors that come near FP16's limit: weights, and activations on `feeds`."""
+    found = {
+        tensor.name
+        for tensor in model.graph.initializer
+        if tensor.data_type == _FLOAT
+        and (value := np.abs(numpy_helper.to_array(tensor))).size
+        and not value.max() <= _LIMIT
+    }
+    if not feeds:
+        return found
+    watched = ModelProto()
+    watched.CopyFrom(model)
+    made = {name for node in model.graph.node for name in node.output if kinds.get(name) == _FLOAT}
+    known = {value.name for value in model.graph.output}
+    watched.graph.output.extend(
+        helper.make_tensor_value_info(name, _FLOAT, None) for name in sorted(made - known)
+    )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in session.get_outputs()]
+    for feed in feeds:
+        for name, value in zip(names, session.run(None, feed), strict=True):
+            if value.dtype == np.float32 and value.size and not np.abs(value).max() <= _LIMIT:
+                found.add(name)
+    return found

@@ -1,0 +1,251 @@
+"""Make INT8 graphs from an FP32 graph and the ranges of its activations.
+
+onnxruntime.quantization does the arithmetic and places Q/DQ; which nodes it may touch, and in
+which form, is decided here. Two forms come of the same ranges:
+
+* `portable`: symmetric int8, zero point 0, one scale a channel of a weight, Q/DQ on the inputs
+  of matrix products and convolutions only. TensorRT's parser takes nothing else.
+* `cpu`: uint8 activations with a zero point. On a chain of convolutions the activations stay
+  quantised from one to the next, because ONNX Runtime has no integer convolution that gives
+  floats; a word table is looked up as int8, so that it is never widened as a whole.
+
+Neither puts Q/DQ around LayerNorm, softmax or GELU, and biases stay FP32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator, Set
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantType
+from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+from trml_calibration.ranges import Ranges
+
+__all__ = ["FORMS", "layers", "load_basic", "quantise", "tensors_to_watch"]
+
+FORMS = ("portable", "cpu")
+
+_PRODUCTS = ("MatMul", "Gemm")
+_PASSING = ("Clip", "Relu")  # keep a convolution's output quantised, in the cpu form
+_LEAST_TABLE = 1 << 16  # elements from which a word table is worth storing as int8
+
+
+def load_basic(path: Path) -> ModelProto:
+    """Load a graph after ONNX Runtime's basic optimisation, every node with a name.
+
+    It folds constants, widens weights stored in FP16 and merges batch norms into
+    convolutions, so that what is quantised is what runs. The same file gives the same names.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "basic.onnx"
+        options.optimized_model_filepath = str(target)
+        onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        model = onnx.load(target)
+    taken = {node.name for node in model.graph.node}
+    for number, node in enumerate(model.graph.node):
+        if not node.name:
+            name = f"{node.op_type}_{number}"
+            node.name = name if name not in taken else f"{name}_unnamed"
+    # Its record of every operator set that it knows is not needed by the graph.
+    used = {node.domain for node in model.graph.node}
+    kept = [opset for opset in model.opset_import if opset.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    return model
+
+
+def layers(graph: ModelProto) -> list[str]:
+    """Return the names of the nodes with weights that may be quantised, in running order."""
+    weights = {tensor.name for tensor in graph.graph.initializer}
+    chained = _chained(graph)
+    return [
+        node.name
+        for node in graph.graph.node
+        if (node.op_type in _PRODUCTS and node.input[1] in weights and node.input[0] not in weights)
+        or (node.op_type == "Conv" and node.input[1] in weights and node.name in chained)
+    ]
+
+
+def tensors_to_watch(graph: ModelProto) -> set[str]:
+    """Return the tensors whose ranges the forms need."""
+    weights = {tensor.name for tensor in graph.graph.initializer}
+    of_interest = {*layers(graph), *_chained(graph)}
+    return {
+        name
+        for node in graph.graph.node
+        if node.name in of_interest
+        for name in (*node.input, *node.output)
+        if name and name not in weights
+    }
+
+
+def quantise(
+    graph: ModelProto,
+    ranges: Ranges,
+    form: str,
+    *,
+    only: Set[str] | None = None,
+    tables: bool = True,
+) -> ModelProto:
+    """Return the INT8 form of `graph`; the same arguments give the same bytes.
+
+    Args:
+        graph: what `load_basic` gave; it is not changed.
+        ranges: of the tensors in `tensors_to_watch(graph)`.
+        form: `portable` or `cpu`.
+        only: the layers to quantise, of `layers(graph)`; None means all of them.
+        tables: store word tables as int8 too (the cpu form only).
+    """
+    model = ModelProto()
+    model.CopyFrom(graph)
+    chosen = [name for name in layers(graph) if only is None or name in only]
+    if form == "cpu":
+        chosen += _between(graph, set(chosen))
+    if chosen:
+        model = _place(model, ranges, form, chosen)
+    if tables and form == "cpu":
+        _store_tables(model)
+    return model
+
+
+def _place(model: ModelProto, ranges: Ranges, form: str, chosen: list[str]) -> ModelProto:
+    """Let onnxruntime place Q/DQ around the `chosen` nodes."""
+    kinds = {node.op_type for node in model.graph.node if node.name in set(chosen)}
+    activations = QuantType.QInt8 if form == "portable" else QuantType.QUInt8
+    quantised_outputs = {"Conv", "Add", *_PASSING} if form == "cpu" else set()
+    with _quiet():
+        quantiser = QDQQuantizer(
+            onnx.shape_inference.infer_shapes(model),
+            True,  # one scale a channel
+            False,  # all 8 bits of a weight
+            QuantType.QInt8,
+            activations,
+            TensorsData(
+                CalibrationMethod.MinMax,
+                {n: (np.float32(low), np.float32(high)) for n, (low, high) in ranges.items()},
+            ),
+            chosen,
+            [],
+            sorted(kinds),
+            {
+                "ActivationSymmetric": form == "portable",
+                "WeightSymmetric": True,
+                "QuantizeBias": form == "cpu",
+                "OpTypesToExcludeOutputQuantization": sorted(kinds - quantised_outputs),
+            },
+        )
+        quantiser.quantize_model()
+    quantiser.model.topological_sort()
+    made: ModelProto = quantiser.model.model
+    del made.graph.value_info[:]
+    return made
+
+
+def _chained(graph: ModelProto) -> list[str]:
+    """Return the nodes through which activations flow from convolution to convolution.
+
+    They are convolutions, the Clip and Relu behind them, and additions of such. A convolution
+    that leads to something else, such as the patches of a vision transformer, is not among them.
+    """
+    constants = {tensor.name for tensor in graph.graph.initializer}
+    makers = {name: node for node in graph.graph.node for name in node.output}
+    consumers: dict[str, list[NodeProto]] = {}
+    for node in graph.graph.node:
+        for name in node.input:
+            consumers.setdefault(name, []).append(node)
+
+    behind: set[str] = set()  # of a convolution
+    for node in graph.graph.node:
+        given = [name for name in node.input if name and name not in constants]
+        if node.op_type == "Conv" or (
+            node.op_type in (*_PASSING, "Add")
+            and given
+            and len(given) == (2 if node.op_type == "Add" else 1)
+            and all(name in makers and makers[name].name in behind for name in given)
+        ):
+            behind.add(node.name)
+    convolutions = sum(node.op_type == "Conv" for node in graph.graph.node)
+    if convolutions < 2:
+        return []
+    return [node.name for node in graph.graph.node if node.name in behind]
+
+
+def _between(graph: ModelProto, chosen: Set[str]) -> list[str]:
+    """Return the Clip, Relu and Add nodes of a chain all of whose inputs come quantised."""
+    chained, quantised = set(_chained(graph)), set[str]()
+    found = []
+    for node in graph.graph.node:
+        if node.op_type == "Conv" and node.name in chosen:
+            quantised.update(node.output)
+        elif node.op_type in (*_PASSING, "Add") and node.name in chained:
+            given = node.input if node.op_type == "Add" else node.input[:1]
+            if quantised.issuperset(given):
+                found.append(node.name)
+                quantised.update(node.output)
+    return found
+
+
+def _store_tables(model: ModelProto) -> None:
+    """Store the tables that rows are gathered from as int8, with one scale a row."""
+    tables = {t.name: t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT}
+    nodes: list[NodeProto] = []
+    for node in model.graph.node:
+        table = tables.get(node.input[0]) if node.op_type == "Gather" else None
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+        if table is None or axis != 0 or len(table.dims) != 2 or np.prod(table.dims) < _LEAST_TABLE:
+            nodes.append(node)
+        else:
+            nodes += _gather_int8(model, node, numpy_helper.to_array(table))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    left = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(left)
+
+
+def _gather_int8(model: ModelProto, node: NodeProto, table: np.ndarray) -> list[NodeProto]:
+    """Look rows up in an int8 table, and widen only those: row * scale of the row."""
+    name, ids, out = node.input[0], node.input[1], node.output[0]
+    scale = np.maximum(np.abs(table).max(1, keepdims=True), 1e-12) / 127  # (rows, 1)
+    stored = np.rint(table / scale).astype(np.int8)
+    model.graph.initializer.extend(
+        [
+            numpy_helper.from_array(stored, f"{name}_int8"),
+            numpy_helper.from_array(scale.astype(np.float32), f"{name}_row_scale"),
+        ]
+    )
+    return [
+        helper.make_node("Gather", [f"{name}_int8", ids], [f"{out}_int8"], f"{node.name}_int8"),
+        helper.make_node(
+            "Gather", [f"{name}_row_scale", ids], [f"{out}_scale"], f"{node.name}_scale"
+        ),
+        helper.make_node(
+            "Cast", [f"{out}_int8"], [f"{out}_wide"], f"{node.name}_cast", to=TensorProto.FLOAT
+        ),
+        helper.make_node("Mul", [f"{out}_wide", f"{out}_scale"], [out], f"{node.name}_mul"),
+    ]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the advice that onnxruntime.quantization logs away from the command line."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)

@@ -1,0 +1,157 @@
+"""Look at a bundle's graphs for what keeps a device from building or running them well.
+
+Runs on a CPU, without the device: opset, int64 arithmetic, asymmetric Q/DQ, axes that no profile
+covers, values beyond FP16. Each finding names its node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto, numpy_helper
+
+from trml_rt.bundle import Bundle
+from trml_rt.calibration import RECORD, open_calibration
+from trml_rt.errors import ArtefactMismatch, VerificationFailed
+
+__all__ = ["Finding", "lint", "lint_graph", "refuse_errors"]
+
+_LEAST_OPSET = 17  # LayerNormalization as one node
+_SCALES_OPSET = 19  # FP16 scales on Q/DQ
+_AXES = ("batch", "tokens", "frames")
+_HALF = float(np.finfo(np.float16).max)
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found; an `error` keeps a back end from taking the graph, a `warning` does not."""
+
+    level: Literal["error", "warning"]
+    rule: str
+    graph: str
+    node: str
+    text: str
+
+
+def lint(bundle: Bundle) -> dict[str, Any]:
+    """Look at every graph of `bundle`, and at those of its calibration.
+
+    Returns:
+        `passed`, and `findings` as records with `level`, `rule`, `graph`, `node`, `text`.
+    """
+    findings: list[Finding] = []
+    for engine in bundle.manifest.engines.values():
+        findings += _opened(bundle, engine.file)
+    if (bundle.folder / "calibration" / RECORD).exists():
+        try:
+            calibrated = open_calibration(bundle)
+            for name in calibrated.record.engines:
+                path = calibrated.path(name, "portable")
+                findings += lint_graph(onnx.load(path), f"calibration/{path.name}")
+        except ArtefactMismatch as error:
+            findings.append(Finding("error", "hash", "calibration", "", str(error)))
+    return {
+        "bundle": str(bundle.folder),
+        "passed": not any(finding.level == "error" for finding in findings),
+        "findings": [asdict(finding) for finding in findings],
+    }
+
+
+def refuse_errors(report: dict[str, Any]) -> None:
+    """Raise VerificationFailed if a report holds an error."""
+    errors = [f for f in report["findings"] if f["level"] == "error"]
+    if errors:
+        raise VerificationFailed(
+            f"{report['bundle']}: {len(errors)} errors in its graphs; export or calibrate it anew"
+        )
+
+
+def lint_graph(model: ModelProto, name: str) -> list[Finding]:
+    """Return what is found in one graph, which messages call `name`."""
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        return [Finding("error", "types", name, "", str(error).strip().splitlines()[0])]
+    graph = inferred.graph
+    values = {value.name: value for value in (*graph.input, *graph.output, *graph.value_info)}
+    kinds = {key: value.type.tensor_type.elem_type for key, value in values.items()}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    kinds |= {key: tensor.data_type for key, tensor in weights.items()}
+    found = [*_opset(model), *_axes(model), *_quantisers(model, weights), *_int64(model, kinds)]
+    found += _overflow(model, weights)
+    return [Finding(level, rule, name, node, text) for level, rule, node, text in found]
+
+
+_Found = tuple[Literal["error", "warning"], str, str, str]
+
+
+def _opened(bundle: Bundle, file: str) -> list[Finding]:
+    try:
+        return lint_graph(onnx.load(bundle.path(file)), file)
+    except ArtefactMismatch as error:
+        return [Finding("error", "hash", file, "", str(error))]
+
+
+def _opset(model: ModelProto) -> Iterator[_Found]:
+    version = next((o.version for o in model.opset_import if o.domain == ""), 0)
+    if version < _LEAST_OPSET:
+        yield "error", "opset", "", f"opset {version}, {_LEAST_OPSET} needed; export it anew"
+    elif version < _SCALES_OPSET:
+        yield "warning", "opset", "", f"opset {version}; FP16 scales on Q/DQ need {_SCALES_OPSET}"
+    for opset in model.opset_import:
+        used = [node.name for node in model.graph.node if node.domain == opset.domain]
+        if opset.domain not in ("", "ai.onnx") and used:
+            text = f"operator set {opset.domain!r} is known to one back end only"
+            yield "error", "opset", used[0], text
+
+
+def _axes(model: ModelProto) -> Iterator[_Found]:
+    for value in model.graph.input:
+        for place, dimension in enumerate(value.type.tensor_type.shape.dim):
+            if not dimension.HasField("dim_value") and dimension.dim_param not in _AXES:
+                shown = dimension.dim_param or "without a name"
+                text = f"axis {place} of the input is {shown}, which no shape profile covers"
+                yield "error", "axes", value.name, text
+
+
+def _quantisers(model: ModelProto, weights: dict[str, TensorProto]) -> Iterator[_Found]:
+    for node in model.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        zero = weights.get(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+        if len(node.input) > 2 and node.input[2] and zero is None:
+            yield "error", "quantisation", node.name, "the zero point is not a constant"
+        elif zero is None or zero.data_type != TensorProto.INT8:
+            kind = TensorProto.DataType.Name(zero.data_type) if zero else "UINT8"
+            yield "error", "quantisation", node.name, f"asymmetric or not int8 ({kind})"
+        elif numpy_helper.to_array(zero).any():
+            yield "error", "quantisation", node.name, "asymmetric: the zero point is not 0"
+
+
+def _int64(model: ModelProto, kinds: dict[str, int]) -> Iterator[_Found]:
+    for value in model.graph.input:
+        if value.type.tensor_type.elem_type == TensorProto.INT64:
+            yield "error", "int64", value.name, "the input is int64; int32 needed"
+    for node in model.graph.node:
+        if node.op_type in ("MatMul", "Gemm", "Conv") and any(
+            kinds.get(name) == TensorProto.INT64 for name in node.input
+        ):
+            yield "warning", "int64", node.name, f"{node.op_type} computes in int64"
+
+
+def _overflow(model: ModelProto, weights: dict[str, TensorProto]) -> Iterator[_Found]:
+    consumers = {name: node for node in model.graph.node for name in node.input}
+    for name, tensor in weights.items():
+        if tensor.data_type not in _FLOATS:
+            continue
+        value = numpy_helper.to_array(tensor)
+        finite = value[np.isfinite(value)] if value.size else value
+        if finite.size and np.abs(finite.astype(np.float64)).max() > _HALF:
+            node = consumers.get(name)
+            text = f"the constant {name!r} exceeds FP16; its node stays FP32"
+            yield "warning", "fp16", node.name if node else "", text

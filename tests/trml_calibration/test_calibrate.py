@@ -1,0 +1,174 @@
+"""Calibration of a bundle: the record, the refusals, and INT8 engines built from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+
+from click.testing import CliRunner
+from PIL import Image
+
+import trml_rt
+from trml_calibration.calibrate import calibrate
+from trml_calibration.fp16 import store_fp16
+from trml_rt.build import build
+from trml_rt.bundle import Bundle
+from trml_rt.calibration import open_calibration
+from trml_rt.cli import trml_rt as program
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
+
+WORDS = ("good", "bad", "day", "what", "a", "not")
+DATA = {"sha256": "0" * 64, "split": "train"}
+METHODS = {"text": "max", "frame": "max"}
+
+
+def feeds(count=40):
+    make = np.random.default_rng(0)
+    return {
+        "text": [
+            {"ids": make.integers(2, 12, (1, 4 + i % 4)).astype(np.int32)} for i in range(count)
+        ],
+        "frame": [
+            {"frames": make.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)} for _ in range(count)
+        ],
+    }
+
+
+def calibrated(folder, **options):
+    bundle = Bundle(folder)
+    calibrate(bundle, feeds(), folder / "calibration", data=DATA, methods=METHODS, **options)
+    return bundle
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Forty rows with a text and a picture each."""
+    make = np.random.default_rng(1)
+    lines = []
+    for number in range(40):
+        Image.fromarray(make.integers(0, 256, (9, 9, 3), dtype=np.uint8)).save(
+            tmp_path / f"{number}.png"
+        )
+        words = " ".join(make.choice(WORDS, 5))
+        row = {"id": f"r{number}", "split": "train", "text": words, "video": f"{number}.png"}
+        lines.append(json.dumps(row))
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    return tmp_path / "rows.jsonl"
+
+
+def test_the_record_names_data_method_and_every_layer(bundle_copy):
+    record = open_calibration(calibrated(bundle_copy)).record
+    assert record.data == DATA
+    assert record.engines["frame"].method == "max"
+    assert list(record.engines["frame"].forms["cpu"].layers.values()) == ["int8"]
+    assert record.engines["text"].forms["cpu"].layers == {}
+
+
+def test_the_same_data_give_the_same_bytes(bundle_copy):
+    calibrated(bundle_copy)
+    first = {p.name: p.read_bytes() for p in (bundle_copy / "calibration").iterdir()}
+    calibrated(bundle_copy, force=True)
+    assert {p.name: p.read_bytes() for p in (bundle_copy / "calibration").iterdir()} == first
+
+
+def test_an_existing_calibration_is_not_replaced_unasked(bundle_copy):
+    calibrated(bundle_copy)
+    with pytest.raises(UsageError, match="exists already"):
+        calibrated(bundle_copy)
+
+
+def test_a_modality_without_samples_is_refused(bundle_copy):
+    some = {"text": feeds()["text"]}
+    with pytest.raises(UsageError, match="calibrating 'frame' needs 32 samples"):
+        calibrate(
+            Bundle(bundle_copy), some, bundle_copy / "calibration", data=DATA, methods=METHODS
+        )
+    assert not (bundle_copy / "calibration").exists()
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(bundle_copy, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("trml_calibration.calibrate.store_fp16", full)
+    with pytest.raises(EnvironmentUnfit, match="free some space"):
+        calibrated(bundle_copy)
+    assert not (bundle_copy / "calibration").exists()
+
+
+def test_int8_engines_answer_and_say_what_they_are(bundle_copy):
+    bundle = calibrated(bundle_copy)
+    report = build(bundle, "int8", store_weights=store_fp16)
+    assert (report.manifest.weights, report.manifest.compute) == ("int8", "int8")
+    assert "_int8_" in report.folder.name
+    with trml_rt.load(bundle_copy) as portable, trml_rt.load(bundle_copy, precision="int8") as rt:
+        answer, expected = rt.infer(text="good day"), portable.infer(text="good day")
+    assert answer.verified
+    assert answer.score == pytest.approx(expected.score, abs=0.05)
+
+
+def test_int8_without_a_calibration_is_refused_with_the_command(bundle_copy):
+    with pytest.raises(ArtefactMismatch, match=r"int8 needs ranges from real data: trml-rt calib"):
+        build(Bundle(bundle_copy), "int8")
+
+
+def test_a_changed_byte_in_a_calibrated_graph_is_refused(bundle_copy):
+    bundle = calibrated(bundle_copy)
+    path = bundle_copy / "calibration" / "frame.cpu.onnx"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ArtefactMismatch, match=r"frame\.cpu\.onnx: the content differs"):
+        build(bundle, "int8")
+
+
+def test_a_calibration_of_other_graphs_is_refused(bundle_copy):
+    bundle = calibrated(bundle_copy)
+    path = bundle_copy / "calibration" / "calibration.json"
+    content = json.loads(path.read_text())
+    content["engines"]["text"]["source"] = "0" * 64
+    path.write_text(json.dumps(content))
+    with pytest.raises(ArtefactMismatch, match="text was calibrated for a graph 000"):
+        build(bundle, "int8")
+
+
+def test_engines_of_another_calibration_do_not_fit(bundle_copy):
+    build(calibrated(bundle_copy), "int8", store_weights=store_fp16)
+    calibrated(bundle_copy, force=True, least_cosine=0.5)
+    with pytest.raises(ArtefactMismatch, match=r"calibration is '.*' there"):
+        trml_rt.load(bundle_copy, precision="int8")
+
+
+def test_the_commands_calibrate_build_and_inspect(bundle_copy, rows):
+    def run(*words):
+        result = CliRunner().invoke(program, [str(word) for word in words])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    out = run("calibrate", bundle_copy, "--data", rows, "--method", "frame=entropy")
+    assert "frame, cpu: 1 of 1 layers in INT8" in out
+    run("build", "--bundle", bundle_copy, "--precision", "int8", "--no-bench")
+    assert "frame: 1 of 1 layers in INT8" in run("inspect", "--bundle", bundle_copy)
+
+
+def test_an_int8_build_says_at_its_end_what_to_run_and_why(bundle_copy, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    calibrated(bundle_copy)
+    words = ["build", "--bundle", str(bundle_copy), "--precision", "int8", "--json"]
+    result = CliRunner().invoke(program, words)
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content["recommended"] in ("portable", "int8")
+    assert "int8 text" in content["because"]
+
+
+def test_an_unknown_engine_or_method_is_a_usage_error(bundle_copy, rows):
+    for word in ("mood=max", "guess"):
+        words = ["calibrate", str(bundle_copy), "--data", str(rows), "--method", word]
+        assert CliRunner().invoke(program, words).exit_code == 2

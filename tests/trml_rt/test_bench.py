@@ -1,0 +1,81 @@
+"""Timing: the protocol between processes, and the advice that is drawn from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from trml_rt.bench import interleave, recommend
+from trml_rt.build import build
+from trml_rt.bundle import Bundle
+from trml_rt.cli import trml_rt as program
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
+
+CONTENDER = """
+import json, sys
+say = lambda content: print(json.dumps(content), flush=True)
+say({"load_ms": 1, "first_call_ms": 2})
+for number, _ in enumerate(sys.stdin):
+    say({"ms": %s * (number + 1), "answer": [number]})
+say({"peak_mb": 7})
+"""
+
+
+def command(ms):
+    return [sys.executable, "-c", CONTENDER % ms]
+
+
+def test_calls_alternate_and_every_figure_comes_from_the_contender():
+    found = interleave({"slow": command(2), "fast": command(1)}, 5, warm_up=1)
+    assert found["slow"]["p50_ms"] == 8  # calls 2 to 6 of 2 ms more each
+    assert found["fast"] == {
+        **{"load_ms": 1, "first_call_ms": 2, "p50_ms": 4, "p90_ms": 5.6, "p99_ms": 5.96},
+        **{"calls": 5, "peak_mb": 7, "speed_up": 2.0, "answer": [5]},
+    }
+
+
+def test_a_contender_that_dies_is_named():
+    with pytest.raises(EnvironmentUnfit, match="'dead' ended early"):
+        interleave({"dead": [sys.executable, "-c", "pass"]}, 3)
+
+
+def report(**gains):
+    """Return a report in which each precision has the gains given for text and video."""
+    return {
+        "engine_sets": {
+            name: {"portable": {"speed_up": 1.0}}
+            | {precision: {"speed_up": pair[place]} for precision, pair in gains.items()}
+            for place, name in enumerate(("text", "video"))
+        }
+    }
+
+
+def test_the_advice_lets_no_engine_set_get_slower():
+    assert recommend(report(fp16=(1.0, 1.1), int8=(1.6, 1.3)))[0] == "int8"
+    choice, why = recommend(report(fp16=(1.0, 1.0), int8=(2.0, 0.7)))
+    assert choice == "portable"
+    assert "int8 text 2.00x, video 0.70x" in why
+    assert recommend(report())[0] == "portable"
+
+
+def test_a_precision_that_is_not_built_is_refused(bundle_copy):
+    from trml_rt.bench import bench
+
+    with pytest.raises(ArtefactMismatch, match="no fp16 engines yet"):
+        bench(Bundle(bundle_copy), ["fp16"])
+
+
+def test_the_command_times_every_engine_set(bundle_copy, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    build(Bundle(bundle_copy), "fp32")
+    words = ["bench", "--bundle", str(bundle_copy), "--calls", "2", "--json"]
+    result = CliRunner().invoke(program, words)
+    assert result.exit_code == 0, result.output
+    sets = json.loads(result.stdout)["engine_sets"]
+    assert list(sets) == ["text", "video", "text_video"]
+    assert list(sets["text"]) == ["portable", "fp32"]
+    assert sets["text"]["fp32"]["score_difference"] < 1e-5

@@ -1,0 +1,185 @@
+"""Time engine sets: each contender in a process of its own, calls interleaved between them.
+
+A contender is a command that speaks lines of JSON. It loads, makes one call, and writes
+`{"load_ms", "first_call_ms"}`; for each line that it reads it makes a call and writes
+`{"ms", "answer"}`, the answer a list of numbers; when its input ends it writes `{"peak_mb"}`.
+Because calls alternate, a machine that slows down slows every contender alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from trml_rt.bundle import Bundle
+from trml_rt.compiled import PRECISIONS, cpu_features, find_compiled
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
+
+__all__ = ["bench", "interleave", "recommend"]
+
+_WARM_UP = 2
+
+
+@dataclass
+class _Contender:
+    process: subprocess.Popen[str]
+    started: dict[str, float]
+    ms: list[float] = field(default_factory=list)
+    answer: list[float] = field(default_factory=list)
+
+
+def interleave(
+    commands: Mapping[str, Sequence[str]], calls: int, *, warm_up: int = _WARM_UP
+) -> dict[str, dict[str, Any]]:
+    """Run the contenders of `commands` side by side and return what each took.
+
+    Returns:
+        For each by name: `load_ms`, `first_call_ms`, `p50_ms`, `p90_ms`, `p99_ms`, `calls`,
+        `peak_mb` (of the whole process), `answer` (of the last call) and `speed_up`, the median
+        over rounds of the first contender's time by this one's.
+
+    Raises:
+        EnvironmentUnfit: a contender ended early.
+    """
+    contenders: dict[str, _Contender] = {}
+    try:
+        for name, command in commands.items():
+            process = subprocess.Popen(
+                list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            contenders[name] = _Contender(process, {})
+            contenders[name].started = _line(name, process)
+        for number in range(warm_up + calls):
+            for name, contender in contenders.items():
+                assert contender.process.stdin is not None
+                contender.process.stdin.write("\n")
+                contender.process.stdin.flush()
+                said = _line(name, contender.process)
+                contender.answer = said["answer"]
+                if number >= warm_up:
+                    contender.ms.append(said["ms"])
+        first = np.array(next(iter(contenders.values())).ms)
+        found = {}
+        for name, contender in contenders.items():
+            assert contender.process.stdin is not None
+            contender.process.stdin.close()
+            ended = _line(name, contender.process)
+            found[name] = {
+                **contender.started,
+                **{
+                    f"p{q}_ms": round(float(np.percentile(contender.ms, q)), 3)
+                    for q in (50, 90, 99)
+                },
+                "calls": calls,
+                **ended,
+                "speed_up": round(float(np.median(first / np.array(contender.ms))), 3),
+                "answer": contender.answer,
+            }
+        return found
+    finally:
+        for contender in contenders.values():
+            if contender.process.poll() is None:
+                contender.process.kill()
+            contender.process.wait()
+            for pipe in (contender.process.stdin, contender.process.stdout):
+                if pipe is not None and not pipe.closed:
+                    pipe.close()
+
+
+def bench(
+    bundle: Bundle,
+    precisions: Sequence[str] | None = None,
+    *,
+    calls: int = 50,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Time every engine set of `bundle` in each precision, the portable graphs first.
+
+    Args:
+        bundle: the bundle; its engines must be built.
+        precisions: those to time beside the portable graphs; None takes all that are built.
+        calls: timed calls of each.
+        threads: CPU threads an engine may use.
+        progress: called with a line for each engine set.
+
+    Returns:
+        `device`, and for each engine set and precision what `interleave` gives, with the
+        difference of its score to that of the portable graphs instead of the answer.
+
+    Raises:
+        ArtefactMismatch: a named precision is not built.
+    """
+    if precisions is None:
+        precisions = [name for name in PRECISIONS if _is_built(bundle, name)]
+    else:
+        for name in precisions:
+            find_compiled(bundle, name)
+    sets: dict[str, Any] = {}
+    for engine_set in bundle.manifest.engine_sets:
+        progress(f"{engine_set.name}: {calls} calls of each")
+        commands = {
+            name: [
+                *(sys.executable, "-m", "trml_rt.bench_worker", str(bundle.folder)),
+                *(engine_set.name, name, str(threads or 0)),
+            ]
+            for name in ("portable", *precisions)
+        }
+        found = interleave(commands, calls)
+        reference = np.array(found["portable"]["answer"])
+        for measured in found.values():
+            difference = np.abs(np.array(measured.pop("answer")) - reference).max()
+            measured["score_difference"] = float(difference)
+        sets[engine_set.name] = found
+    return {
+        "bundle": bundle.manifest.name,
+        "bundle_sha256": bundle.sha256,
+        "device": {"cpus": os.cpu_count(), "cpu_features": cpu_features()},
+        "threads": threads,
+        "engine_sets": sets,
+    }
+
+
+def recommend(report: dict[str, Any]) -> tuple[str, str]:
+    """Return which precision this device should run by a report of `bench`, and why.
+
+    The one that is faster on the most engine sets counts by its least gain, so that no engine
+    set gets slower; the portable graphs where nothing gains 5 %.
+    """
+    sets = report["engine_sets"]
+    names = [name for name in next(iter(sets.values())) if name != "portable"]
+    gains = {name: {s: found[name]["speed_up"] for s, found in sets.items()} for name in names}
+    best = max(names, key=lambda name: min(gains[name].values()), default=None)
+    shown = "; ".join(
+        f"{name} " + ", ".join(f"{s} {gain:.2f}x" for s, gain in gains[name].items())
+        for name in names
+    )
+    if best is None or min(gains[best].values()) < 1.05:
+        return "portable", f"no precision is faster on every engine set: {shown}"
+    return best, f"against the portable graphs, measured here: {shown}"
+
+
+def _is_built(bundle: Bundle, precision: str) -> bool:
+    try:
+        find_compiled(bundle, precision)
+    except ArtefactMismatch:
+        return False
+    return True
+
+
+def _line(name: str, process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise EnvironmentUnfit(
+            f"the process that times {name!r} ended early; see its message above"
+        )
+    content: dict[str, Any] = json.loads(line)
+    return content

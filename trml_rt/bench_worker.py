@@ -1,0 +1,75 @@
+"""One contender of `trml-rt bench`: one engine set in one precision, in a process of its own.
+
+python -m trml_rt.bench_worker BUNDLE ENGINE_SET PRECISION THREADS
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["peak_mb", "serve"]
+
+TEXT = "I did not expect much, but the people were kind and the food was good."
+
+
+def serve(load: Callable[[], Callable[[], list[float]]]) -> None:
+    """Speak the protocol of `bench.interleave`: `load` opens the contender and gives its call."""
+    start = time.perf_counter()
+    call = load()
+    loaded = time.perf_counter()
+    call()
+    _say({"load_ms": _ms(loaded - start), "first_call_ms": _ms(time.perf_counter() - loaded)})
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        answer = call()
+        _say({"ms": (time.perf_counter() - start) * 1e3, "answer": answer})
+    _say({"peak_mb": peak_mb()})
+
+
+def peak_mb() -> float:
+    """Return the largest resident memory of this process so far, in MB."""
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most / (1e6 if sys.platform == "darwin" else 1e3), 1)
+
+
+def _runtime(
+    bundle: str, engine_set: str, precision: str, threads: int
+) -> Callable[[], list[float]]:
+    import trml_rt
+
+    runtime = trml_rt.load(
+        bundle,
+        precision=None if precision == "portable" else precision,  # type: ignore[arg-type]
+        threads=threads or None,
+    )
+    video = runtime.bundle.manifest.video
+    shape = (video.frames, video.height, video.width, 3)
+    frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    inputs: dict[str, Any] = {}
+    if "text" in engine_set.split("_"):
+        inputs["text"] = TEXT
+    if "video" in engine_set.split("_"):
+        inputs["video"] = frames
+    return lambda: [runtime.infer(**inputs).score]
+
+
+def _say(content: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1e3, 3)
+
+
+if __name__ == "__main__":
+    _, folder, name, kind, count = sys.argv
+    serve(lambda: _runtime(folder, name, kind, int(count)))

@@ -1,0 +1,60 @@
+"""`trml-rt bench`: how fast each engine set is in each precision, on this device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trml_rt.cli.options import as_json, bundle_option, print_json
+from trml_rt.compiled import PRECISIONS
+
+__all__ = ["bench"]
+
+
+@click.command(epilog="Example: trml-rt bench --precision int8 --calls 100")
+@bundle_option
+@click.option(
+    "--precision",
+    "precisions",
+    type=click.Choice(PRECISIONS),
+    multiple=True,
+    help="Time these beside the portable graphs.  [default: all that are built]",
+)
+@click.option("--calls", type=click.IntRange(1), default=50, show_default=True, help="Of each.")
+@click.option("--threads", type=click.IntRange(1, 256), help="CPU threads an engine may use.")
+@as_json
+def bench(
+    bundle: Path, precisions: tuple[str, ...], calls: int, threads: int | None, as_json: bool
+) -> None:
+    """Time every engine set in each precision, interleaved, each in a process of its own."""
+    from trml_rt.bench import bench as measure
+    from trml_rt.bench import recommend
+    from trml_rt.bundle import Bundle
+
+    report = measure(
+        Bundle(bundle),
+        precisions or None,
+        calls=calls,
+        threads=threads,
+        progress=lambda line: click.echo(line, err=True),
+    )
+    choice, why = recommend(report)
+    report |= {"recommended": choice, "because": why}
+    print_json(report) if as_json else click.echo(_for_people(report))
+
+
+def _for_people(report: dict[str, Any]) -> str:
+    lines = []
+    for engine_set, found in report["engine_sets"].items():
+        lines.append(engine_set)
+        for name, m in found.items():
+            lines.append(
+                f"  {name:9} p50 {m['p50_ms']:8.2f}  p90 {m['p90_ms']:8.2f}"
+                f"  p99 {m['p99_ms']:8.2f} ms"
+                f"  load {m['load_ms']:7.1f}  first call {m['first_call_ms']:7.1f} ms"
+                f"  peak {m['peak_mb']:6.0f} MB  {m['speed_up']:.2f}x"
+            )
+    lines.append(f"recommended: {report['recommended']} ({report['because']})")
+    return "\n".join(lines)

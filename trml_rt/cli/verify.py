@@ -1,0 +1,54 @@
+"""`trml-rt verify`: built engines against FP32, on inputs of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trml_rt.cli.options import any_path, as_json, bundle_option, cases_of, print_json
+from trml_rt.compiled import PRECISIONS
+
+__all__ = ["verify"]
+
+
+@click.command(epilog="Example: trml-rt verify --precision int8 --data rows.jsonl --split test")
+@click.option(
+    "--precision", type=click.Choice(PRECISIONS), required=True, help="Engines to verify."
+)
+@bundle_option
+@click.option("--data", type=any_path, help="Rows to verify on, else the golden files' inputs.")
+@click.option("--split", default="valid", show_default=True, help="The rows of --data to use.")
+@as_json
+def verify(precision: str, bundle: Path, data: Path | None, split: str, as_json: bool) -> None:
+    """Compare built engines with FP32 and write verify.json beside them; exit 4 if they fail."""
+    from trml_rt.bundle import Bundle
+    from trml_rt.verify import refuse_failed, verify_built
+
+    opened = Bundle(bundle)
+    folder, record = verify_built(opened, precision, cases_of(opened, data, split))
+    print_json(record) if as_json else click.echo(_for_people(record))
+    refuse_failed(record, str(folder))
+
+
+def _for_people(record: dict[str, Any]) -> str:
+    lines = []
+    for name, found in record["engine_sets"].items():
+        lines.append(
+            f"{name}: {found['rows']} rows, largest score difference "
+            f"{found['largest_score_difference']:.4f}, {found['flips']:.2%} labels flip"
+        )
+        lines += [
+            f"  {tensor}: cosine least {c['least_cosine']:.4f}, 1st percentile "
+            f"{c['first_percentile']:.4f}"
+            for tensor, c in found["tensors"].items()
+        ]
+        if accuracy := found.get("accuracy"):
+            lines.append(
+                f"  accuracy {accuracy['fp32']:.2f} % in FP32, {accuracy['engines']:.2f} % here, "
+                f"{accuracy['rows']} rows"
+            )
+    lines += [f"warning: {warning}" for warning in record["warnings"]]
+    lines.append("passed" if record["passed"] else "FAILED")
+    return "\n".join(lines)
