@@ -151,7 +151,9 @@ def test_the_commands_calibrate_build_and_inspect(bundle_copy, rows):
         assert result.exit_code == 0, result.output
         return result.stdout
 
-    out = run("calibrate", bundle_copy, "--data", rows, "--method", "frame=entropy")
+    out = run(
+        "calibrate", bundle_copy, "--data", rows, "--method", "frame=entropy", "--max-drop", 0.01
+    )
     assert "frame, cpu: 1 of 1 layers in INT8" in out
     run("build", "--bundle", bundle_copy, "--precision", "int8", "--no-bench")
     assert "frame: 1 of 1 layers in INT8" in run("inspect", "--bundle", bundle_copy)

@@ -43,10 +43,8 @@ COMMANDS = sorted(trml_rt.commands)
 
 
 def test_every_command_of_this_version_is_there():
-    assert [
-        *("bench", "build", "calibrate", "doctor", "eval", "export"),
-        *("infer", "inspect", "lint", "train", "verify"),
-    ] == COMMANDS
+    expected = "bench build calibrate doctor eval export infer inspect lint train verify"
+    assert expected.split() == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

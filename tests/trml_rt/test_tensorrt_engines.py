@@ -103,7 +103,7 @@ def test_the_build_log_and_pure_plans_lie_beside_the_manifest(device, bundle_cop
     folder = make(bundle_copy).folder
     names = ["frame", "fuse_text", "fuse_text_video", "fuse_video", "text"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        ["build.log", "manifest.json", *(f"{name}.plan" for name in names)]
+        ["build.log", "manifest.json", "verify.json", *(f"{name}.plan" for name in names)]
     )
     assert "300 MiB at the peak" in (folder / "build.log").read_text()
 

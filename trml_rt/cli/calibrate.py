@@ -35,7 +35,7 @@ __all__ = ["calibrate"]
 @click.option(
     "--max-drop",
     type=click.FloatRange(0, 1),
-    default=0.01,
+    default=0.004,
     show_default=True,
     help="What the worst row's cosine to FP32 may lose; layers stay in FP32 until that holds.",
 )
