@@ -337,7 +337,10 @@ def test_settings_that_contradict_each_other_are_refused(device, bundle_copy):
     ("words", "code"),
     [
         (["--target", "8.9"], 2),
-        (["--precision", "int8"], 2),
+        (["--precision", "int8"], 5),  # without a calibration
+        (["--backend", "tensorrt", "--precision", "int8"], 5),
+        (["--backend", "tensorrt", "--calibration", "here"], 2),
+        (["--workspace", "8"], 2),
         (["--backend", "tensorrt", "--target", "8.9"], 2),
         (["--backend", "magic"], 2),
     ],
