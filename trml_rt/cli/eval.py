@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from trml_rt.cli.options import any_path, as_json, data_layout
-from trml_rt.compiled import PRECISIONS
+from trml_rt.compiled import BACKENDS, PRECISIONS
 from trml_rt.errors import EnvironmentUnfit, UsageError
 
 __all__ = ["evaluate"]
@@ -30,6 +30,13 @@ Examples:
 )
 @click.option("--checkpoint", type=any_path, help="Evaluate this checkpoint, in PyTorch.")
 @click.option("--bundle", type=any_path, help="Evaluate this bundle, on the runtime.")
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", *BACKENDS]),
+    default="auto",
+    show_default=True,
+    help="What runs the bundle.",
+)
 @click.option("--precision", type=click.Choice(PRECISIONS), help="Engines of the bundle.")
 @click.option(
     "--backbone",
@@ -58,6 +65,7 @@ def evaluate(
     split: str,
     checkpoint: Path | None,
     bundle: Path | None,
+    backend: str,
     precision: str | None,
     backbone: str | None,
     weights: Path | None,
@@ -107,7 +115,7 @@ def evaluate(
     elif bundle is not None:
         from trml_rt.runtime import load
 
-        with load(bundle, precision=precision) as runtime:  # type: ignore[arg-type]
+        with load(bundle, backend=backend, precision=precision) as runtime:  # type: ignore[arg-type]
             manifest = runtime.bundle.manifest
             subject = {"name": manifest.name, **runtime.provenance}
             found = evaluate_bundle(runtime.trace, manifest, rows, subject=subject)
@@ -133,7 +141,7 @@ def evaluate(
 
 # Options that mean something for one subject only; with another one they would be ignored.
 _OWN = {
-    "--bundle": {"precision"},
+    "--bundle": {"backend", "precision"},
     "--checkpoint": {"cache"},
     "--backbone": {
         *("weights", "config", "overrides", "seeds", "methods", "completeness", "workers"),

@@ -301,6 +301,7 @@ def test_the_command_prints_a_table_and_names_unusable_inputs(checkpoint, data, 
         ([], "give one of --checkpoint, --bundle, --backbone, not none"),
         (["--bundle", "b", "--backbone", "c"], "not --bundle and --backbone"),
         (["--bundle", "b", "--seeds", "3"], "--seeds: has no meaning with --bundle"),
+        (["--checkpoint", "c", "--backend", "auto"], "--backend: has no meaning with --checkpoint"),
         (["--backbone", "c", "--precision", "fp16"], "--precision: has no meaning with --backbone"),
     ],
 )
