@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from trml_rt.atomic import write_bytes
 from trml_rt.backends.tensorrt import TensorRtBackend
@@ -36,11 +37,23 @@ from trml_rt.install import BuildReport, install
 from trml_rt.verify import golden_cases, refuse_failed, verify
 from trml_rt.verify import to_json as verification_bytes
 
-__all__ = ["Graphs", "Settings", "build_tensorrt"]
+__all__ = ["Graph", "Graphs", "Settings", "build_tensorrt"]
 
-Graphs = Callable[[str, Path], tuple[Path, str]]
-"""Gives an engine's graph in the wanted precision, written into the folder if need be, and the
-precision in which its products compute; small graphs may keep another one."""
+
+class Graph(NamedTuple):
+    """An engine's graph in the wanted precision.
+
+    `computes` is the precision of its products, for small graphs may keep another one, and
+    `islands` are the nodes that stay FP32 in an FP16 graph.
+    """
+
+    path: Path
+    computes: str
+    islands: Sequence[str] = ()
+
+
+Graphs = Callable[[str, Path], Graph]
+"""Gives the graph of an engine, written into the folder if need be."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +111,11 @@ def build_tensorrt(
         bundle, precision, settings.backend, target=settings.target, options=str(settings)
     )
 
-    def own(engine: str, _: Path) -> tuple[Path, str]:
-        return bundle.path(bundle.manifest.engines[engine].file), "fp32"
+    def own(engine: str, _: Path) -> Graph:
+        return Graph(bundle.path(bundle.manifest.engines[engine].file), "fp32")
 
     def make(staging: Path) -> EngineManifest:
-        reports = _compile(bundle, settings, built_for, graphs or own, staging, progress)
+        reports, islands = _compile(bundle, settings, built_for, graphs or own, staging, progress)
         verified: dict[str, float] = {}
         if settings.target is None:
             progress("comparing with the golden files")
@@ -133,6 +146,7 @@ def build_tensorrt(
                 "verified": verified,
                 "products": {name: report.network for name, report in reports.items()},
                 "plan_layers": {name: report.layers for name, report in reports.items()},
+                "islands": islands,
             }
         )
         write_bytes(staging / "build.log", _log(reports))
@@ -161,9 +175,9 @@ def _compile(
     graphs: Graphs,
     staging: Path,
     progress: Callable[[str], None],
-) -> dict[str, PlanReport]:
-    """Compile every graph, each in a process of its own, and return what each reported."""
-    reports = {}
+) -> tuple[dict[str, PlanReport], dict[str, list[str]]]:
+    """Compile every graph, each in a process of its own; return what each reported, and islands."""
+    reports, islands = {}, {}
     cache = None
     if settings.backend == "tensorrt":  # the cache belongs to one GPU, TensorRT and CUDA
         fields = ("back end version", "GPU", "multiprocessors", "CUDA")
@@ -173,8 +187,10 @@ def _compile(
     with tempfile.TemporaryDirectory(dir=staging) as folder:
         for number, (name, engine) in enumerate(bundle.manifest.engines.items(), 1):
             head = f"[{number}/{len(bundle.manifest.engines)}] {name}"
-            graph, computes = graphs(name, Path(folder))
-            progress(f"{head}: compiling in {computes}")
+            graph = graphs(name, Path(folder))
+            if graph.islands:
+                islands[name] = list(graph.islands)
+            progress(f"{head}: compiling in {graph.computes}")
 
             def step(phase: str, done: int, of: int, head: str = head) -> None:
                 progress(f"{head}: {phase.lower()}, {done} of {of}")
@@ -182,9 +198,9 @@ def _compile(
             reports[name] = compile_apart(
                 PlanRequest(
                     backend=settings.backend,
-                    graph=str(graph),
+                    graph=str(graph.path),
                     plan=str(staging / f"{name}.plan"),
-                    precision=computes,
+                    precision=graph.computes,
                     profile=profile_of(engine, bundle.manifest.axes),
                     workspace_mib=settings.workspace_mib,
                     optimization_level=settings.optimization_level,
@@ -193,7 +209,7 @@ def _compile(
                 ),
                 step,
             )
-    return reports
+    return reports, islands
 
 
 def _log(reports: dict[str, PlanReport]) -> bytes:

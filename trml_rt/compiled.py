@@ -85,6 +85,7 @@ class EngineManifest(Strict):
     verified: dict[str, float]
     products: Annotated[dict[str, dict[str, int]], Field(default_factory=dict)]
     plan_layers: Annotated[dict[str, dict[str, int]], Field(default_factory=dict)]
+    islands: Annotated[dict[str, list[str]], Field(default_factory=dict)]
 
 
 @dataclass(frozen=True)

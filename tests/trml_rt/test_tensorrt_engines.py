@@ -19,7 +19,7 @@ from tests.conftest import file_entry
 from tests.trml_rt.fake_tensorrt import FakeCuda, FakeTensorRt, fake_plan
 from trml_rt.backends.tensorrt_build import PlanReport
 from trml_rt.build import build
-from trml_rt.build_tensorrt import Settings, build_tensorrt
+from trml_rt.build_tensorrt import Graph, Settings, build_tensorrt
 from trml_rt.bundle import Bundle
 from trml_rt.cli import trml_rt as cli
 from trml_rt.compiled import built_for_here
@@ -71,7 +71,7 @@ def make(folder, precision="fp32", settings=None, **changes):
     if precision != "fp32":
         bundle = Bundle(folder)
         own = {name: bundle.path(e.file) for name, e in bundle.manifest.engines.items()}
-        changes.setdefault("graphs", lambda name, _: (own[name], precision))
+        changes.setdefault("graphs", lambda name, _: Graph(own[name], precision))
     return build_tensorrt(Bundle(folder), precision, settings or Settings(), **changes)
 
 
@@ -128,9 +128,11 @@ def test_small_graphs_may_keep_another_precision(device, bundle_copy, monkeypatc
 
     def graphs(name, folder):
         path = own.path(own.manifest.engines[name].file)
-        return path, "fp16" if name.startswith("fuse") else "int8"
+        return Graph(path, "fp16", ["norm"]) if name.startswith("fuse") else Graph(path, "int8")
 
-    make(bundle_copy, "int8", graphs=graphs)
+    report = make(bundle_copy, "int8", graphs=graphs)
+    small = ("fuse_text", "fuse_video", "fuse_text_video")
+    assert report.manifest.islands == {name: ["norm"] for name in small}
     asked = {Path(r.plan).stem: r.precision for r in device.requests}
     assert (asked["text"], asked["frame"], asked["fuse_text"]) == ("int8", "int8", "fp16")
 

@@ -186,16 +186,18 @@ def _graphs(bundle: Bundle, precision: str) -> Graphs | None:
         from trml_calibration.half import to_fp16
     except ImportError as error:
         raise _lacks(precision, error) from None
+    from trml_rt.build_tensorrt import Graph
     from trml_rt.calibration import open_calibration
 
     calibrated = open_calibration(bundle) if precision == "int8" else None
 
-    def graph(engine: str, folder: Path) -> tuple[Path, str]:
+    def graph(engine: str, folder: Path) -> Graph:
         if calibrated is not None and engine in calibrated.record.engines:
-            return calibrated.path(engine, "portable"), "int8"
+            return Graph(calibrated.path(engine, "portable"), "int8")
         target = folder / f"{engine}.onnx"
-        to_fp16(bundle.path(bundle.manifest.engines[engine].file), target)
-        return target, "fp16"
+        return Graph(
+            target, "fp16", to_fp16(bundle.path(bundle.manifest.engines[engine].file), target)
+        )
 
     return graph
 

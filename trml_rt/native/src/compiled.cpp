@@ -58,6 +58,20 @@ std::vector<fs::path> engine_folders(const Bundle& bundle) {
   return folders;
 }
 
+// Says whether `trml-rt verify` has compared the engines since, and they missed a gate.
+bool found_wanting(const fs::path& record) {
+  std::string data;
+  try {
+    data = read_bytes(record);
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::no_such_file_or_directory) return false;
+    throw ArtefactMismatch(record.string() + ": cannot be read (" + error.code().message() + ")");
+  }
+  const Json content = parse_object(data, record.string());
+  return !(content.contains("passed") && content["passed"].is_boolean() &&
+           content["passed"].get<bool>());
+}
+
 }  // namespace
 
 const FileEntry& Compiled::entry(const std::string& engine) const {
@@ -111,6 +125,12 @@ Compiled open_compiled(const fs::path& folder) {
         } else {
           problems.push_back(where + ".file: Input should be a valid string");
         }
+        if (rest.contains("layers")) {  // the type that each layer computes in, for people
+          if (!rest["layers"].is_object()) {
+            problems.push_back(where + ".layers: Input should be a valid dictionary");
+          }
+          rest.erase("layers");
+        }
       }
       compiled.files.emplace_back(name, read_file_entry(file, rest, where, problems));
     }
@@ -122,7 +142,7 @@ Compiled open_compiled(const fs::path& folder) {
     }
   }
   // What the build counted in the plans, for people; not every build writes it.
-  for (const char* counts : {"products", "layers"}) {
+  for (const char* counts : {"products", "plan_layers", "islands"}) {
     if (content.contains(counts)) record.object(counts);
   }
   record.finish();
@@ -130,6 +150,7 @@ Compiled open_compiled(const fs::path& folder) {
   std::vector<FileEntry> entries;
   for (const auto& [engine, entry] : compiled.files) entries.push_back(entry);
   check_files(folder, entries);
+  if (found_wanting(folder / "verify.json")) compiled.verified.clear();
   return compiled;
 }
 
@@ -151,7 +172,8 @@ Compiled find_compiled(const Bundle& bundle, const std::string& precision, const
       others.emplace_back(error.what());
     }
   }
-  for (const char* preferred : {"fp16", "int8", "fp32"}) {
+  // INT8 has to show on the device that it is faster, so it is the last to be taken unnamed.
+  for (const char* preferred : {"fp16", "fp32", "int8"}) {
     for (auto& compiled : fit) {
       if (compiled.precision == preferred) return std::move(compiled);
     }
