@@ -15,6 +15,7 @@ set(TRML_RT_SYSROOT "" CACHE PATH "Folder with the unpacked arm64 packages; empt
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES TRML_RT_SYSROOT)
 if(TRML_RT_SYSROOT)
   list(PREPEND CMAKE_FIND_ROOT_PATH ${TRML_RT_SYSROOT})
+  include_directories(SYSTEM ${TRML_RT_SYSROOT}/usr/include/aarch64-linux-gnu)
   add_link_options(-Wl,-rpath-link,${TRML_RT_SYSROOT}/usr/lib/aarch64-linux-gnu)
 endif()
 list(APPEND CMAKE_FIND_ROOT_PATH /usr/aarch64-linux-gnu /)
