@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import math
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from trml_export.config import Config
 from trml_export.evaluation.masks import CASES
@@ -43,8 +44,8 @@ class Statistic:
     @classmethod
     def of(cls, values: list[float]) -> Statistic:
         """Return the statistic of one value or more; NaN where one is NaN."""
-        spread = statistics.stdev(values) if len(values) > 1 else None
-        return cls(statistics.fmean(values), spread)
+        spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return cls(float(np.mean(values)), spread)
 
     def __str__(self) -> str:
         if math.isnan(self.mean):

@@ -141,6 +141,17 @@ def test_the_summary_is_mean_and_deviation_over_the_seeds(protocol):
     assert Statistic.of(values[:1]).deviation is None
 
 
+def test_a_metric_that_no_seed_has_is_a_dash_and_null(protocol):
+    """The F1 of a label that is neither true nor chosen, for instance."""
+    nothing = Statistic.of([float("nan"), 0.5])
+    assert str(nothing) == "-"
+    runs = json.loads(json.dumps(protocol.runs))
+    for run in runs:
+        run["cases"][0]["mae"] = float("nan")
+    summary = json.loads(replace(protocol, runs=runs).to_json())["summary"]
+    assert summary[0]["mae"] == {"mean": None, "deviation": None}
+
+
 def test_the_protocol_cases_cover_the_complete_samples_alone(protocol):
     counts = {c["case"]: c["samples"] for c in protocol.runs[0]["cases"]}
     complete = protocol.data["samples"]["text_video"]
