@@ -116,7 +116,10 @@ def verify(
         if not seen[engine_set.name]:
             problems.append(f"{engine_set.name}: no inputs to compare on")
             continue
-        found = _measure(engine_set, seen[engine_set.name], bundle.manifest.task)
+        engines_of = [bundle.manifest.engines[name] for name in engine_set.engines]
+        names = {tensor.name for engine in engines_of for tensor in engine.outputs}
+        names.discard("prediction")
+        found = _measure(sorted(names), seen[engine_set.name], bundle.manifest.task)
         measured[engine_set.name] = found
         for where, fails, text in _judge(found, limits):
             (problems if fails else warnings).append(f"{engine_set.name}/{where}: {text}")
@@ -183,13 +186,11 @@ def _run(engines: Dispatcher, sets: list[EngineSet], case: Case) -> Iterator[tup
 
 
 def _measure(
-    engine_set: EngineSet, seen: list[tuple[Tensors, Tensors, Case]], task: Task
+    names: list[str], seen: list[tuple[Tensors, Tensors, Case]], task: Task
 ) -> dict[str, Any]:
-    names = sorted(seen[0][1].keys() - set(engine_set.inputs) - {"prediction"})
+    """Compare the tensors `names`, which the engines of one set made, and the predictions."""
     tensors: dict[str, Any] = {}
     for name in names:
-        if name not in seen[0][0]:
-            continue
         cosine = np.concatenate([_cosines(want[name], have[name]) for want, have, _ in seen])
         tensors[name] = {
             "least_cosine": float(cosine.min()),

@@ -55,6 +55,19 @@ def test_equal_engines_pass_in_every_precision(tiny_bundle):
         assert found["warnings"] == []
 
 
+def test_cases_with_both_inputs_and_with_one_are_verified_together(tiny_bundle):
+    both = max(golden_cases(Bundle(tiny_bundle)), key=lambda case: len(case.inputs))
+    assert {"ids", "frames"} <= both.inputs.keys()
+    text = Case({"ids": both.inputs["ids"]})
+    found = record(tiny_bundle, "none", None, cases=[both, text])
+    assert found["passed"], found["problems"]
+    assert {name: each["rows"] for name, each in found["engine_sets"].items()} == {
+        "text": 2 * len(both.inputs["ids"]),
+        "video": len(both.inputs["frame_mask"]),
+        "text_video": len(both.inputs["ids"]),
+    }
+
+
 def test_every_tensor_of_every_set_is_compared(tiny_bundle):
     sets = record(tiny_bundle, "none", None)["engine_sets"]
     assert {name: sorted(found["tensors"]) for name, found in sets.items()} == {
