@@ -1,7 +1,12 @@
 // The rules of dispatch, on engines that add numbers.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
+#include "compiled.hpp"
 #include "error.hpp"
 #include "runtime.hpp"
 #include "support.hpp"
@@ -203,4 +208,32 @@ TEST_CASE("damaged tokenizers are refused") {
                           R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a b"]}})"}) {
     CHECK_THROWS_AS(Tokenizer::read(bad, "tokenizer.json"), ArtefactMismatch);
   }
+}
+
+TEST_CASE("engines carry what the build writes, and are unverified where verify found them wanting") {
+  namespace fs = std::filesystem;
+  const auto folder = fs::temp_directory_path() / ("trml_engines_" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  const auto put = [&](const char* name, const std::string& content) {
+    std::ofstream(folder / name, std::ios::binary) << content;
+  };
+  const auto manifest = [](const std::string& layers) {
+    return R"({"schema": 1, "backend": "tensorrt", "precision": "fp16", "weights": "fp16", "compute": "fp16",
+      "built_for": {}, "files": {"text": {"file": "text.plan", "bytes": 4, "layers": )" + layers +
+           R"(, "sha256": ")" + std::string(64, 'a') + R"("}}, "verified": {"text/prediction": 0.0},
+      "products": {}, "plan_layers": {}, "islands": {"text": ["norm"]}})";
+  };
+  put("text.plan", "plan");
+  put("manifest.json", manifest("{}"));
+  CHECK(open_compiled(folder).verified.size() == 1);
+  put("verify.json", R"({"passed": true})");
+  CHECK(open_compiled(folder).verified.size() == 1);
+  put("verify.json", R"({"passed": false})");
+  CHECK(open_compiled(folder).verified.empty());
+  put("verify.json", "damaged");
+  CHECK_THROWS_AS(open_compiled(folder), ArtefactMismatch);
+  fs::remove(folder / "verify.json");
+  put("manifest.json", manifest("[]"));
+  CHECK_THROWS_AS(open_compiled(folder), ArtefactMismatch);
+  fs::remove_all(folder);
 }
