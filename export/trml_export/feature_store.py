@@ -121,7 +121,8 @@ class FeatureStore:
         with self._guarded(), self._connected() as index:
             end = start = self._end(index)
             for key, item in items.items():
-                failure = item.failure or Failure(None, None)  # type: ignore[arg-type]
+                failure = item.failure
+                why = (None, None) if failure is None else (failure.reason, failure.message)
                 count = len(item.vectors)
                 rows.append(
                     (
@@ -130,8 +131,7 @@ class FeatureStore:
                         count,
                         item.incomplete,
                         item.seconds,
-                        failure.reason,
-                        failure.message,
+                        *why,
                     )
                 )
                 vectors.append(item.vectors)

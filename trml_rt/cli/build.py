@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
-from click.core import ParameterSource
 
-from trml_rt.cli.options import any_path, as_json, bundle_option, cases_of, print_json
+from trml_rt.cli.options import (
+    any_path,
+    as_json,
+    bundle_option,
+    cases_of,
+    print_json,
+    refuse_strangers,
+)
 from trml_rt.compiled import BACKENDS, PRECISIONS, RECIPES
 from trml_rt.errors import EnvironmentUnfit, UsageError
 
@@ -95,7 +101,7 @@ def build(
     from trml_rt.bundle import Bundle
 
     opened = Bundle(bundle)
-    _refuse_strangers(backend)
+    refuse_strangers(_TENSORRT if backend == "onnxruntime" else _ONNXRUNTIME, backend)
     if backend != "onnxruntime":
         report = _for_tensorrt(
             opened, precision, backend, target, workspace, optimization_level, force
@@ -123,20 +129,6 @@ def build(
     )
     advice = {} if precision != "int8" or no_bench else _advice(opened, precision)
     _print(report, advice, as_json)
-
-
-def _refuse_strangers(backend: str) -> None:
-    """Raise UsageError for options that were typed and that `backend` does not read."""
-    context = click.get_current_context()
-    foreign = _TENSORRT if backend == "onnxruntime" else _ONNXRUNTIME
-    strangers = [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name in foreign
-        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
-    ]
-    if strangers:
-        raise UsageError(f"{', '.join(strangers)}: has no meaning with {backend}; leave it out")
 
 
 def _print(report: BuildReport, advice: dict[str, str], as_json: bool) -> None:

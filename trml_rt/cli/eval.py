@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
-from trml_rt.cli.options import any_path, as_json, data_layout
+from trml_rt.cli.options import any_path, as_json, data_layout, refuse_strangers
 from trml_rt.compiled import BACKENDS, PRECISIONS
 from trml_rt.errors import EnvironmentUnfit, UsageError
 
@@ -105,7 +104,7 @@ def evaluate(
     given = [name for name, value in subjects.items() if value is not None]
     if len(given) != 1:
         raise UsageError(f"give one of {', '.join(subjects)}, not {' and '.join(given) or 'none'}")
-    _refuse_strangers(given[0])
+    refuse_strangers(set().union(*_OWN.values()) - _OWN[given[0]], given[0])
     if out is not None:
         check_target(out, force=force)
     rows = Rows(data, layout, split)
@@ -148,16 +147,3 @@ _OWN = {
         "cache",
     },
 }
-
-
-def _refuse_strangers(subject: str) -> None:
-    """Raise UsageError for options that were typed and that `subject` does not read."""
-    context = click.get_current_context()
-    strangers = [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name in set().union(*_OWN.values()) - _OWN[subject]
-        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
-    ]
-    if strangers:
-        raise UsageError(f"{', '.join(strangers)}: has no meaning with {subject}; leave it out")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from trml_rt.bundle import default_bundle
 from trml_rt.errors import UsageError
@@ -15,7 +17,15 @@ if TYPE_CHECKING:
     from trml_rt.bundle import Bundle
     from trml_rt.verify import Case
 
-__all__ = ["any_path", "as_json", "bundle_option", "cases_of", "data_layout", "print_json"]
+__all__ = [
+    "any_path",
+    "as_json",
+    "bundle_option",
+    "cases_of",
+    "data_layout",
+    "print_json",
+    "refuse_strangers",
+]
 
 _CASES = 128  # of each kind: both inputs, text alone, video alone
 
@@ -57,6 +67,24 @@ def cases_of(bundle: Bundle, data: Path | None, split: str) -> list[Case]:
     if not cases:
         raise UsageError(f"{data}: no row of the split {split!r} can be used; name another --split")
     return cases
+
+
+def refuse_strangers(foreign: Collection[str], subject: str) -> None:
+    """Raise UsageError for options that were typed and that `subject` does not read.
+
+    Args:
+        foreign: the parameters' names, as the command's function has them.
+        subject: what was asked for instead, for the message.
+    """
+    context = click.get_current_context()
+    strangers = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in foreign
+        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
+    if strangers:
+        raise UsageError(f"{', '.join(strangers)}: has no meaning with {subject}; leave it out")
 
 
 def print_json(content: Any) -> None:
