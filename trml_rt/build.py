@@ -16,6 +16,7 @@ from trml_rt.atomic import write_bytes
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle import Bundle
 from trml_rt.calibration import Calibrated, open_calibration
+from trml_rt.compare import Case
 from trml_rt.compiled import (
     ENGINE_SCHEMA,
     VERIFICATION,
@@ -29,7 +30,7 @@ from trml_rt.errors import ArtefactMismatch
 from trml_rt.files import describe_files
 from trml_rt.golden import GATES, check_golden
 from trml_rt.install import BuildReport, fitting, install
-from trml_rt.verify import Case, golden_cases, refuse_failed, verify
+from trml_rt.verify import golden_cases, refuse_failed, verify
 from trml_rt.verify import to_json as verification_bytes
 
 __all__ = ["BuildReport", "Precision", "build", "plan"]

@@ -8,12 +8,12 @@ import numpy as np
 
 from trml_rt.backends import Tensors
 from trml_rt.bundle import Bundle
+from trml_rt.compare import Case
 from trml_rt.errors import InputUnusable
 from trml_rt.inputs import Inputs, Sample
 from trml_rt.manifest import SET_INPUTS
 from trml_rt.rows import Rows, evenly
 from trml_rt.tokenizer import pad
-from trml_rt.verify import Case
 
 __all__ = ["EncoderInputs", "encoder_inputs", "row_cases"]
 

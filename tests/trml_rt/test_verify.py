@@ -12,10 +12,11 @@ import trml_rt
 from trml_rt.build import build, plan
 from trml_rt.bundle import Bundle
 from trml_rt.cli import trml_rt as program
+from trml_rt.compare import Case
 from trml_rt.compiled import find_compiled
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import VerificationFailed
-from trml_rt.verify import Case, golden_cases, refuse_failed, verify
+from trml_rt.verify import golden_cases, refuse_failed, verify
 
 
 class Drifting:

@@ -15,7 +15,7 @@ from trml_rt.errors import UsageError
 
 if TYPE_CHECKING:
     from trml_rt.bundle import Bundle
-    from trml_rt.verify import Case
+    from trml_rt.compare import Case
 
 __all__ = [
     "any_path",
