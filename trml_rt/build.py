@@ -130,9 +130,9 @@ def _sources(bundle: Bundle, calibrated: Calibrated | None) -> dict[str, _Source
     """Return the source of each engine: the INT8 graph where the calibration has one."""
     sources = {}
     for name, engine in bundle.manifest.engines.items():
-        if calibrated is not None and name in calibrated.record.engines:
-            form = calibrated.record.engines[name].forms["cpu"]
-            sources[name] = _Source(calibrated.path(name, "cpu"), form.layers)
+        form = None if calibrated is None else calibrated.form(name, "cpu")
+        if calibrated is not None and form is not None:
+            sources[name] = _Source(calibrated.path(form), form.layers)
         else:
             sources[name] = _Source(bundle.path(engine.file), {})
     return sources

@@ -36,37 +36,62 @@ RECORD = "calibration.json"
 """The file that a calibration folder is known by."""
 
 
-class LayerError(Strict):
-    """What one layer in INT8, alone, does to the output: 1 - mean cosine."""
+FormName = Literal["portable", "cpu"]
+
+
+class Harm(Strict):
+    """What one layer in INT8, alone, does.
+
+    `vectors` is 1 - mean cosine of the encoder's output, `scores` the mean difference of scores.
+    """
 
     layer: str
-    error: float
+    vectors: float
+    scores: float
 
 
-class CheckedCosine(Strict):
-    """The cosine between INT8 and FP32 outputs over the samples of the check."""
+class CheckedSet(Strict):
+    """What an engine set's answers lost on rows that took no part in calibration."""
 
-    least: float
-    mean: float
+    rows: int
+    least_cosine: float
+    largest_score_difference: float
+    mean_score_difference: float
+    flips: float
+    points_lost: float | None
 
 
-class Form(FileEntry):
+class Found(Strict):
+    """What the search for an INT8 graph found: the graph itself, or that there is none."""
+
+    refined: bool
+    checked: dict[str, CheckedSet]
+    sensitivity: list[Harm]
+
+
+class Form(Found, FileEntry):
     """One INT8 graph of an engine."""
 
     file: str
     layers: dict[str, Literal["int8", "fp32"]]
-    checked_cosine: CheckedCosine
-    sensitivity: list[LayerError]
 
 
 class CalibratedEngine(Strict):
-    """One encoder: its ranges, and the graphs made with them."""
+    """One encoder: its ranges, the graphs made with them, and the forms that were not worth it."""
 
     source: str
     method: Literal["max", "entropy", "percentile"]
     samples: int
     ranges: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]]
-    forms: dict[Literal["portable", "cpu"], Form]
+    forms: dict[FormName, Form]
+    left_out: dict[FormName, Found]
+
+
+class Drop(Strict):
+    """What INT8 was allowed to lose: of a row's cosine, and of the task metric in points."""
+
+    cosine: float
+    points: float
 
 
 class Calibration(Strict):
@@ -76,7 +101,7 @@ class Calibration(Strict):
     created_by: str
     versions: dict[str, str]
     data: dict[str, str | int]
-    least_cosine: float
+    max_drop: Drop
     engines: dict[str, CalibratedEngine]
 
 
@@ -89,9 +114,13 @@ class Calibrated:
     sha256: str
     """Hash of the record, which holds the hashes of the graphs: names the whole calibration."""
 
-    def path(self, engine: str, form: Literal["portable", "cpu"]) -> Path:
-        """Return the checked path of an engine's INT8 graph (R7)."""
-        entry = self.record.engines[engine].forms[form]
+    def form(self, engine: str, form: FormName) -> Form | None:
+        """Return the entry of an engine's INT8 graph, or None where the engine has none."""
+        calibrated = self.record.engines.get(engine)
+        return None if calibrated is None else calibrated.forms.get(form)
+
+    def path(self, entry: Form) -> Path:
+        """Return the checked path of an INT8 graph (R7)."""
         path = self.folder / entry.file
         check_hash(path, entry, "calibrate again: trml-rt calibrate --force")
         return path
@@ -126,15 +155,15 @@ def open_calibration(bundle: Bundle, folder: Path | None = None) -> Calibrated:
     record: Calibration = validate(
         Calibration, parse_json(data, str(source)), str(source), CALIBRATION_SCHEMA
     )
-    problems = []
-    for name in encoders(bundle.manifest):
+    problems = [] if any(e.forms for e in record.engines.values()) else ["it holds no INT8 graph"]
+    known = encoders(bundle.manifest)
+    for name, engine in record.engines.items():
+        if name not in known:
+            problems.append(f"{name} is no encoder of this bundle")
+            continue
         want = bundle.manifest.files[bundle.manifest.engines[name].file].sha256
-        if name not in record.engines:
-            problems.append(f"{name} is not calibrated")
-        elif (engine := record.engines[name]).source != want:
+        if engine.source != want:
             problems.append(f"{name} was calibrated for a graph {engine.source}, here it is {want}")
-        elif missing := {"portable", "cpu"} - engine.forms.keys():
-            problems.append(f"{name} lacks the form {', '.join(sorted(missing))}")
     if problems:
         refuse(str(folder), [*problems, f"calibrate again: {again} --force"])
     check_files(

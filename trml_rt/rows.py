@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,11 @@ class Rows:
     rows: tuple[Row, ...]
     sha256: str
     split: str
+
+    def apart(self, every: int) -> tuple[Rows, Rows]:
+        """Return the rows without every `every`-th, and those."""
+        kept = tuple(row for number, row in enumerate(self.rows) if number % every)
+        return replace(self, rows=kept), replace(self, rows=self.rows[::every])
 
 
 def read_rows(path: Path, split: str) -> Rows:

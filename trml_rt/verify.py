@@ -6,7 +6,7 @@ The reference is the bundle's portable graphs on ONNX Runtime.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,28 @@ def verify(
     }
 
 
-def reference_answers(bundle: Bundle, cases: Iterable[Case]) -> Answers:
-    """Run the bundle's portable graphs, in FP32, on `cases`."""
-    with Dispatcher(
-        bundle.manifest,
-        OnnxRuntimeBackend(),
-        lambda name: bundle.path(bundle.manifest.engines[name].file),
-    ) as reference:
-        return run_cases(reference, bundle.manifest.engine_sets, cases)
+def reference_answers(
+    bundle: Bundle,
+    cases: Iterable[Case],
+    *,
+    sets: Sequence[EngineSet] | None = None,
+    instead: Mapping[str, Path] | None = None,
+) -> Answers:
+    """Run the bundle's portable graphs, in FP32, on `cases`.
+
+    Args:
+        bundle: the bundle.
+        cases: the inputs.
+        sets: the engine sets to run; None means all.
+        instead: graphs to take in the place of some engines' own.
+    """
+    files = dict(instead or {})
+
+    def locate(name: str) -> Path:
+        return files.get(name) or bundle.path(bundle.manifest.engines[name].file)
+
+    with Dispatcher(bundle.manifest, OnnxRuntimeBackend(), locate) as reference:
+        return run_cases(reference, bundle.manifest.engine_sets if sets is None else sets, cases)
 
 
 def run_cases(engines: Dispatcher, sets: Sequence[EngineSet], cases: Iterable[Case]) -> Answers:

@@ -8,34 +8,40 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import onnx
 
+from trml_calibration.check import Check, MaxDrop
 from trml_calibration.fp16 import store_fp16
-from trml_calibration.guard import Guarded, guard
+from trml_calibration.guard import Guarded, Judged, Source, guard
 from trml_calibration.int8 import FORMS, layers, load_basic, tensors_to_watch
 from trml_calibration.ranges import METHODS, Feed, Ranges, check_feeds, collect_ranges
+from trml_calibration.refine import measure_channels, smooth
 from trml_rt.atomic import check_target, staged_folder, write_bytes
 from trml_rt.bundle import Bundle
 from trml_rt.calibration import CALIBRATION_SCHEMA, RECORD, Calibration, encoders, to_json
-from trml_rt.errors import EnvironmentUnfit, UsageError
+from trml_rt.compare import Case
+from trml_rt.errors import EnvironmentUnfit, UsageError, VerificationFailed
 from trml_rt.files import describe_files
+from trml_rt.verify import golden_cases
 
 __all__ = ["calibrate"]
-
-_CHECKED = 4  # every so many samples serve the check and not the ranges
 
 
 def calibrate(
     bundle: Bundle,
     feeds: Mapping[str, Sequence[Feed]],
+    cases: Sequence[Case],
     out: Path,
     *,
     data: Mapping[str, str | int],
     methods: Mapping[str, str],
-    least_cosine: float = 0.99,
+    max_drop: MaxDrop,
     force: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Calibration:
@@ -43,53 +49,82 @@ def calibrate(
 
     Args:
         bundle: its FP32 graphs are what is quantised.
-        feeds: for each encoder its samples; every fourth serves the check alone.
+        feeds: for each encoder its samples.
+        cases: inputs to check the INT8 graphs on, none of them among the samples; those of the
+            golden files are added.
         out: the folder to make, `calibration/` of the bundle by default.
         data: what the samples are: the data file's `sha256`, its `split`.
-        methods: for each encoder `max`, `entropy` or `percentile`.
-        least_cosine: what the worst row of the check must keep; see `guard`.
+        methods: for each encoder that is to have an INT8 form `max`, `entropy` or `percentile`.
+        max_drop: what INT8 may lose; layers stay in FP32 until that holds.
         force: replace a calibration that is there.
         progress: called with a line for each step.
 
     Raises:
         UsageError: too few samples, constant ones, or an unknown method.
-        VerificationFailed: `least_cosine` cannot be kept.
+        VerificationFailed: no encoder keeps `max_drop` with half of its layers in INT8.
     """
     check_target(out, marker=RECORD, what="calibration", replace=force)
-    names = encoders(bundle.manifest)
+    names = [name for name in encoders(bundle.manifest) if name in methods]
     for name in names:
         if methods[name] not in METHODS:
             raise UsageError(f"no method {methods[name]!r}; choose {', '.join(METHODS)}")
         check_feeds(name, feeds.get(name, ()))
-    engines = {}
+    plain, refined = {}, {}
+    for name in names:
+        progress(f"{name}: ranges by {methods[name]} from {len(feeds[name])} samples")
+        graph = load_basic(bundle.path(bundle.manifest.engines[name].file))
+        plain[name] = _source(graph, feeds[name], methods[name])
+        refined[name] = _refining(graph, feeds[name], methods[name])
+    progress(f"answers of FP32 to {len(cases)} rows")
+    check = Check(bundle, [*cases, *golden_cases(bundle)], max_drop)
+    forms: dict[str, dict[str, Any]] = {name: {} for name in names}
+    left_out: dict[str, dict[str, Any]] = {name: {} for name in names}
     try:
         with staged_folder(out, replace=force) as staging:
-            for name in names:
-                progress(f"{name}: ranges by {methods[name]} from {len(feeds[name])} samples")
-                graph = load_basic(bundle.path(bundle.manifest.engines[name].file))
-                checked = list(feeds[name][::_CHECKED])
-                learnt = [feed for i, feed in enumerate(feeds[name]) if i % _CHECKED]
-                ranges = collect_ranges(graph, tensors_to_watch(graph), learnt, methods[name])
-                forms = {}
-                for form in FORMS:
-                    progress(f"{name}: the {form} form, checked on {len(checked)} samples")
-                    made = guard(graph, ranges, form, checked, least_cosine, progress=progress)
-                    forms[form] = _write(staging, name, form, graph, made)
-                engines[name] = {
-                    "source": bundle.manifest.files[bundle.manifest.engines[name].file].sha256,
-                    "method": methods[name],
-                    "samples": len(feeds[name]),
-                    "ranges": _rounded(ranges),
-                    "forms": forms,
-                }
+            for form in FORMS:
+                check.restart()
+                for name in names:
+                    progress(f"{name}: the {form} form")
+                    made = guard(
+                        plain[name],
+                        refined[name],
+                        form,
+                        lambda model, few, name=name: check.judge(name, model, few),
+                        progress=lambda line, name=name: progress(f"{name}: {line}"),
+                    )
+                    if made.model is None:
+                        left_out[name][form] = _found(made)
+                        continue
+                    check.settle(name, made.model)
+                    forms[name][form] = _write(staging, f"{name}.{form}.onnx", made.model) | {
+                        "layers": _layers(plain[name].graph, made),
+                        **_found(made),
+                    }
+            if not any(forms.values()):
+                raise VerificationFailed(
+                    f"{bundle.folder}: no encoder holds the gate in INT8 with half of its layers "
+                    "in it; allow more with --max-drop"
+                )
             record = Calibration.model_validate(
                 {
                     "schema": CALIBRATION_SCHEMA,
                     "created_by": f"trml-rt {metadata.version('trml-rt')}",
                     "versions": {p: metadata.version(p) for p in ("onnx", "onnxruntime")},
                     "data": dict(data),
-                    "least_cosine": least_cosine,
-                    "engines": engines,
+                    "max_drop": asdict(max_drop),
+                    "engines": {
+                        name: {
+                            "source": bundle.manifest.files[
+                                bundle.manifest.engines[name].file
+                            ].sha256,
+                            "method": methods[name],
+                            "samples": len(feeds[name]),
+                            "ranges": _listed(plain[name].ranges),
+                            "forms": forms[name],
+                            "left_out": left_out[name],
+                        }
+                        for name in names
+                    },
                 }
             )
             write_bytes(staging / RECORD, to_json(record))
@@ -99,21 +134,61 @@ def calibrate(
     return record
 
 
-def _write(
-    staging: Path, engine: str, form: str, graph: onnx.ModelProto, made: Guarded
-) -> dict[str, object]:
-    """Write one INT8 graph and return its entry."""
-    file = f"{engine}.{form}.onnx"
-    onnx.save(made.model, staging / file)
+def _source(graph: onnx.ModelProto, feeds: Sequence[Feed], method: str) -> Source:
+    return Source(graph, collect_ranges(graph, tensors_to_watch(graph), feeds, method))
+
+
+def _refining(graph: onnx.ModelProto, feeds: Sequence[Feed], method: str) -> Callable[[], Source]:
+    """Return what makes the refined source once, whichever form asks for it first."""
+
+    @cache
+    def refine() -> Source:
+        smoothed = smooth(graph, layers(graph), measure_channels(graph, layers(graph), feeds))
+        biased = [n.name for n in smoothed.graph.node if len(n.input) == 3]
+        among = [name for name in layers(smoothed) if name in set(biased)]
+        return Source(
+            smoothed,
+            collect_ranges(smoothed, tensors_to_watch(smoothed), feeds, method),
+            measure_channels(smoothed, among, feeds) if among else None,
+        )
+
+    return refine
+
+
+def _write(staging: Path, file: str, model: onnx.ModelProto) -> dict[str, object]:
+    """Write one INT8 graph and return what the record says of its file."""
+    onnx.save(model, staging / file)
     store_fp16(staging / file)  # what is left in FP32: half the bytes, the same arithmetic
+    return {"file": file, **describe_files(staging, [file])[file].model_dump()}
+
+
+def _layers(graph: onnx.ModelProto, made: Guarded) -> dict[str, str]:
+    return {name: "fp32" if name in made.kept else "int8" for name in layers(graph)}
+
+
+def _found(made: Guarded) -> dict[str, object]:
     return {
-        "file": file,
-        **describe_files(staging, [file])[file].model_dump(),
-        "layers": {name: "fp32" if name in made.kept else "int8" for name in layers(graph)},
-        "checked_cosine": {"least": made.least_cosine, "mean": made.mean_cosine},
-        "sensitivity": [{"layer": name, "error": error} for name, error in made.table],
+        "refined": made.refined,
+        "checked": _checked(made.judged),
+        "sensitivity": [asdict(harm) for harm in made.table],
     }
 
 
-def _rounded(ranges: Ranges) -> dict[str, list[float]]:
+def _checked(judged: Judged) -> dict[str, object]:
+    """Return what was measured on each engine set, as the record has it."""
+    found: dict[str, object] = {}
+    for name, each in judged.measured.items():
+        accuracy = each.get("accuracy")
+        found[name] = {
+            "rows": each["rows"],
+            "least_cosine": min(tensor["least_cosine"] for tensor in each["tensors"].values()),
+            "largest_score_difference": each["largest_score_difference"],
+            "mean_score_difference": each["mean_score_difference"],
+            "flips": each["flips"],
+            "points_lost": accuracy and accuracy["fp32"] - accuracy["engines"],
+        }
+    return found
+
+
+def _listed(ranges: Ranges) -> dict[str, list[float]]:
     return {name: [low, high] for name, (low, high) in sorted(ranges.items())}

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from trml_calibration.ranges import Ranges
+from trml_calibration.refine import Channels, correct_biases, drop_unused
 
 __all__ = ["FORMS", "layers", "load_basic", "quantise", "tensors_to_watch"]
 
@@ -98,6 +99,7 @@ def quantise(
     *,
     only: Set[str] | None = None,
     tables: bool = True,
+    channels: Mapping[str, Channels] | None = None,
 ) -> ModelProto:
     """Return the INT8 form of `graph`; the same arguments give the same bytes.
 
@@ -107,6 +109,8 @@ def quantise(
         form: `portable` or `cpu`.
         only: the layers to quantise, of `layers(graph)`; None means all of them.
         tables: store word tables as int8 too (the cpu form only).
+        channels: of what the layers take, of `refine.measure_channels`; with them biases make
+            up for rounded weights.
     """
     model = ModelProto()
     model.CopyFrom(graph)
@@ -114,7 +118,10 @@ def quantise(
     if form == "cpu":
         chosen += _between(graph, set(chosen))
     if chosen:
-        model = _place(model, ranges, form, chosen)
+        placed = _place(model, ranges, form, chosen)
+        if channels is not None:
+            placed = _place(correct_biases(graph, placed, channels), ranges, form, chosen)
+        model = placed
     if tables and form == "cpu":
         _store_tables(model)
     return model
@@ -210,10 +217,7 @@ def _store_tables(model: ModelProto) -> None:
             nodes += _gather_int8(model, node, numpy_helper.to_array(table))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    left = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(left)
+    drop_unused(model)
 
 
 def _gather_int8(model: ModelProto, node: NodeProto, table: np.ndarray) -> list[NodeProto]:

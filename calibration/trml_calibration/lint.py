@@ -51,8 +51,9 @@ def lint(bundle: Bundle) -> dict[str, Any]:
         try:
             calibrated = open_calibration(bundle)
             for name in calibrated.record.engines:
-                path = calibrated.path(name, "portable")
-                findings += lint_graph(onnx.load(path), f"calibration/{path.name}")
+                if form := calibrated.form(name, "portable"):
+                    graph = onnx.load(calibrated.path(form))
+                    findings += lint_graph(graph, f"calibration/{form.file}")
         except ArtefactMismatch as error:
             findings.append(Finding("error", "hash", "calibration", "", str(error)))
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 SIZE = 16
@@ -90,3 +91,22 @@ def pictures(count=48):
     """Samples for `convolutions`."""
     make = np.random.default_rng(3)
     return [{"x": make.normal(size=(2, 3, 8, 8)).astype(np.float32)} for _ in range(count)]
+
+
+def outputs(model, feeds):
+    """Return the first output of `model` for each sample, (rows, d)."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(),
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=["WeightBiasQuantization"],  # as the back end does
+    )
+    return [session.run(None, feed)[0] for feed in feeds]
+
+
+def cosines(reference, given):
+    """Return the cosine of every row of two lists of (rows, d) with its reference."""
+    a, b = np.concatenate(reference), np.concatenate(given)
+    return (a * b).sum(-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))

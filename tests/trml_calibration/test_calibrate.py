@@ -9,23 +9,29 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 
 from click.testing import CliRunner
+from onnx import numpy_helper
 from PIL import Image
 
 import trml_rt
 from trml_calibration.calibrate import calibrate
+from trml_calibration.check import Check, MaxDrop
 from trml_calibration.fp16 import store_fp16
 from trml_rt.build import build
 from trml_rt.bundle import Bundle
 from trml_rt.calibration import open_calibration
 from trml_rt.cli import trml_rt as program
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
+from trml_rt.compare import LIMITS, Case
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError, VerificationFailed
+from trml_rt.verify import golden_cases
 
 WORDS = ("good", "bad", "day", "what", "a", "not")
 DATA = {"sha256": "0" * 64, "split": "train"}
 METHODS = {"text": "max", "frame": "max"}
+LAYER = "/MatMulAddFusion"  # the one of the tiny bundle's frame encoder
+WIDE = MaxDrop(cosine=0.02, points=100)  # one layer of four channels is no fine thing to round
 
 
 def feeds(count=40):
@@ -40,18 +46,42 @@ def feeds(count=40):
     }
 
 
-def calibrated(folder, **options):
+def cases(count=8):
+    """Rows with both inputs, other ones than those of `feeds`."""
+    make = np.random.default_rng(7)
+    return [
+        Case(
+            {
+                "ids": make.integers(2, 12, (1, 6)).astype(np.int32),
+                "frames": make.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8),
+                "frame_mask": np.array([[True, True, False, False]]),
+            }
+        )
+        for _ in range(count)
+    ]
+
+
+def calibrated(folder, *, methods=METHODS, max_drop=WIDE, **options):
     bundle = Bundle(folder)
-    calibrate(bundle, feeds(), folder / "calibration", data=DATA, methods=METHODS, **options)
+    calibrate(
+        bundle,
+        feeds(),
+        cases(),
+        folder / "calibration",
+        data=DATA,
+        methods=methods,
+        max_drop=max_drop,
+        **options,
+    )
     return bundle
 
 
 @pytest.fixture
 def rows(tmp_path):
-    """Forty rows with a text and a picture each."""
+    """Forty-eight rows with a text and a picture each."""
     make = np.random.default_rng(1)
     lines = []
-    for number in range(40):
+    for number in range(48):
         Image.fromarray(make.integers(0, 256, (9, 9, 3), dtype=np.uint8)).save(
             tmp_path / f"{number}.png"
         )
@@ -87,7 +117,13 @@ def test_a_modality_without_samples_is_refused(bundle_copy):
     some = {"text": feeds()["text"]}
     with pytest.raises(UsageError, match="calibrating 'frame' needs 32 samples"):
         calibrate(
-            Bundle(bundle_copy), some, bundle_copy / "calibration", data=DATA, methods=METHODS
+            Bundle(bundle_copy),
+            some,
+            cases(),
+            bundle_copy / "calibration",
+            data=DATA,
+            methods=METHODS,
+            max_drop=WIDE,
         )
     assert not (bundle_copy / "calibration").exists()
 
@@ -140,7 +176,7 @@ def test_a_calibration_of_other_graphs_is_refused(bundle_copy):
 
 def test_engines_of_another_calibration_do_not_fit(bundle_copy):
     build(calibrated(bundle_copy), "int8", store_weights=store_fp16)
-    calibrated(bundle_copy, force=True, least_cosine=0.5)
+    calibrated(bundle_copy, force=True, max_drop=MaxDrop(cosine=0.5))
     with pytest.raises(ArtefactMismatch, match=r"calibration is '.*' there"):
         trml_rt.load(bundle_copy, precision="int8")
 
@@ -152,7 +188,7 @@ def test_the_commands_calibrate_build_and_inspect(bundle_copy, rows):
         return result.stdout
 
     out = run(
-        "calibrate", bundle_copy, "--data", rows, "--method", "frame=entropy", "--max-drop", 0.01
+        "calibrate", bundle_copy, "--data", rows, "--method", "frame=entropy", "--max-drop", 0.02
     )
     assert "frame, cpu: 1 of 1 layers in INT8" in out
     run("build", "--bundle", bundle_copy, "--precision", "int8", "--no-bench")
@@ -174,3 +210,114 @@ def test_an_unknown_engine_or_method_is_a_usage_error(bundle_copy, rows):
     for word in ("mood=max", "guess"):
         words = ["calibrate", str(bundle_copy), "--data", str(rows), "--method", word]
         assert CliRunner().invoke(program, words).exit_code == 2
+
+
+def test_an_encoder_that_was_not_asked_for_stays_in_fp32(bundle_copy):
+    bundle = calibrated(bundle_copy, methods={"frame": "max"})
+    assert list(open_calibration(bundle).record.engines) == ["frame"]
+    files = build(bundle, "int8", store_weights=store_fp16).manifest.files
+    assert (files["frame"].layers, files["text"].layers) == ({LAYER: "int8"}, {})
+
+
+def test_an_encoder_that_cannot_hold_the_gate_is_left_out_and_recorded(bundle_copy):
+    bundle = calibrated(bundle_copy, max_drop=MaxDrop(cosine=1e-6))
+    frame = open_calibration(bundle).record.engines["frame"]
+    assert frame.forms == {}
+    assert list(frame.left_out) == ["portable", "cpu"]
+    assert [harm.layer for harm in frame.left_out["cpu"].sensitivity] == [LAYER]
+    report = build(bundle, "int8", store_weights=store_fp16)
+    assert report.manifest.files["frame"].layers == {}
+
+
+def test_no_encoder_in_int8_is_a_failure_and_leaves_nothing(bundle_copy):
+    with pytest.raises(VerificationFailed, match=r"no encoder holds the gate.*--max-drop"):
+        calibrated(bundle_copy, methods={"frame": "max"}, max_drop=MaxDrop(cosine=1e-6))
+    assert not (bundle_copy / "calibration").exists()
+
+
+def test_the_record_says_what_each_engine_set_lost(bundle_copy):
+    record = open_calibration(calibrated(bundle_copy)).record
+    seen = record.engines["frame"].forms["cpu"].checked
+    assert list(seen) == ["video", "text_video"]
+    assert seen["video"].rows > len(cases())  # those of the golden files are among them
+    assert 0.98 <= seen["video"].least_cosine < 1
+    assert seen["video"].points_lost is None  # no labels
+
+
+@pytest.mark.parametrize("word", ["much", "2", "-0.1", "1 points", "1pointss", ""])
+def test_a_drop_that_is_none_is_a_usage_error(bundle_copy, rows, word):
+    words = ["calibrate", str(bundle_copy), "--data", str(rows), f"--max-drop={word}"]
+    result = CliRunner().invoke(program, words)
+    assert result.exit_code == 2
+    assert "such as 0.01" in result.stderr
+
+
+def test_a_drop_in_points_and_one_of_the_cosine_are_kept_in_the_record(bundle_copy, rows):
+    words = ["calibrate", str(bundle_copy), "--data", str(rows), "--engine", "text"]
+    words += ["--max-drop", "0.5points", "--max-drop", "0.02", "--json"]
+    result = CliRunner().invoke(program, words)
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content["max_drop"] == {"cosine": 0.02, "points": 0.5}
+    assert list(content["engines"]) == ["text"]
+
+
+def test_rows_of_the_check_take_no_part_in_the_ranges(bundle_copy, rows):
+    """Forty-eight rows are thirty-six samples, and twelve to check on."""
+    words = ["calibrate", str(bundle_copy), "--data", str(rows), "--max-drop", "0.02", "--json"]
+    content = json.loads(CliRunner().invoke(program, words).stdout)
+    golden = sum(
+        len(case.inputs["frame_mask"])
+        for case in golden_cases(Bundle(bundle_copy))
+        if "frame_mask" in case.inputs
+    )
+    frame = content["engines"]["frame"]
+    assert frame["samples"] == 36
+    assert frame["forms"]["cpu"]["checked"]["video"]["rows"] == 12 + golden
+
+
+@pytest.fixture
+def harmed(bundle_copy):
+    """Return the FP32 graphs of both encoders, and one of `text` with other words."""
+    graphs = {name: onnx.load(bundle_copy / "onnx" / f"{name}.onnx") for name in METHODS}
+    other = onnx.load(bundle_copy / "onnx" / "text.onnx")
+    table = next(t for t in other.graph.initializer if len(t.dims) == 2)
+    value = numpy_helper.to_array(table)
+    table.CopyFrom(numpy_helper.from_array(np.roll(value, 1, axis=0).copy(), table.name))
+    return graphs, other
+
+
+def test_a_graph_that_equals_fp32_passes_the_check(bundle_copy, harmed):
+    graphs, _ = harmed
+    judged = Check(Bundle(bundle_copy), cases(), MaxDrop()).judge("text", graphs["text"])
+    assert judged.passed
+    assert (judged.vectors, judged.scores) == (
+        pytest.approx(0, abs=1e-6),
+        pytest.approx(0, abs=1e-6),
+    )
+
+
+def test_a_graph_that_drifts_misses_it_on_every_set_that_runs_it(bundle_copy, harmed):
+    judged = Check(Bundle(bundle_copy), cases(), MaxDrop()).judge("text", harmed[1])
+    assert not judged.passed
+    assert list(judged.measured) == ["text", "text_video"]
+    assert judged.vectors > 0.05
+
+
+def test_an_encoder_is_judged_together_with_those_that_are_in_int8_already(bundle_copy, harmed):
+    graphs, other = harmed
+    check = Check(Bundle(bundle_copy), cases(), MaxDrop())
+    check.settle("text", other)
+    together = check.judge("frame", graphs["frame"]).measured
+    assert together["video"]["mean_score_difference"] < 1e-6
+    assert together["text_video"]["mean_score_difference"] > 1e-4
+    check.restart()
+    assert check.judge("frame", graphs["frame"]).passed
+
+
+def test_the_gate_of_the_check_is_stricter_than_that_of_verification():
+    limits, allowed = MaxDrop(points=0.5).limits, LIMITS["int8"]
+    assert limits.points == 0.5
+    assert limits.score < allowed.score
+    assert limits.flips < allowed.flips
+    assert limits.cosine_fails >= allowed.cosine

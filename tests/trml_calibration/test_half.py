@@ -11,8 +11,8 @@ import onnxruntime
 from onnx import TensorProto
 
 from tests.trml_calibration import onnx_graphs
+from tests.trml_calibration.onnx_graphs import cosines
 from trml_calibration.fp16 import store_fp16
-from trml_calibration.guard import cosines
 from trml_calibration.half import to_fp16
 
 

@@ -9,10 +9,10 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, numpy_helper
 
 from tests.trml_calibration import onnx_graphs
-from trml_calibration.guard import cosines, guard, outputs
+from tests.trml_calibration.onnx_graphs import cosines, outputs
 from trml_calibration.int8 import FORMS, layers, load_basic, quantise, tensors_to_watch
 from trml_calibration.ranges import METHODS, check_feeds, collect_ranges
-from trml_rt.errors import UsageError, VerificationFailed
+from trml_rt.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -146,25 +146,3 @@ def test_constant_samples_do_not_count():
         check_feeds("text", same)
     with pytest.raises(UsageError, match="100 given, 0 of that kind"):
         check_feeds("frame", grey)
-
-
-def test_the_guard_leaves_layers_in_fp32_until_the_gate_holds(transformer):
-    graph, ranges, feeds = transformer
-    narrow = {name: (low / 20, high / 20) for name, (low, high) in ranges.items()}
-    narrow["normed"] = ranges["normed"]  # only the second product is harmed
-    made = guard(graph, narrow, "portable", feeds, 0.99)
-    assert made.kept == ["n_back"]
-    assert [name for name, _ in made.table] == ["n_back", "n_product"]
-    assert made.least_cosine >= 0.99
-
-
-def test_the_guard_leaves_all_in_int8_where_that_will_do(transformer):
-    graph, ranges, feeds = transformer
-    made = guard(graph, ranges, "cpu", feeds, 0.98)
-    assert (made.kept, made.table) == ([], [])
-
-
-def test_a_gate_that_no_graph_can_hold_is_said(transformer):
-    graph, ranges, feeds = transformer
-    with pytest.raises(VerificationFailed, match="allow more with --max-drop"):
-        guard(graph, ranges, "cpu", feeds, 1.1)

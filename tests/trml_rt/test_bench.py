@@ -62,6 +62,12 @@ def test_the_advice_lets_no_engine_set_get_slower():
     assert recommend(report())[0] == "portable"
 
 
+def test_a_gain_on_one_engine_set_is_enough_where_the_others_stay_level():
+    assert recommend(report(int8=(1.6, 0.99)))[0] == "int8"
+    assert recommend(report(int8=(1.04, 1.0)))[0] == "portable"
+    assert recommend(report(fp16=(1.3, 1.0), int8=(1.6, 1.0)))[0] == "int8"
+
+
 def test_a_precision_that_is_not_built_is_refused(bundle_copy):
     from trml_rt.bench import bench
 

@@ -15,6 +15,7 @@ from trml_rt.cli.options import (
     cases_of,
     print_json,
     refuse_strangers,
+    rows_option,
 )
 from trml_rt.compiled import BACKENDS, PRECISIONS, RECIPES
 from trml_rt.errors import EnvironmentUnfit, UsageError
@@ -29,7 +30,7 @@ __all__ = ["build"]
 _CALLS = 15  # of each, for the advice at the end: enough to tell twice as fast from half
 
 # Options that one back end alone reads; with the other they would be ignored.
-_ONNXRUNTIME = {"calibration", "data", "split", "no_verify", "no_bench", "dry_run"}
+_ONNXRUNTIME = {"calibration", "data", "split", "rows", "no_verify", "no_bench", "dry_run"}
 _TENSORRT = {"target", "workspace", "optimization_level"}
 
 
@@ -71,6 +72,7 @@ Examples:
 )
 @click.option("--data", type=any_path, help="Rows to verify on, else the golden files' inputs.")
 @click.option("--split", default="valid", show_default=True, help="The rows of --data to use.")
+@rows_option
 @click.option("--no-verify", is_flag=True, help="Leave it out; every answer then says so.")
 @click.option("--no-bench", is_flag=True, help="int8: do not measure whether it is faster here.")
 @click.option("--dry-run", is_flag=True, help="Say what would be built, and write nothing.")
@@ -86,6 +88,7 @@ def build(
     calibration: Path | None,
     data: Path | None,
     split: str,
+    rows: int,
     no_verify: bool,
     no_bench: bool,
     dry_run: bool,
@@ -123,7 +126,7 @@ def build(
         known,
         store_weights=_store_weights(precision),
         calibration=calibration,
-        cases=None if no_verify else cases_of(opened, data, split),
+        cases=None if no_verify else cases_of(opened, data, split, rows),
         force=force,
         progress=_progress,
     )
@@ -184,8 +187,9 @@ def _graphs(bundle: Bundle, precision: str) -> Graphs | None:
     calibrated = open_calibration(bundle) if precision == "int8" else None
 
     def graph(engine: str, folder: Path) -> Graph:
-        if calibrated is not None and engine in calibrated.record.engines:
-            return Graph(calibrated.path(engine, "portable"), "int8")
+        form = None if calibrated is None else calibrated.form(engine, "portable")
+        if calibrated is not None and form is not None:
+            return Graph(calibrated.path(form), "int8")
         target = folder / f"{engine}.onnx"
         return Graph(
             target, "fp16", to_fp16(bundle.path(bundle.manifest.engines[engine].file), target)

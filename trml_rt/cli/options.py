@@ -25,9 +25,8 @@ __all__ = [
     "data_layout",
     "print_json",
     "refuse_strangers",
+    "rows_option",
 ]
-
-_CASES = 128  # of each kind: both inputs, text alone, video alone
 
 # A file that is absent or may not be read is for the library to refuse, with its exit code.
 any_path = click.Path(path_type=Path, readable=False)
@@ -39,6 +38,14 @@ bundle_option = click.option(
     default=default_bundle,
     show_default="$TRML_RT_BUNDLE, else the bundle that ships inside the package",
     help="Folder of the bundle.",
+)
+
+rows_option = click.option(
+    "--rows",
+    type=click.IntRange(1),
+    default=512,
+    show_default=True,
+    help="The most rows to compare on, of each kind: both inputs, text alone, video alone.",
 )
 
 data_layout = click.option(
@@ -54,14 +61,14 @@ data_layout = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
-def cases_of(bundle: Bundle, data: Path | None, split: str) -> list[Case]:
-    """Return the rows of `data` to verify on; rows that cannot be used are named on stderr."""
+def cases_of(bundle: Bundle, data: Path | None, split: str, rows: int) -> list[Case]:
+    """Return `rows` of each kind of `data` to verify on; those of no use are named on stderr."""
     if data is None:
         return []
     from trml_rt.encoder_inputs import row_cases
     from trml_rt.rows import read_rows
 
-    cases, unusable = row_cases(bundle, read_rows(data, split), _CASES)
+    cases, unusable = row_cases(bundle, read_rows(data, split), rows)
     for line in unusable:
         click.echo(f"left out: {line}", err=True)
     if not cases:
