@@ -8,7 +8,12 @@ Orin, which this compiler has no target for.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -27,11 +32,25 @@ onnx = pytest.importorskip("onnx", reason='needs onnx: pip install "trml-rt[buil
 
 ENGINES = ["text", "frame", "fuse_text", "fuse_video", "fuse_text_video"]
 TARGETS = {"8.6": "RTX 30, A10", "8.9": "RTX 40, L4", "12.0": "RTX 50"}
-BUNDLES = {"default": default_bundle(), "tiny": TINY}
 
 
-def request(folder, engine, precision="fp32", *, bundle="default", targets=("8.9",)):
-    opened = Bundle(BUNDLES[bundle])
+@pytest.fixture(scope="module")
+def vit_b32():
+    """A fresh bundle of ViT-B/32 with random weights, made and compared as by `make reference`."""
+    pytest.importorskip("torch", reason="needs the training extra")
+    root = Path(__file__).parents[2]
+    paths = os.pathsep.join(str(root / part) for part in (".", "export", "calibration"))
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [sys.executable, root / "benchmarks" / "random_bundle.py", "--out", f"{folder}/bundle"],
+            env={**os.environ, "PYTHONPATH": paths},
+            check=True,
+        )
+        yield Path(folder) / "bundle"
+
+
+def request(folder, engine, precision="fp32", *, bundle=None, targets=("8.9",)):
+    opened = Bundle(bundle or default_bundle())
     spec = opened.manifest.engines[engine]
     graph, computes = graph_in(precision, opened.path(spec.file), folder, spec)
     return PlanRequest(
@@ -53,18 +72,27 @@ def test_every_graph_of_the_shipped_bundle_compiles_for_every_target(tmp_path, e
     assert report.bytes > 50_000
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_graph_of_vit_b32_compiles_for_every_target(tmp_path, vit_b32, engine, precision):
+    wanted = request(tmp_path, engine, precision, bundle=vit_b32, targets=TARGETS)
+    report = compile_plan(wanted)
+    assert report.network.get(wanted.precision, 0) > 0
+    assert report.bytes > 1_000_000
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_graph_of_the_tiny_bundle_compiles_for_each_target_alone(
     tmp_path, engine, precision, target
 ):
-    report = compile_plan(request(tmp_path, engine, precision, bundle="tiny", targets=[target]))
+    report = compile_plan(request(tmp_path, engine, precision, bundle=TINY, targets=[target]))
     assert report.bytes > 50_000
 
 
 def test_the_dynamic_axes_reach_the_plan_as_a_profile(tmp_path):
-    wanted = request(tmp_path, "text", bundle="tiny")
+    wanted = request(tmp_path, "text", bundle=TINY)
     assert wanted.profile == {"ids": ([1, 1], [1, 4], [3, 8])}
     beyond = replace(wanted, profile={"ids": ([1, 1], [1, 4], [0, 8])})
     with pytest.raises(EnvironmentUnfit, match="TensorRT"):
@@ -83,20 +111,20 @@ def test_weights_that_are_only_stored_in_fp16_do_not_pass_for_fp16(tmp_path):
 
 
 def test_an_fp16_graph_does_not_pass_for_int8(tmp_path):
-    wanted = replace(request(tmp_path, "text", "fp16", bundle="default"), precision="int8")
+    wanted = replace(request(tmp_path, "text", "fp16"), precision="int8")
     with pytest.raises(VerificationFailed, match="no layer computes in int8"):
         compile_plan(wanted)
 
 
 def test_orin_is_no_target_of_this_compiler_and_it_says_so(tmp_path):
     with pytest.raises(EnvironmentUnfit, match=r"does not compile for SM87; it does for .*SM89"):
-        compile_plan(request(tmp_path, "fuse_text", bundle="tiny", targets=["8.7"]))
+        compile_plan(request(tmp_path, "fuse_text", bundle=TINY, targets=["8.7"]))
 
 
 def test_a_graph_that_is_none_is_refused_in_tensorrts_words(tmp_path):
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a graph")
-    wanted = replace(request(tmp_path, "fuse_text", bundle="tiny"), graph=str(broken))
+    wanted = replace(request(tmp_path, "fuse_text", bundle=TINY), graph=str(broken))
     with pytest.raises(EnvironmentUnfit, match=r"cannot parse .*broken\.onnx: .*[Mm]odel"):
         compile_plan(wanted)
 
@@ -105,7 +133,7 @@ def test_without_a_gpu_the_compiler_says_what_cuda_says(tmp_path):
     if _has_gpu():
         pytest.skip("there is a GPU")
     with pytest.raises(EnvironmentUnfit, match="CUDA"):
-        compile_plan(request(tmp_path, "fuse_text", bundle="tiny", targets=[]))
+        compile_plan(request(tmp_path, "fuse_text", bundle=TINY, targets=[]))
 
 
 def test_doctor_finds_the_library_and_where_it_came_from():
@@ -118,7 +146,7 @@ def test_doctor_finds_the_library_and_where_it_came_from():
 
 
 def test_only_rtx_compiles_for_a_gpu_that_is_not_here(monkeypatch, tmp_path):
-    wanted = replace(request(tmp_path, "fuse_text", bundle="tiny"), backend="tensorrt")
+    wanted = replace(request(tmp_path, "fuse_text", bundle=TINY), backend="tensorrt")
     monkeypatch.setattr("trml_rt.backends.tensorrt_build.import_tensorrt", lambda _: trt)
     with pytest.raises(UsageError, match="only tensorrt-rtx"):
         compile_plan(wanted)
@@ -137,7 +165,7 @@ def test_a_process_of_its_own_reports_progress_and_the_same_plan(tmp_path):
 
 def test_the_peak_of_memory_is_the_compilers_own(tmp_path):
     held = b"1" * (700 << 20)  # what the parent holds must not count
-    report = compile_apart(request(tmp_path, "fuse_text", bundle="tiny"))
+    report = compile_apart(request(tmp_path, "fuse_text", bundle=TINY))
     assert len(held) >> 20 > report.peak_mib
 
 
@@ -147,7 +175,7 @@ def test_an_error_of_the_other_process_is_the_same_error_here(tmp_path):
 
 
 def test_a_plan_is_a_plan_and_nothing_else(tmp_path):
-    wanted = request(tmp_path, "fuse_text", bundle="tiny")
+    wanted = request(tmp_path, "fuse_text", bundle=TINY)
     compile_plan(wanted)
     assert (tmp_path / "fuse_text.plan").read_bytes()[:4] == b"vtrt"  # RTX's own first bytes
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fuse_text.plan"]
@@ -156,7 +184,7 @@ def test_a_plan_is_a_plan_and_nothing_else(tmp_path):
 def test_a_request_travels_as_json(tmp_path):
     from dataclasses import asdict
 
-    wanted = request(tmp_path, "text", bundle="tiny")
+    wanted = request(tmp_path, "text", bundle=TINY)
     assert PlanRequest(**json.loads(json.dumps(asdict(wanted)))).graph == wanted.graph
 
 
