@@ -15,6 +15,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.conftest import TINY
@@ -102,6 +103,33 @@ def test_the_dynamic_axes_reach_the_plan_as_a_profile(tmp_path):
 def test_int8_of_an_encoder_is_explicit_and_most_products_are_in_it(tmp_path):
     report = compile_plan(request(tmp_path, "text", "int8"))
     assert report.network["int8"] > report.network.get("fp32", 0)
+
+
+def test_a_product_of_a_quantised_activation_and_a_float_weight_is_not_int8(tmp_path):
+    from tests.trml_calibration import onnx_graphs
+
+    size = onnx_graphs.SIZE
+    constants = {
+        "scale": np.array(0.1, np.float32),
+        "zero": np.array(0, np.int8),
+        "weight": np.ones((size, size), np.float32),
+    }
+    nodes = [
+        ("QuantizeLinear", ["x", "scale", "zero"], "quantised", {}),
+        ("DequantizeLinear", ["quantised", "scale", "zero"], "rounded", {}),
+        ("MatMul", ["rounded", "weight"], "vector", {}),
+    ]
+    inputs = [("x", "float", ["rows", size])]
+    wanted = PlanRequest(
+        backend="tensorrt-rtx",
+        graph=str(onnx_graphs.write(tmp_path / "g.onnx", nodes, inputs, "vector", constants)),
+        plan=str(tmp_path / "g.plan"),
+        precision="int8",
+        profile={"x": ([1, size], [1, size], [2, size])},
+        targets=["8.9"],
+    )
+    with pytest.raises(VerificationFailed, match=r"no layer computes in int8 \(1 fp32\)"):
+        compile_plan(wanted)
 
 
 def test_weights_that_are_only_stored_in_fp16_do_not_pass_for_fp16(tmp_path):
