@@ -20,16 +20,18 @@ _SIZES = {"batch": 2, "tokens": 7, "frames": 3}
 def graph_in(precision: str, source: Path, folder: Path, spec: EngineSpec) -> tuple[Path, str]:
     """Return a graph like the one at `source`, and the precision that its products compute in.
 
-    Only encoders have an INT8 form; a small graph asked for INT8 comes as FP16.
+    Only encoders have an INT8 form, the rest of which is FP16; a small graph asked for INT8
+    comes as FP16.
     """
     if precision == "fp32":
         return source, "fp32"
+    from trml_calibration.half import to_fp16
+
     target = folder / f"{source.stem}_{precision}.onnx"
     if precision == "int8" and not source.stem.startswith("fuse"):
         _quantise(source, target, spec)
+        to_fp16(target, target)
         return target, "int8"
-    from trml_calibration.half import to_fp16
-
     to_fp16(source, target)
     return target, "fp16"
 

@@ -170,7 +170,7 @@ def _progress(line: str) -> None:
 def _graphs(bundle: Bundle, precision: str) -> Graphs | None:
     """Return what makes graphs that compute in `precision`; the bundle's own are FP32.
 
-    FP16: every graph, with FP32 islands. INT8: the calibrated encoders, the rest in FP16.
+    FP16: every graph, with FP32 islands. INT8: so too, but the encoders are the calibrated ones.
     """
     if precision == "fp32":
         return None
@@ -185,11 +185,11 @@ def _graphs(bundle: Bundle, precision: str) -> Graphs | None:
 
     def graph(engine: str, folder: Path) -> Graph:
         if calibrated is not None and engine in calibrated.record.engines:
-            return Graph(calibrated.path(engine, "portable"), "int8")
+            source, computes = calibrated.path(engine, "portable"), "int8"
+        else:
+            source, computes = bundle.path(bundle.manifest.engines[engine].file), "fp16"
         target = folder / f"{engine}.onnx"
-        return Graph(
-            target, "fp16", to_fp16(bundle.path(bundle.manifest.engines[engine].file), target)
-        )
+        return Graph(target, computes, to_fp16(source, target))
 
     return graph
 
