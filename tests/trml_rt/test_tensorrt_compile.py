@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import TINY
+from tests.conftest import TINY, file_entry
 from tests.trml_rt.graphs_by_precision import PRECISIONS, graph_in
 from trml_rt.backends.tensorrt_apart import compile_apart
 from trml_rt.backends.tensorrt_build import PlanRequest, compile_plan
@@ -53,7 +53,7 @@ def vit_b32():
 def request(folder, engine, precision="fp32", *, bundle=None, targets=("8.9",)):
     opened = Bundle(bundle or default_bundle())
     spec = opened.manifest.engines[engine]
-    graph, computes = graph_in(precision, opened.path(spec.file), folder, spec)
+    graph, computes = graph_in(precision, opened, engine, folder)
     return PlanRequest(
         backend="tensorrt-rtx",
         graph=str(graph),
@@ -242,3 +242,34 @@ def test_the_command_builds_for_a_gpu_elsewhere_and_says_that_nothing_was_verifi
     content = json.loads((folder / "manifest.json").read_text())
     assert content["products"]["frame"] == {"fp32": 1}
     assert (content["plan_layers"]["frame"], content["verified"]) == ({}, {})
+
+
+def test_a_build_leaves_in_fp32_what_comes_near_the_limit_on_the_golden_inputs(
+    bundle_copy, edit_manifest
+):
+    from click.testing import CliRunner
+
+    from trml_rt.cli import trml_rt as cli
+
+    path = bundle_copy / "onnx" / "frame.onnx"
+    model = onnx.load(path)
+    nodes = list(model.graph.node)
+    place = [node.op_type for node in nodes].index("MatMul")
+    make = onnx.helper.make_node
+    nodes[place:place] = [  # means of pixels, times 200 and divided by it
+        make("Mul", [nodes[place].input[0], "loud"], ["louder"], "louder"),
+        make("Div", ["louder", "loud"], ["again"], "again"),
+    ]
+    nodes[place + 2].input[0] = "again"
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(200), "loud"))
+    onnx.save(model, path)
+    edit_manifest(lambda m: m["files"].update({"onnx/frame.onnx": file_entry(path)}))
+
+    words = ["build", "--bundle", str(bundle_copy), "--backend", "tensorrt-rtx", "--target", "8.6"]
+    result = CliRunner().invoke(cli, [*words, "--precision", "fp16", "--json"])
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert {"louder", "again"} <= set(content["islands"]["frame"])
+    assert content["products"]["frame"] == {"fp16": 1}

@@ -180,6 +180,7 @@ def _graphs(bundle: Bundle, precision: str) -> Graphs | None:
         raise _lacks(precision, error) from None
     from trml_rt.build_tensorrt import Graph
     from trml_rt.calibration import open_calibration
+    from trml_rt.golden import golden_inputs
 
     calibrated = open_calibration(bundle) if precision == "int8" else None
 
@@ -189,7 +190,8 @@ def _graphs(bundle: Bundle, precision: str) -> Graphs | None:
         else:
             source, computes = bundle.path(bundle.manifest.engines[engine].file), "fp16"
         target = folder / f"{engine}.onnx"
-        return Graph(target, computes, to_fp16(source, target))
+        islands = to_fp16(source, target, feeds=golden_inputs(bundle, engine))
+        return Graph(target, computes, islands)
 
     return graph
 
