@@ -1,6 +1,6 @@
 """What FP16 and INT8 cost and bring on this device: calibrate, build, verify and bench a bundle.
 
-    python benchmarks/precisions.py --data rows.jsonl --out benchmarks/results/precisions_default.json
+    python benchmarks/precisions.py --data rows.jsonl --out FILE [--bundle DIR]
 
 Runs the commands that a user would, on a copy of the bundle (the shipped one, or `--bundle`):
 ranges and the check on the split `train`, verification of the build on `valid`, then `verify` on

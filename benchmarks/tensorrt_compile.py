@@ -30,7 +30,7 @@ def measure(bundle: Bundle, engine: str, precision: str, target: str) -> dict[st
     """Compile one graph in a process of its own and return what it took."""
     spec = bundle.manifest.engines[engine]
     with tempfile.TemporaryDirectory() as folder:
-        graph, computes = graph_in(precision, bundle.path(spec.file), Path(folder), spec)
+        graph, computes = graph_in(precision, bundle, engine, Path(folder))
         request = PlanRequest(
             backend="tensorrt-rtx",
             graph=str(graph),

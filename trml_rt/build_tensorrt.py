@@ -44,7 +44,7 @@ class Graph(NamedTuple):
     """An engine's graph in the wanted precision.
 
     `computes` is the precision of its products, for small graphs may keep another one, and
-    `islands` are the nodes that stay FP32 in an FP16 graph.
+    `islands` are the nodes that stay FP32 where the rest computes in FP16.
     """
 
     path: Path

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trml_rt.backends import Tensors
+from trml_rt.backends.tensors import lay_out
 from trml_rt.bundle import Bundle
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import ArtefactMismatch, VerificationFailed
+from trml_rt.manifest import EngineSet
 
-__all__ = ["GATES", "Gate", "check_golden", "load_golden"]
+__all__ = ["GATES", "Gate", "check_golden", "golden_inputs", "load_golden"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,29 @@ def load_golden(path: Path) -> Tensors:
         raise ArtefactMismatch(f"{path}: not a golden file: {error}") from None
 
 
+def golden_inputs(bundle: Bundle, engine: str) -> list[Tensors]:
+    """Return the golden inputs of one engine in the shapes that it takes, each row alone.
+
+    They are those of the first engine set that the engine serves; none if it serves none.
+
+    Raises:
+        ArtefactMismatch: the golden file is damaged or lacks a tensor.
+    """
+    for engine_set in bundle.manifest.engine_sets:
+        if engine in engine_set.engines:
+            golden = _golden(bundle, engine_set)
+            inputs = {
+                tensor.name: lay_out(golden[tensor.name], len(tensor.shape), golden)
+                for tensor in bundle.manifest.engines[engine].inputs
+            }
+            rows = len(next(iter(inputs.values())))  # all have them: of a batch, or frames
+            return [
+                {name: value[row : row + 1] for name, value in inputs.items()}
+                for row in range(rows)
+            ]
+    return []
+
+
 def check_golden(bundle: Bundle, dispatcher: Dispatcher, gate: Gate) -> dict[str, float]:
     """Run every engine set on its golden inputs and compare every tensor on the way.
 
@@ -58,17 +83,7 @@ def check_golden(bundle: Bundle, dispatcher: Dispatcher, gate: Gate) -> dict[str
     differences: dict[str, float] = {}
     problems: list[str] = []
     for engine_set in bundle.manifest.engine_sets:
-        golden = load_golden(bundle.path(engine_set.golden))
-        made = {
-            tensor.name
-            for engine in engine_set.engines
-            for tensor in bundle.manifest.engines[engine].outputs
-        }
-        if golden.keys() != made | set(engine_set.inputs):
-            raise ArtefactMismatch(
-                f"{engine_set.golden}: must hold the inputs of its engine set and all that its "
-                f"engines give; it holds {', '.join(sorted(golden)) or 'nothing'}"
-            )
+        golden = _golden(bundle, engine_set)
         inputs = {name: golden[name] for name in engine_set.inputs}
         given, _ = dispatcher.run(engine_set.present, inputs)
         for name in sorted(golden.keys() - inputs.keys()):
@@ -91,6 +106,22 @@ def check_golden(bundle: Bundle, dispatcher: Dispatcher, gate: Gate) -> dict[str
     if problems:
         raise VerificationFailed(f"{bundle.folder}: " + "; ".join(problems))
     return differences
+
+
+def _golden(bundle: Bundle, engine_set: EngineSet) -> Tensors:
+    """Return the golden tensors of an engine set: its inputs and all that its engines give."""
+    golden = load_golden(bundle.path(engine_set.golden))
+    made = {
+        tensor.name
+        for engine in engine_set.engines
+        for tensor in bundle.manifest.engines[engine].outputs
+    }
+    if golden.keys() != made | set(engine_set.inputs):
+        raise ArtefactMismatch(
+            f"{engine_set.golden}: must hold the inputs of its engine set and all that its "
+            f"engines give; it holds {', '.join(sorted(golden)) or 'nothing'}"
+        )
+    return golden
 
 
 def least_cosine(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:

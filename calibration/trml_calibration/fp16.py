@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-__all__ = ["store_fp16"]
+__all__ = ["store_fp16", "widen_fp16"]
 
 # Small tensors are not worth a node each. Nor are vectors (biases, norms, one number a channel),
 # which export does not round either.
@@ -48,3 +48,19 @@ def store_fp16(path: Path) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     onnx.save(model, path)
+
+
+def widen_fp16(model: onnx.ModelProto) -> None:
+    """Store the weights of `model` in FP32 again, as they were before `store_fp16`."""
+    graph = model.graph
+    stored = {t.name: t for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT16}
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Cast" and node.input[0] in stored:
+            tensor = stored[node.input[0]]
+            value = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(value, node.output[0]))
+        else:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)

@@ -4,6 +4,12 @@ Inputs and outputs keep their types. Islands are LayerNormalization, softmax, th
 end, and every node that an outlier pass shows to pass values near FP16's limit; a cast stands on
 each border. ONNX Runtime's CPU back end does not use this form: it stores in FP16 and computes
 in FP32 (`fp16.store_fp16`).
+
+Of an INT8 graph, what is not quantised computes in FP16. A strongly typed network takes the type
+of Q/DQ from their scales. Up to TensorRT 10.12 a scale must have the type of the floats beside
+it; since 10.13 an FP32 scale may stand beside FP16, never the other way round (NvInfer.h). So a
+scale has the type of its floats here: QuantizeLinear that of what it is given, DequantizeLinear
+that of what takes it, and no cast comes between.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ import onnx
 import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from trml_calibration.fp16 import widen_fp16
 from trml_calibration.int8 import load_basic
 from trml_calibration.ranges import Feed
 from trml_rt.errors import ArtefactMismatch
@@ -34,6 +41,9 @@ _LIMIT = 0.25 * float(
     np.finfo(np.float16).max
 )  # room for inputs that the outlier pass has not seen
 _FLOAT, _HALF = TensorProto.FLOAT, TensorProto.FLOAT16
+_QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
+_LEAST_SCALE = np.finfo(np.float16).tiny
+_SCALES_OPSET = 19
 
 
 def to_fp16(
@@ -42,16 +52,18 @@ def to_fp16(
     """Write the FP16 form of the graph at `source` to `target` and return its FP32 islands.
 
     Args:
-        source: an FP32 graph; weights stored in FP16 behind a cast are taken as FP32.
+        source: an FP32 graph, or the portable INT8 form of one; weights stored in FP16 behind
+            a cast are taken as FP32.
         target: the file to write.
         feeds: real inputs for the outlier pass; a node that gives or takes a value beyond a
             quarter of FP16's largest stays FP32. Without them only weights are looked at.
         keep: names of more nodes to leave in FP32.
 
     Raises:
-        ArtefactMismatch: the graph holds subgraphs, which this does not convert.
+        ArtefactMismatch: the graph holds subgraphs, which this does not convert, or Q/DQ of an
+            operator set that has no FP16 scales.
     """
-    model = load_basic(source)
+    model = _load(source)
     kinds = _types(model)
     if any(a.HasField("g") for node in model.graph.node for a in node.attribute):
         raise ArtefactMismatch(f"{source}: holds subgraphs, which the FP16 form does not know")
@@ -73,11 +85,54 @@ def to_fp16(
     return islands
 
 
+def _load(source: Path) -> ModelProto:
+    """Return the graph at `source` with FP32 weights, and scales that FP16 holds.
+
+    ONNX Runtime's optimiser is kept from graphs with Q/DQ: it would add more of them.
+    """
+    model = onnx.load(source)
+    if not any(node.op_type in _QUANTISERS for node in model.graph.node):
+        return load_basic(source)
+    version = next(o.version for o in model.opset_import if o.domain == "")
+    if version < _SCALES_OPSET:
+        raise ArtefactMismatch(
+            f"{source}: opset {version}, and FP16 scales on Q/DQ need {_SCALES_OPSET}; "
+            "export the bundle anew"
+        )
+    widen_fp16(model)
+    _fit_scales(model)
+    return model
+
+
+def _fit_scales(model: ModelProto) -> None:
+    """Give every scale of Q/DQ a value that FP16 holds, and weights the integers that fit it.
+
+    Filters that training left without a use have weights, and so scales, of almost nothing.
+    """
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    fitted = {}
+    for node in model.graph.node:
+        if node.op_type not in _QUANTISERS:
+            continue
+        data, name = node.input[:2]
+        scale = numpy_helper.to_array(tensors[name])
+        fitted[name] = np.maximum(scale, _LEAST_SCALE).astype(np.float16).astype(np.float32)
+        if data in tensors:
+            weights = numpy_helper.to_array(tensors[data])
+            axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+            shape = [-1 if place == axis % weights.ndim else 1 for place in range(weights.ndim)]
+            ratio = (scale / fitted[name]).reshape(shape if scale.ndim else ())
+            fitted[data] = np.rint(weights * ratio).astype(np.int8)
+    for name, value in fitted.items():
+        tensors[name].CopyFrom(numpy_helper.from_array(value, name))
+
+
 def _convert(model: ModelProto, kinds: dict[str, int], islands: set[str]) -> None:
     """Retype the graph in place: every float tensor has one type, borders get casts."""
     graph = model.graph
     fixed = {value.name for value in (*graph.input, *graph.output)}
     weights = {tensor.name: tensor for tensor in graph.initializer}
+    dequantisers = {n.output[0]: n for n in graph.node if n.op_type == "DequantizeLinear"}
     wanted: dict[tuple[str, int], None] = {}  # weights in the types that nodes take them in
     made_as: dict[str, int] = {name: kinds[name] for name in fixed if name in kinds}
     casts: dict[tuple[str, int], str] = {}
@@ -88,6 +143,8 @@ def _convert(model: ModelProto, kinds: dict[str, int], islands: set[str]) -> Non
         if name in weights:
             wanted[name, kind] = None
             return name if kind == _FLOAT else f"{name}_fp16"
+        if name in dequantisers:
+            return dequantised(name, kind)
         if made_as[name] == kind:
             return name
         if (name, kind) not in casts:
@@ -99,8 +156,27 @@ def _convert(model: ModelProto, kinds: dict[str, int], islands: set[str]) -> Non
             )
         return casts[name, kind]
 
+    def dequantised(name: str, kind: int) -> str:
+        """Return the output `name` of a DequantizeLinear, made in the type `kind`."""
+        if (name, kind) not in casts:
+            node = NodeProto()
+            node.CopyFrom(dequantisers[name])
+            for given in (node.input[0], *node.input[2:]):
+                if given in weights:
+                    wanted[given, weights[given].data_type] = None
+            node.input[1] = taken(node.input[1], kind)
+            if kind == _HALF:
+                node.name, node.output[0] = f"{node.name}_fp16", f"{name}_fp16"
+            casts[name, kind] = node.output[0]
+            nodes.append(node)
+        return casts[name, kind]
+
     for node in graph.node:
+        if node.op_type == "DequantizeLinear":
+            continue
         kind = _FLOAT if node.name in islands else _HALF
+        if kind == _HALF and node.op_type == "QuantizeLinear":
+            kind = made_as.get(node.input[0], _HALF)
         if not _has_float(node, kinds):
             for name in node.input:
                 if name in weights:

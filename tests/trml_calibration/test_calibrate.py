@@ -149,6 +149,21 @@ def test_int8_engines_answer_and_say_what_they_are(bundle_copy):
     assert answer.score == pytest.approx(expected.score, abs=0.05)
 
 
+def test_tensorrt_compiles_the_calibrated_graph_with_the_rest_of_it_in_fp16(bundle_copy):
+    pytest.importorskip("tensorrt_rtx", reason='needs pip install "trml-rt[rtx]"')
+    calibrated(bundle_copy)
+    words = ["build", "--bundle", str(bundle_copy), "--backend", "tensorrt-rtx", "--target", "8.9"]
+    result = CliRunner().invoke(program, [*words, "--precision", "int8", "--json"])
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content["products"]["frame"] == {"int8": 1}
+    assert content["products"]["fuse_text"] == {"fp16": 1}
+    assert {name.partition("_")[0] for name in content["islands"]["frame"]} == {
+        "ReduceMean",
+        "ReduceL2",
+    }
+
+
 def test_int8_without_a_calibration_is_refused_with_the_command(bundle_copy):
     with pytest.raises(ArtefactMismatch, match=r"int8 needs ranges from real data: trml-rt calib"):
         build(Bundle(bundle_copy), "int8")

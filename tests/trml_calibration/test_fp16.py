@@ -10,7 +10,7 @@ onnx = pytest.importorskip("onnx")
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from trml_calibration.fp16 import store_fp16
+from trml_calibration.fp16 import store_fp16, widen_fp16
 
 
 def write(path, weight):
@@ -83,3 +83,14 @@ def test_storing_twice_changes_nothing_more(tmp_path, weight):
     once = path.read_bytes()
     store_fp16(path)
     assert path.read_bytes() == once
+
+
+def test_widened_weights_are_the_rounded_ones_under_their_own_names(tmp_path, weight):
+    path = write(tmp_path / "g.onnx", weight)
+    plain = onnx.load(path)
+    store_fp16(path)
+    model = onnx.load(path)
+    widen_fp16(model)
+    assert model.graph.node == plain.graph.node
+    widened = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    np.testing.assert_array_equal(widened["weight"], weight.astype(np.float16).astype(np.float32))

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.trml_calibration import onnx_graphs
+from trml_calibration.half import to_fp16
 from trml_calibration.int8 import load_basic, quantise, tensors_to_watch
 from trml_calibration.lint import lint, lint_graph
 from trml_calibration.ranges import collect_ranges
@@ -37,6 +38,12 @@ def int8(graph, form):
 def test_an_exported_graph_and_its_portable_form_pass(transformer):
     assert rules(transformer) == set()
     assert rules(int8(transformer, "portable")) == set()
+
+
+def test_an_int8_graph_with_the_rest_in_fp16_passes(transformer, tmp_path):
+    onnx.save(int8(transformer, "portable"), tmp_path / "q.onnx")
+    to_fp16(tmp_path / "q.onnx", tmp_path / "h.onnx")
+    assert rules(onnx.load(tmp_path / "h.onnx")) == set()
 
 
 def test_an_asymmetric_graph_is_refused_with_its_nodes(transformer):

@@ -26,9 +26,9 @@ _COMPILER = "trml_rt.backends.tensorrt_build"
 
 __all__ = ["available_memory", "compile_apart", "memory_needed"]
 
-# Measured with TensorRT for RTX on a CPU (benchmarks/tensorrt_compile.py): 260 MiB for the library,
-# and up to 5.4 times what the weights take in FP32; the towers of ViT-B/32 in FP32, 242 and 335
-# MiB, took 1144 and 1433.
+# Measured with TensorRT for RTX on a CPU (benchmarks/results/tensorrt_compile.json): 228 MiB for
+# the smallest graph; the towers of ViT-B/32 in FP32, 242 and 335 MiB, took 1111 and 1400. For each
+# of 30 graphs the estimate was at least 200 MiB above the peak.
 _BASE = {"tensorrt-rtx": 600 * MEBIBYTE, "tensorrt": 2400 * MEBIBYTE}
 # Full TensorRT: not measured. Its own log tells 1749 MiB for the kernels that it chooses from
 # (https://github.com/NVIDIA/TensorRT/issues/4493).

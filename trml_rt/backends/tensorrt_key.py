@@ -15,7 +15,7 @@ from trml_rt.manifest import Axes, Axis, EngineSpec
 
 __all__ = ["DEFAULT_OPTIONS", "RECIPES", "built_for_tensorrt", "profile_of"]
 
-RECIPES = {"fp32": "fp32/1", "fp16": "fp16-computed/1", "int8": "int8-qdq/1"}
+RECIPES = {"fp32": "fp32/1", "fp16": "fp16-computed/2", "int8": "int8-qdq-fp16/1"}
 """Name and version of what `trml-rt build` does for a precision on TensorRT."""
 
 DEFAULT_OPTIONS = "workspace_mib=1024 optimization_level=default"

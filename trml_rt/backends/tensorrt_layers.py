@@ -33,8 +33,8 @@ _OTHER = re.compile(r"\b(bool|int32|int64|uint8)\b", re.IGNORECASE)
 def computed_in_network(trt: Any, network: tensorrt.INetworkDefinition) -> dict[str, int]:
     """Count the matrix products and convolutions of a parsed network by the type they compute in.
 
-    A product whose operands come out of DequantizeLinear counts as int8: that is what TensorRT
-    fuses them into. Weights that are only stored in FP16, behind a cast, count as fp32.
+    A product whose two operands come out of DequantizeLinear counts as int8: that is what
+    TensorRT fuses them into. Weights that are only stored in FP16, behind a cast, count as fp32.
     """
     kinds = trt.LayerType
     heavy = (kinds.MATRIX_MULTIPLY, kinds.CONVOLUTION, kinds.DECONVOLUTION, kinds.EINSUM)
@@ -56,9 +56,9 @@ def computed_in_network(trt: Any, network: tensorrt.INetworkDefinition) -> dict[
     counts: Counter[str] = Counter()
     for layer in layers:
         if layer.type in heavy:
-            first = layer.get_input(0)
+            first, second = layer.get_input(0), layer.get_input(1)
             exact = types.get(first.dtype, str(first.dtype))
-            counts["int8" if quantized(first) else exact] += 1
+            counts["int8" if quantized(first) and quantized(second) else exact] += 1
     return dict(sorted(counts.items()))
 
 

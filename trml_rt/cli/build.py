@@ -173,7 +173,7 @@ def _progress(line: str) -> None:
 def _graphs(bundle: Bundle, precision: str) -> Graphs | None:
     """Return what makes graphs that compute in `precision`; the bundle's own are FP32.
 
-    FP16: every graph, with FP32 islands. INT8: the calibrated encoders, the rest in FP16.
+    FP16: every graph, with FP32 islands. INT8: so too, but the encoders are the calibrated ones.
     """
     if precision == "fp32":
         return None
@@ -183,17 +183,19 @@ def _graphs(bundle: Bundle, precision: str) -> Graphs | None:
         raise _lacks(precision, error) from None
     from trml_rt.build_tensorrt import Graph
     from trml_rt.calibration import open_calibration
+    from trml_rt.golden import golden_inputs
 
     calibrated = open_calibration(bundle) if precision == "int8" else None
 
     def graph(engine: str, folder: Path) -> Graph:
         form = None if calibrated is None else calibrated.form(engine, "portable")
         if calibrated is not None and form is not None:
-            return Graph(calibrated.path(form), "int8")
+            source, computes = calibrated.path(form), "int8"
+        else:
+            source, computes = bundle.path(bundle.manifest.engines[engine].file), "fp16"
         target = folder / f"{engine}.onnx"
-        return Graph(
-            target, "fp16", to_fp16(bundle.path(bundle.manifest.engines[engine].file), target)
-        )
+        islands = to_fp16(source, target, feeds=golden_inputs(bundle, engine))
+        return Graph(target, computes, islands)
 
     return graph
 
