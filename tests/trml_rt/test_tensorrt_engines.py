@@ -319,6 +319,17 @@ def test_inspect_says_which_back_end_engines_are_for(device, bundle_copy):
     assert (found["backend"], found["fits"]) == ("tensorrt", True)
 
 
+def test_fp16_and_int8_engines_depend_on_the_golden_inputs_that_show_outliers(device, bundle_copy):
+    bundle = Bundle(bundle_copy)
+    files = {
+        f"golden of {s.name}": bundle.manifest.files[s.golden].sha256
+        for s in bundle.manifest.engine_sets
+    }
+    for precision in ("fp16", "int8"):
+        assert files.items() <= built_for_here(bundle, precision, "tensorrt").items()
+    assert not files.keys() & built_for_here(bundle, "fp32", "tensorrt").keys()
+
+
 def test_int8_engines_depend_on_the_calibration(device, bundle_copy):
     bundle = Bundle(bundle_copy)
     assert built_for_here(bundle, "int8", "tensorrt")["calibration"] == "none"

@@ -75,7 +75,7 @@ def built_for_tensorrt(
             for name, engine in manifest.engines.items()
         },
         "precision recipe": RECIPES[precision],
-        **_calibration(bundle, precision),
+        **_inputs_seen(bundle, precision),
         "builder options": options,
         "shape profiles": json.dumps(manifest.axes.model_dump(), sort_keys=True),
         "back end": backend,
@@ -85,12 +85,20 @@ def built_for_tensorrt(
     }
 
 
-def _calibration(bundle: Bundle, precision: str) -> dict[str, str]:
-    """Return the hash of the calibration's record, which INT8 engines depend on."""
-    record = bundle.folder / "calibration" / "calibration.json"
-    if precision != "int8":
+def _inputs_seen(bundle: Bundle, precision: str) -> dict[str, str]:
+    """Return the hashes of the data that FP16 and INT8 graphs depend on.
+
+    The golden inputs show which nodes come near FP16's limit, and the calibration's record holds
+    the hashes of the INT8 graphs.
+    """
+    if precision == "fp32":
         return {}
-    return {"calibration": sha256_of(record) if record.is_file() else "none"}
+    manifest = bundle.manifest
+    golden = {f"golden of {s.name}": manifest.files[s.golden].sha256 for s in manifest.engine_sets}
+    if precision == "fp16":
+        return golden
+    record = bundle.folder / "calibration" / "calibration.json"
+    return golden | {"calibration": sha256_of(record) if record.is_file() else "none"}
 
 
 def _device(backend: str, target: str | None) -> dict[str, str]:
