@@ -24,7 +24,7 @@ from machine import describe, report
 
 from trml_rt.bundle import Bundle, default_bundle
 
-PRECISIONS = ("fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8")
 EVERY = 1_000_000  # rows
 
 
