@@ -13,6 +13,7 @@ from trml_rt.cli.options import (
     as_json,
     bundle_option,
     cases_of,
+    data_layout,
     print_json,
     refuse_strangers,
     rows_option,
@@ -30,7 +31,10 @@ __all__ = ["build"]
 _CALLS = 15  # of each, for the advice at the end: enough to tell twice as fast from half
 
 # Options that one back end alone reads; with the other they would be ignored.
-_ONNXRUNTIME = {"calibration", "data", "split", "rows", "no_verify", "no_bench", "dry_run"}
+_ONNXRUNTIME = {
+    *("calibration", "data", "layout", "split", "rows"),
+    *("no_verify", "no_bench", "dry_run"),
+}
 _TENSORRT = {"target", "workspace", "optimization_level"}
 
 
@@ -71,6 +75,7 @@ Examples:
     "--calibration", type=any_path, help="Of `trml-rt calibrate`.  [default: the bundle's own]"
 )
 @click.option("--data", type=any_path, help="Rows to verify on, else the golden files' inputs.")
+@data_layout
 @click.option("--split", default="valid", show_default=True, help="The rows of --data to use.")
 @rows_option
 @click.option("--no-verify", is_flag=True, help="Leave it out; every answer then says so.")
@@ -87,6 +92,7 @@ def build(
     bundle: Path,
     calibration: Path | None,
     data: Path | None,
+    layout: str,
     split: str,
     rows: int,
     no_verify: bool,
@@ -126,7 +132,7 @@ def build(
         known,
         store_weights=_store_weights(precision),
         calibration=calibration,
-        cases=None if no_verify else cases_of(opened, data, split, rows),
+        cases=None if no_verify else cases_of(opened, data, split, layout, rows),
         force=force,
         progress=_progress,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from trml_rt.cli.options import any_path, as_json, print_json, rows_option
+from trml_rt.cli.options import any_path, as_json, data_layout, print_json, rows_of, rows_option
 from trml_rt.errors import EnvironmentUnfit, UsageError
 
 __all__ = ["calibrate"]
@@ -20,10 +20,12 @@ _CHECKED = 4  # every so many rows serve the check and not the ranges
 Examples:
   trml-rt calibrate bundle/ --data rows.jsonl
   trml-rt calibrate bundle/ --data rows.jsonl --engine text --max-drop 0.5points
+  trml-rt calibrate bundle/ --data MOSI/ --format mmsa
 """
 )
 @click.argument("bundle", type=any_path)
-@click.option("--data", type=any_path, required=True, help="Real inputs, one JSON object a line.")
+@click.option("--data", type=any_path, required=True, help="Real inputs: a data set.")
+@data_layout
 @click.option(
     "--split", default="train", show_default=True, help="The rows to use. Not those you test on."
 )
@@ -62,6 +64,7 @@ Examples:
 def calibrate(
     bundle: Path,
     data: Path,
+    layout: str,
     split: str,
     samples: int,
     rows: int,
@@ -87,9 +90,8 @@ def calibrate(
     from trml_rt.bundle import Bundle
     from trml_rt.calibration import encoders
     from trml_rt.encoder_inputs import encoder_inputs, row_cases
-    from trml_rt.rows import read_rows
 
-    opened, given = Bundle(bundle), read_rows(data, split)
+    opened, given = Bundle(bundle), rows_of(data, split, layout)
     chosen = _methods(methods, _engines(engines, encoders(opened.manifest)))
     drop = MaxDrop(**_max_drop(max_drops))
     learnt, checked = given.apart(_CHECKED)

@@ -16,6 +16,7 @@ from trml_rt.errors import UsageError
 if TYPE_CHECKING:
     from trml_rt.bundle import Bundle
     from trml_rt.compare import Case
+    from trml_rt.rows import Rows
 
 __all__ = [
     "any_path",
@@ -25,6 +26,7 @@ __all__ = [
     "data_layout",
     "print_json",
     "refuse_strangers",
+    "rows_of",
     "rows_option",
 ]
 
@@ -61,14 +63,42 @@ data_layout = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
-def cases_of(bundle: Bundle, data: Path | None, split: str, rows: int) -> list[Case]:
+def rows_of(data: Path, split: str, layout: str) -> Rows:
+    """Return the rows of one split of a data set; inputs that are missing are named on stderr."""
+    from trml_rt.rows import Row, Rows, read_rows
+
+    if layout == "jsonl":
+        return read_rows(data, split)
+    from trml_export.config import load_config
+    from trml_export.data import FORMATS, read_dataset
+
+    config = load_config(defaults=FORMATS[layout].defaults)
+    found = read_dataset(data, config, layout)
+    for problem in found.problems:
+        click.echo(f"left out: {problem.id}: {problem.message}", err=True)
+    scored = config.task == "regression"
+    rows = [
+        Row(
+            id=sample.id,
+            split=split,
+            text=sample.text,
+            video=sample.video,
+            score=float(sample.target) if scored else None,
+            label=None if scored else config.labels[int(sample.target)],
+        )
+        for sample in found.samples
+        if sample.split == split and (sample.text, sample.video) != (None, None)
+    ]
+    return Rows(tuple(rows), found.sha256, split)
+
+
+def cases_of(bundle: Bundle, data: Path | None, split: str, layout: str, rows: int) -> list[Case]:
     """Return `rows` of each kind of `data` to verify on; those of no use are named on stderr."""
     if data is None:
         return []
     from trml_rt.encoder_inputs import row_cases
-    from trml_rt.rows import read_rows
 
-    cases, unusable = row_cases(bundle, read_rows(data, split), rows)
+    cases, unusable = row_cases(bundle, rows_of(data, split, layout), rows)
     for line in unusable:
         click.echo(f"left out: {line}", err=True)
     if not cases:

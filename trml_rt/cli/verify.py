@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from trml_rt.cli.options import any_path, as_json, bundle_option, cases_of, print_json, rows_option
+from trml_rt.cli.options import (
+    any_path,
+    as_json,
+    bundle_option,
+    cases_of,
+    data_layout,
+    print_json,
+    rows_option,
+)
 from trml_rt.compiled import PRECISIONS
 
 __all__ = ["verify"]
@@ -19,18 +27,25 @@ __all__ = ["verify"]
 )
 @bundle_option
 @click.option("--data", type=any_path, help="Rows to verify on, else the golden files' inputs.")
+@data_layout
 @click.option("--split", default="valid", show_default=True, help="The rows of --data to use.")
 @rows_option
 @as_json
 def verify(
-    precision: str, bundle: Path, data: Path | None, split: str, rows: int, as_json: bool
+    precision: str,
+    bundle: Path,
+    data: Path | None,
+    layout: str,
+    split: str,
+    rows: int,
+    as_json: bool,
 ) -> None:
     """Compare built engines with FP32 and write verify.json beside them; exit 4 if they fail."""
     from trml_rt.bundle import Bundle
     from trml_rt.verify import refuse_failed, verify_built
 
     opened = Bundle(bundle)
-    folder, record = verify_built(opened, precision, cases_of(opened, data, split, rows))
+    folder, record = verify_built(opened, precision, cases_of(opened, data, split, layout, rows))
     print_json(record) if as_json else click.echo(_for_people(record))
     refuse_failed(record, str(folder))
 
