@@ -21,6 +21,7 @@ from trml_calibration.refine import Channels
 __all__ = ["Guarded", "Harm", "Judge", "Judged", "Source", "guard"]
 
 _MOST_KEPT = 0.5  # of the layers
+_TELL = 10  # every so many layers the ranking says how far it is
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def guard(
         return Guarded(model, [], True, second, [])
     source = refined if second.scores <= first.scores else plain
     progress(f"{second.summary}: ranking the layers")
-    table = _ranking(source, form, judge)
+    table = _ranking(source, form, judge, progress)
     order = [harm.layer for harm in table]
 
     def head(count: int) -> Guarded:
@@ -147,13 +148,18 @@ def _shortest(head: Callable[[int], Guarded], most: int) -> Guarded:
     return best
 
 
-def _ranking(source: Source, form: str, judge: Judge) -> list[Harm]:
+def _ranking(
+    source: Source, form: str, judge: Judge, progress: Callable[[str], None]
+) -> list[Harm]:
     """Return each layer with the harm that it does alone, worst first.
 
     Scores and vectors count alike, each as the layer's share in the harm of all.
     """
-    table = []
-    for name in layers(source.graph):
+    table: list[Harm] = []
+    names = layers(source.graph)
+    for number, name in enumerate(names):
+        if number and number % _TELL == 0:
+            progress(f"{number} of {len(names)} layers ranked")
         alone = quantise(
             source.graph, source.ranges, form, only={name}, tables=False, channels=source.channels
         )
