@@ -32,7 +32,7 @@ Examples:
 @click.option(
     "--samples",
     type=click.IntRange(1),
-    default=128,
+    default=512,
     show_default=True,
     help="Texts, and clips, to measure ranges on, spread evenly over the rows.",
 )
