@@ -13,8 +13,9 @@ from typing import Any
 from trml_rt.atomic import write_bytes
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle import Bundle
+from trml_rt.choose import choose
 from trml_rt.compare import LIMITS, Answers, Case, compare
-from trml_rt.compiled import VERIFICATION, find_compiled
+from trml_rt.compiled import VERIFICATION
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import EnvironmentUnfit, VerificationFailed
 from trml_rt.golden import load_golden
@@ -107,28 +108,37 @@ def run_cases(engines: Dispatcher, sets: Sequence[EngineSet], cases: Iterable[Ca
 
 
 def verify_built(
-    bundle: Bundle, precision: str, cases: Sequence[Case]
+    bundle: Bundle, precision: str, cases: Sequence[Case], backend: str = "onnxruntime"
 ) -> tuple[Path, dict[str, Any]]:
-    """Verify the installed engines of `precision` and write their verify.json, whole.
+    """Verify the engines of `precision` that `backend` would load, and write verify.json beside.
 
     A record that has not passed is written too: from then on answers say `verified: false`.
 
+    Args:
+        bundle: the bundle, whose portable graphs are the reference.
+        precision: of the engines, and whose `LIMITS` count.
+        cases: the inputs; an empty list takes those of the golden files.
+        backend: what the engines were built for, one of `compiled.BACKENDS`.
+
+    Returns:
+        The folder of the engines, and the record.
+
     Raises:
         ArtefactMismatch: there are no engines that fit.
-        EnvironmentUnfit: the record cannot be written.
+        EnvironmentUnfit: the back end or its device is not here, or the record cannot be written.
     """
-    compiled = find_compiled(bundle, precision)
-    backend = OnnxRuntimeBackend(optimised=True)
-    with Dispatcher(bundle.manifest, backend, compiled.path) as engines:
+    choice = choose(bundle, backend, precision, None)
+    folder = bundle.folder / "engines" / choice.engines
+    with Dispatcher(bundle.manifest, choice.backend, choice.locate) as engines:
         record = verify(bundle, engines, precision, cases or golden_cases(bundle))
     try:
-        write_bytes(compiled.folder / VERIFICATION, to_json(record))
+        write_bytes(folder / VERIFICATION, to_json(record))
     except OSError as error:
         raise EnvironmentUnfit(
-            f"{compiled.folder}: cannot be written ({error.strerror}); free some space, or copy "
+            f"{folder}: cannot be written ({error.strerror}); free some space, or copy "
             "the bundle to a folder of yours"
         ) from None
-    return compiled.folder, record
+    return folder, record
 
 
 def refuse_failed(record: dict[str, Any], where: str) -> None:

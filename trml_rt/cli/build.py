@@ -11,13 +11,14 @@ import click
 from trml_rt.cli.options import (
     any_path,
     as_json,
+    backend_option,
     bundle_option,
     cases_of,
     print_json,
     refuse_strangers,
     rows_option,
 )
-from trml_rt.compiled import BACKENDS, PRECISIONS, RECIPES
+from trml_rt.compiled import PRECISIONS, RECIPES
 from trml_rt.errors import EnvironmentUnfit, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ Examples:
     help="On ONNX Runtime fp16 is how weights are stored, and int8 is of the encoders; on "
     "TensorRT it is what is computed in. int8 needs a calibration.",
 )
-@click.option("--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True)
+@backend_option
 @click.option(
     "--target",
     metavar="X.Y",

@@ -7,30 +7,51 @@ from typing import Any
 
 import click
 
-from trml_rt.cli.options import any_path, as_json, bundle_option, cases_of, print_json, rows_option
+from trml_rt.cli.options import (
+    any_path,
+    as_json,
+    backend_option,
+    bundle_option,
+    cases_of,
+    print_json,
+    rows_option,
+)
 from trml_rt.compiled import PRECISIONS
 
 __all__ = ["verify"]
 
 
-@click.command(epilog="Example: trml-rt verify --precision int8 --data rows.jsonl --split test")
+@click.command(
+    epilog="""\b
+Examples:
+  trml-rt verify --precision int8 --data rows.jsonl --split test
+  trml-rt verify --precision fp16 --backend tensorrt --data rows.jsonl
+"""
+)
 @click.option(
     "--precision", type=click.Choice(PRECISIONS), required=True, help="Engines to verify."
 )
+@backend_option
 @bundle_option
 @click.option("--data", type=any_path, help="Rows to verify on, else the golden files' inputs.")
 @click.option("--split", default="valid", show_default=True, help="The rows of --data to use.")
 @rows_option
 @as_json
 def verify(
-    precision: str, bundle: Path, data: Path | None, split: str, rows: int, as_json: bool
+    precision: str,
+    backend: str,
+    bundle: Path,
+    data: Path | None,
+    split: str,
+    rows: int,
+    as_json: bool,
 ) -> None:
     """Compare built engines with FP32 and write verify.json beside them; exit 4 if they fail."""
     from trml_rt.bundle import Bundle
     from trml_rt.verify import refuse_failed, verify_built
 
     opened = Bundle(bundle)
-    folder, record = verify_built(opened, precision, cases_of(opened, data, split, rows))
+    folder, record = verify_built(opened, precision, cases_of(opened, data, split, rows), backend)
     print_json(record) if as_json else click.echo(_for_people(record))
     refuse_failed(record, str(folder))
 
