@@ -5,6 +5,7 @@ fake_device.py says what stands in for the GPU and the compiler.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 
@@ -15,7 +16,12 @@ from PIL import Image
 
 import trml_rt
 from tests.trml_rt.fake_device import make
+from trml_rt.build import plan
+from trml_rt.build_tensorrt import Settings, build_tensorrt
+from trml_rt.bundle import Bundle
 from trml_rt.cli import trml_rt as program
+from trml_rt.compare import Case
+from trml_rt.errors import ArtefactMismatch, UsageError
 
 
 @pytest.fixture
@@ -30,6 +36,19 @@ def rows(tmp_path):
     lines = [line | {"video": f"{line['id']}.png"} for line in lines]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return tmp_path / "rows.jsonl"
+
+
+@pytest.fixture
+def elsewhere(bundle_copy, tmp_path):
+    """Two calibrations of `bundle_copy` outside of it."""
+    pytest.importorskip("onnx")
+    from tests.trml_calibration.test_calibrate import calibrated
+
+    folders = []
+    for name, methods in (("all", {"text": "max", "frame": "max"}), ("one", {"frame": "max"})):
+        calibrated(bundle_copy, methods=methods)
+        folders.append((bundle_copy / "calibration").rename(tmp_path / name))
+    return folders
 
 
 def run(command, folder, *words, backend="tensorrt"):
@@ -71,3 +90,103 @@ def test_verify_refuses_what_is_not_built_or_not_here(device, bundle_copy, monke
     assert "no fp16 tensorrt engines yet; build them: trml-rt build" in result.stderr
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     assert run("verify", bundle_copy, "--precision", "fp32").exit_code == 3
+
+
+def test_a_build_verifies_on_the_rows_that_are_named(device, bundle_copy, rows):
+    result = run("build", bundle_copy, "--data", rows, "--split", "test", "--rows", 2, "--json")
+    assert result.exit_code == 0, result.output
+    [folder] = (bundle_copy / "engines").glob("sm87*")
+    sets = json.loads((folder / "verify.json").read_text())["engine_sets"]
+    assert [found["rows"] for found in sets.values()] == [2, 2, 2]
+    assert verified(bundle_copy)
+
+
+def test_rows_on_which_engines_fail_install_nothing(device, bundle_copy, rows):
+    words = ("--data", rows.with_name("texts.jsonl"), "--split", "test")
+    assert run("build", bundle_copy, *words).exit_code == 4
+    assert not list((bundle_copy / "engines").glob("sm87*"))
+
+
+def test_engines_built_without_verification_say_so_until_they_are_built_with_it(
+    device, bundle_copy
+):
+    result = run("build", bundle_copy, "--no-verify")
+    assert result.stdout.startswith("built: ")
+    assert result.stdout.endswith(", not verified\n")
+    assert not verified(bundle_copy)
+    assert run("build", bundle_copy, "--no-verify").stdout.startswith("already built: ")
+    result = run("build", bundle_copy)
+    assert result.stdout.startswith("built: ")
+    assert "its engines have never been verified" in result.stderr
+    assert verified(bundle_copy)
+
+
+def test_a_dry_run_says_folder_and_reason_as_on_onnxruntime_and_writes_nothing(device, bundle_copy):
+    content = json.loads(run("build", bundle_copy, "--dry-run", "--json").stdout)
+    assert not (bundle_copy / "engines").exists()
+    assert device.requests == []
+    assert content.keys() == plan(Bundle(bundle_copy), "fp32").keys()
+    assert content["would_build"]
+    assert "No such file" in content["why"][0]
+    assert content["sources"]["text"] == str(bundle_copy / "onnx" / "text.onnx")
+
+    folder = make(bundle_copy, cases=None).folder
+    assert content["engines"] == str(folder)
+    content = json.loads(run("build", bundle_copy, "--dry-run", "--json").stdout)
+    assert "never been verified" in content["why"][0]
+    words = ("--dry-run", "--no-verify")
+    assert run("build", bundle_copy, *words).stdout == f"fits already: {folder}\n"
+
+
+def test_a_dry_run_for_a_gpu_elsewhere_needs_none_here(device, bundle_copy):
+    device.cuda.cudaGetDevice = lambda: (2, None)
+    words = ("--target", "8.9", "--dry-run")
+    result = run("build", bundle_copy, *words, backend="tensorrt-rtx")
+    assert result.stdout.startswith(f"would build: {bundle_copy}/engines/sm89_rtx")
+    make(bundle_copy, settings=Settings("tensorrt-rtx", target="8.9"))
+    result = run("build", bundle_copy, *words, backend="tensorrt-rtx")
+    assert result.stdout.startswith("fits already")
+
+
+def test_for_a_gpu_elsewhere_nothing_can_be_verified(device, bundle_copy, rows):
+    words = ("--target", "8.9", "--data", rows, "--split", "test")
+    result = run("build", bundle_copy, *words, backend="tensorrt-rtx")
+    assert result.exit_code == 2
+    assert "--data, --split: has no meaning with --target" in result.stderr
+    settings = Settings("tensorrt-rtx", target="8.9")
+    with pytest.raises(UsageError, match="cannot be verified"):
+        build_tensorrt(Bundle(bundle_copy), "fp32", settings, cases=[Case({})])
+
+
+def test_int8_engines_of_a_calibration_elsewhere_are_built_and_found(
+    device, bundle_copy, elsewhere
+):
+    words = ("--precision", "int8", "--calibration", elsewhere[0])
+    digest = hashlib.sha256((elsewhere[0] / "calibration.json").read_bytes()).hexdigest()
+    content = json.loads(run("build", bundle_copy, *words, "--dry-run", "--json").stdout)
+    assert content["built_for"]["calibration"] == digest
+    assert content["sources"]["frame"] == str(elsewhere[0] / "frame.portable.onnx")
+    result = run("build", bundle_copy, *words, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["built_for"] == content["built_for"]
+    with trml_rt.load(bundle_copy, backend="tensorrt", precision="int8") as rt:
+        assert rt.infer(text="good").verified
+    assert run("verify", bundle_copy, "--precision", "int8").exit_code == 0
+
+
+def test_a_bundle_takes_engines_of_any_calibration_until_there_are_two_or_one_of_its_own(
+    device, bundle_copy, elsewhere
+):
+    for folder in elsewhere:
+        words = ("--precision", "int8", "--calibration", folder)
+        assert run("build", bundle_copy, *words).exit_code == 0
+    with pytest.raises(ArtefactMismatch, match="2 engine folders fit alike"):
+        trml_rt.load(bundle_copy, backend="tensorrt", precision="int8")
+    elsewhere[1].rename(bundle_copy / "calibration")
+    with trml_rt.load(bundle_copy, backend="tensorrt", precision="int8") as rt:
+        engines = rt.infer(text="good").engines
+    built_for = json.loads((bundle_copy / "engines" / engines / "manifest.json").read_text())[
+        "built_for"
+    ]
+    own = (bundle_copy / "calibration" / "calibration.json").read_bytes()
+    assert built_for["calibration"] == hashlib.sha256(own).hexdigest()
