@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 
 import numpy as np
@@ -49,6 +50,17 @@ def elsewhere(bundle_copy, tmp_path):
         calibrated(bundle_copy, methods=methods)
         folders.append((bundle_copy / "calibration").rename(tmp_path / name))
     return folders
+
+
+@pytest.fixture
+def gpu_in_workers(device, monkeypatch, tmp_path):
+    """Give the processes that `bench` starts the stand-ins as well."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import pytest\n"
+        "from tests.trml_rt.fake_device import Device\n"
+        "Device(pytest.MonkeyPatch())\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
 
 
 def run(command, folder, *words, backend="tensorrt"):
@@ -161,7 +173,7 @@ def test_for_a_gpu_elsewhere_nothing_can_be_verified(device, bundle_copy, rows):
 def test_int8_engines_of_a_calibration_elsewhere_are_built_and_found(
     device, bundle_copy, elsewhere
 ):
-    words = ("--precision", "int8", "--calibration", elsewhere[0])
+    words = ("--precision", "int8", "--calibration", elsewhere[0], "--no-bench")
     digest = hashlib.sha256((elsewhere[0] / "calibration.json").read_bytes()).hexdigest()
     content = json.loads(run("build", bundle_copy, *words, "--dry-run", "--json").stdout)
     assert content["built_for"]["calibration"] == digest
@@ -178,7 +190,7 @@ def test_a_bundle_takes_engines_of_any_calibration_until_there_are_two_or_one_of
     device, bundle_copy, elsewhere
 ):
     for folder in elsewhere:
-        words = ("--precision", "int8", "--calibration", folder)
+        words = ("--precision", "int8", "--calibration", folder, "--no-bench")
         assert run("build", bundle_copy, *words).exit_code == 0
     with pytest.raises(ArtefactMismatch, match="2 engine folders fit alike"):
         trml_rt.load(bundle_copy, backend="tensorrt", precision="int8")
@@ -190,3 +202,51 @@ def test_a_bundle_takes_engines_of_any_calibration_until_there_are_two_or_one_of
     ]
     own = (bundle_copy / "calibration" / "calibration.json").read_bytes()
     assert built_for["calibration"] == hashlib.sha256(own).hexdigest()
+
+
+def test_bench_times_tensorrt_engines_beside_the_portable_graphs(gpu_in_workers, bundle_copy):
+    make(bundle_copy)
+    result = run("bench", bundle_copy, "--calls", 2, "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert (content["backend"], content["device"]["gpu"]) == ("tensorrt", "Fake Orin")
+    assert [list(found) for found in content["engine_sets"].values()] == [["portable", "fp32"]] * 3
+    assert content["engine_sets"]["video"]["fp32"]["score_difference"] < 1e-5
+    assert content["recommended"] in ("portable", "fp32")
+
+
+def test_portable_graphs_are_timed_on_onnxruntime_though_auto_would_take_tensorrt(
+    device, bundle_copy, monkeypatch
+):
+    commands = []
+
+    def interleave(contenders, calls):
+        commands.append({name: words[5] for name, words in contenders.items()})
+        return {name: {"answer": [0.0], "speed_up": 1.0} for name in contenders}
+
+    monkeypatch.setattr("trml_rt.bench.interleave", interleave)
+    make(bundle_copy)
+    assert run("bench", bundle_copy, "--json").exit_code == 0
+    assert run("bench", bundle_copy, "--json", backend="onnxruntime").exit_code == 0
+    assert commands[0] == {"portable": "onnxruntime", "fp32": "tensorrt"}
+    assert commands[-1] == {"portable": "onnxruntime"}
+
+
+def test_bench_refuses_what_is_not_built_or_not_here(device, bundle_copy, monkeypatch):
+    for words in ((), ("--precision", "int8")):
+        result = run("bench", bundle_copy, *words)
+        assert result.exit_code == 5
+        assert "--backend tensorrt" in result.stderr
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    assert run("bench", bundle_copy).exit_code == 3
+
+
+def test_an_int8_build_is_weighed_against_fp16_where_that_is_built(
+    gpu_in_workers, bundle_copy, elsewhere
+):
+    assert run("build", bundle_copy, "--precision", "fp16").exit_code == 0
+    words = ("--precision", "int8", "--calibration", elsewhere[0], "--json")
+    content = json.loads(run("build", bundle_copy, *words).stdout)
+    assert content["recommended"] in ("portable", "fp16", "int8")
+    assert "fp16 text" in content["because"]
+    assert "int8 text" in content["because"]

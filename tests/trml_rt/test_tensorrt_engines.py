@@ -313,6 +313,7 @@ def test_settings_that_contradict_each_other_are_refused(device, bundle_copy):
         (["--backend", "tensorrt", "--precision", "int8", "--calibration", "nowhere"], 5),
         (["--backend", "tensorrt-rtx", "--target", "8.9", "--data", "rows.jsonl"], 2),
         (["--backend", "tensorrt-rtx", "--target", "8.9", "--split", "test"], 2),
+        (["--backend", "tensorrt-rtx", "--target", "8.9", "--no-bench"], 2),
         (["--workspace", "8"], 2),
         (["--backend", "tensorrt", "--target", "8.9"], 2),
         (["--backend", "magic"], 2),

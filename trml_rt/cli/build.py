@@ -31,10 +31,9 @@ __all__ = ["build"]
 
 _CALLS = 15  # of each, for the advice at the end: enough to tell twice as fast from half
 
-# Options that would be ignored on the other back end, or for a GPU that is elsewhere.
-_ONNXRUNTIME = {"no_bench"}
+# Options that would be ignored on ONNX Runtime, or for a GPU that is elsewhere.
 _TENSORRT = {"target", "workspace", "optimization_level"}
-_VERIFICATION = {"data", "split", "rows"}
+_ON_DEVICE = {"data", "split", "rows", "no_bench"}
 
 
 @click.command(
@@ -110,9 +109,10 @@ def build(
     from trml_rt.calibration import open_calibration
 
     opened, on_cpu = Bundle(bundle), backend == "onnxruntime"
-    refuse_strangers(_TENSORRT if on_cpu else _ONNXRUNTIME, backend)
+    if on_cpu:
+        refuse_strangers(_TENSORRT, backend)
     if target is not None:
-        refuse_strangers(_VERIFICATION, "--target")
+        refuse_strangers(_ON_DEVICE, "--target")
     if on_cpu and precision not in RECIPES:
         raise UsageError(f"no {precision} on onnxruntime; choose {' or '.join(RECIPES)}")
     known = cast(Literal["fp32", "fp16", "int8"], precision)
@@ -150,8 +150,8 @@ def build(
             force=force,
             progress=_progress,
         )
-    pays = precision == "int8" and on_cpu and not no_bench
-    _print(report, _advice(opened, precision) if pays else {}, as_json)
+    advised = precision == "int8" and target is None and not no_bench
+    _print(report, _advice(opened, backend) if advised else {}, as_json)
 
 
 def _print(report: BuildReport, advice: dict[str, str], as_json: bool) -> None:
@@ -193,11 +193,15 @@ def _graphs(bundle: Bundle, precision: str, calibrated: Calibrated | None) -> Gr
     return graph
 
 
-def _advice(bundle: Bundle, precision: str) -> dict[str, str]:
-    """Measure on the spot whether INT8 pays: with some networks and CPUs it does not."""
+def _advice(bundle: Bundle, backend: str) -> dict[str, str]:
+    """Measure on the spot whether INT8 pays: with some networks and devices it does not.
+
+    A GPU runs FP16 unless INT8 is faster, so there all that is built competes.
+    """
     from trml_rt.bench import bench, recommend
 
-    report = bench(bundle, [precision], calls=_CALLS, progress=_progress)
+    precisions = ["int8"] if backend == "onnxruntime" else None
+    report = bench(bundle, precisions, backend=backend, calls=_CALLS, progress=_progress)
     return dict(zip(("recommended", "because"), recommend(report), strict=True))
 
 
