@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from trml_rt.backends.cuda import current_gpu
 from trml_rt.bundle import Bundle
-from trml_rt.compiled import PRECISIONS, cpu_features, find_compiled
+from trml_rt.compiled import PRECISIONS, cpu_features, find_compiled, rebuild_command
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 
 __all__ = ["bench", "interleave", "recommend"]
@@ -100,40 +101,54 @@ def bench(
     bundle: Bundle,
     precisions: Sequence[str] | None = None,
     *,
+    backend: str = "onnxruntime",
     calls: int = 50,
     threads: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Time every engine set of `bundle` in each precision, the portable graphs first.
 
+    The portable graphs run on ONNX Runtime, whatever the back end of the others.
+
     Args:
         bundle: the bundle; its engines must be built.
         precisions: those to time beside the portable graphs; None takes all that are built.
+        backend: what the engines were built for, one of `compiled.BACKENDS`.
         calls: timed calls of each.
         threads: CPU threads an engine may use.
         progress: called with a line for each engine set.
 
     Returns:
-        `device`, and for each engine set and precision what `interleave` gives, with the
+        `backend`, `device`, and for each engine set and precision what `interleave` gives, with the
         difference of its score to that of the portable graphs instead of the answer.
 
     Raises:
-        ArtefactMismatch: a named precision is not built.
+        ArtefactMismatch: a named precision is not built, or none for a back end with a GPU.
+        EnvironmentUnfit: the back end or its device is not here, or a contender ended early.
     """
     if precisions is None:
-        precisions = [name for name in PRECISIONS if _is_built(bundle, name)]
+        precisions = [name for name in PRECISIONS if _is_built(bundle, name, backend)]
+        if not precisions and backend != "onnxruntime":
+            raise ArtefactMismatch(
+                f"{bundle.folder}: no {backend} engines that fit; build them: "
+                f"{rebuild_command(bundle, 'fp16', backend)}"
+            )
     else:
         for name in precisions:
-            find_compiled(bundle, name)
+            find_compiled(bundle, name, backend)
+    contenders = {"portable": "onnxruntime"} | dict.fromkeys(precisions, backend)
+    device: dict[str, Any] = {"cpus": os.cpu_count(), "cpu_features": cpu_features()}
+    if backend != "onnxruntime":
+        device["gpu"] = current_gpu().name
     sets: dict[str, Any] = {}
     for engine_set in bundle.manifest.engine_sets:
         progress(f"{engine_set.name}: {calls} calls of each")
         commands = {
             name: [
                 *(sys.executable, "-m", "trml_rt.bench_worker", str(bundle.folder)),
-                *(engine_set.name, name, str(threads or 0)),
+                *(engine_set.name, runs_on, name, str(threads or 0)),
             ]
-            for name in ("portable", *precisions)
+            for name, runs_on in contenders.items()
         }
         found = interleave(commands, calls)
         reference = np.array(found["portable"]["answer"])
@@ -144,7 +159,8 @@ def bench(
     return {
         "bundle": bundle.manifest.name,
         "bundle_sha256": bundle.sha256,
-        "device": {"cpus": os.cpu_count(), "cpu_features": cpu_features()},
+        "backend": backend,
+        "device": device,
         "threads": threads,
         "engine_sets": sets,
     }
@@ -174,9 +190,9 @@ def recommend(report: dict[str, Any]) -> tuple[str, str]:
     return best, f"against the portable graphs, measured here: {shown}"
 
 
-def _is_built(bundle: Bundle, precision: str) -> bool:
+def _is_built(bundle: Bundle, precision: str, backend: str) -> bool:
     try:
-        find_compiled(bundle, precision)
+        find_compiled(bundle, precision, backend)
     except ArtefactMismatch:
         return False
     return True

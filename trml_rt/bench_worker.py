@@ -1,6 +1,6 @@
 """One contender of `trml-rt bench`: one engine set in one precision, in a process of its own.
 
-python -m trml_rt.bench_worker BUNDLE ENGINE_SET PRECISION THREADS
+python -m trml_rt.bench_worker BUNDLE ENGINE_SET BACKEND PRECISION THREADS
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ def peak_mb() -> float:
 
 
 def _runtime(
-    bundle: str, engine_set: str, precision: str, threads: int
+    bundle: str, engine_set: str, backend: str, precision: str, threads: int
 ) -> Callable[[], list[float]]:
     import trml_rt
 
     runtime = trml_rt.load(
         bundle,
+        backend=backend,  # type: ignore[arg-type]
         precision=None if precision == "portable" else precision,  # type: ignore[arg-type]
         threads=threads or None,
     )
@@ -71,5 +72,5 @@ def _ms(seconds: float) -> float:
 
 
 if __name__ == "__main__":
-    _, folder, name, kind, count = sys.argv
-    serve(lambda: _runtime(folder, name, kind, int(count)))
+    _, folder, name, runs_on, kind, count = sys.argv
+    serve(lambda: _runtime(folder, name, runs_on, kind, int(count)))

@@ -8,34 +8,31 @@ before they are installed; if they miss a gate, nothing is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from trml_rt.atomic import write_bytes
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle import Bundle
-from trml_rt.calibration import Calibrated, open_calibration
+from trml_rt.calibration import Calibrated, Form, open_calibration, source_of
 from trml_rt.compare import Case
 from trml_rt.compiled import (
     ENGINE_SCHEMA,
-    VERIFICATION,
     EngineManifest,
     built_for_onnxruntime,
     key_of,
     to_json,
 )
 from trml_rt.dispatch import Dispatcher
-from trml_rt.errors import ArtefactMismatch
 from trml_rt.files import describe_files
-from trml_rt.golden import GATES, check_golden
-from trml_rt.install import BuildReport, fitting, install
-from trml_rt.verify import golden_cases, refuse_failed, verify
-from trml_rt.verify import to_json as verification_bytes
+from trml_rt.install import BuildReport, foresee, install
+from trml_rt.verify import verify_new
 
 __all__ = ["BuildReport", "Precision", "build", "plan"]
 
 Precision = Literal["fp32", "fp16", "int8"]
+
+_Sources = dict[str, tuple[Path, Form | None]]
 
 
 def build(
@@ -68,9 +65,7 @@ def build(
         ArtefactMismatch: the bundle is damaged.
     """
     calibrated = open_calibration(bundle, calibration) if precision == "int8" else None
-    built_for = built_for_onnxruntime(
-        bundle, precision, None if calibrated is None else calibrated.sha256
-    )
+    built_for = _built_for(bundle, precision, calibrated)
     return install(
         bundle,
         key_of(built_for, precision),
@@ -85,89 +80,72 @@ def build(
             cases,
             progress,
         ),
+        verified=cases is not None,
         force=force,
         progress=progress,
     )
 
 
-def plan(bundle: Bundle, precision: Precision, calibration: Path | None = None) -> dict[str, Any]:
+def plan(
+    bundle: Bundle, precision: Precision, calibration: Path | None = None, *, verified: bool = True
+) -> dict[str, Any]:
     """Say what `build` would do, and write nothing.
 
+    Args:
+        bundle: as in `build`.
+        precision: as in `build`.
+        calibration: as in `build`.
+        verified: whether `build` would verify.
+
     Returns:
-        The folder, whether fitting engines are there, why not, and the fields of the key.
+        As `foresee` does.
 
     Raises:
         ArtefactMismatch: the bundle is damaged, or int8 lacks a calibration.
     """
     calibrated = open_calibration(bundle, calibration) if precision == "int8" else None
-    built_for = built_for_onnxruntime(
+    built_for = _built_for(bundle, precision, calibrated)
+    paths = {name: path for name, (path, _) in _sources(bundle, calibrated).items()}
+    return foresee(bundle, key_of(built_for, precision), built_for, paths, verified=verified)
+
+
+def _built_for(
+    bundle: Bundle, precision: Precision, calibrated: Calibrated | None
+) -> dict[str, str]:
+    """Return what engines made now would be built for."""
+    return built_for_onnxruntime(
         bundle, precision, None if calibrated is None else calibrated.sha256
     )
-    target = bundle.folder / "engines" / key_of(built_for, precision)
-    reasons = []
-    try:
-        fitting(bundle, target, built_for)
-    except ArtefactMismatch as error:
-        reasons.append(str(error))
-    return {
-        "engines": str(target),
-        "would_build": bool(reasons),
-        "why": reasons,
-        "sources": {n: str(s.path) for n, s in _sources(bundle, calibrated).items()},
-        "built_for": built_for,
-    }
 
 
-@dataclass(frozen=True)
-class _Source:
-    """The graph that an engine is compiled from, and the type of each of its layers."""
-
-    path: Path
-    layers: dict[str, Literal["int8", "fp32"]]
-
-
-def _sources(bundle: Bundle, calibrated: Calibrated | None) -> dict[str, _Source]:
-    """Return the source of each engine: the INT8 graph where the calibration has one."""
-    sources = {}
-    for name, engine in bundle.manifest.engines.items():
-        form = None if calibrated is None else calibrated.form(name, "cpu")
-        if calibrated is not None and form is not None:
-            sources[name] = _Source(calibrated.path(form), form.layers)
-        else:
-            sources[name] = _Source(bundle.path(engine.file), {})
-    return sources
+def _sources(bundle: Bundle, calibrated: Calibrated | None) -> _Sources:
+    """Return the graph that each engine is compiled from, and its entry if it is an INT8 one."""
+    return {n: source_of(bundle, n, calibrated, "cpu") for n in bundle.manifest.engines}
 
 
 def _compile(
     bundle: Bundle,
     precision: Precision,
     built_for: dict[str, str],
-    sources: dict[str, _Source],
+    sources: _Sources,
     staging: Path,
     store_weights: Callable[[Path], None] | None,
     cases: Sequence[Case] | None,
     progress: Callable[[str], None],
 ) -> EngineManifest:
     backend = OnnxRuntimeBackend()
-    for number, (name, source) in enumerate(sources.items(), 1):
+    for number, (name, (source, _)) in enumerate(sources.items(), 1):
         progress(f"[{number}/{len(sources)}] {name}: optimising")
-        backend.optimise(source.path, staging / f"{name}.onnx")
+        backend.optimise(source, staging / f"{name}.onnx")
         if store_weights is not None:
             progress(f"[{number}/{len(sources)}] {name}: storing in {precision}")
             store_weights(staging / f"{name}.onnx")
     files = describe_files(staging, [f"{name}.onnx" for name in bundle.manifest.engines])
     verified: dict[str, float] = {}
     if cases is not None:
-        progress("comparing with the golden files")
         built = OnnxRuntimeBackend(optimised=True)
         with Dispatcher(bundle.manifest, built, lambda name: staging / f"{name}.onnx") as engines:
-            verified = check_golden(bundle, engines, GATES[precision])
-            progress("verifying against FP32")
-            record = verify(bundle, engines, precision, cases or golden_cases(bundle))
-        refuse_failed(record, str(bundle.folder))
-        for warning in record["warnings"]:
-            progress(f"warning: {warning}")
-        write_bytes(staging / VERIFICATION, verification_bytes(record))
+            verified = verify_new(bundle, engines, precision, cases, staging, progress)
     manifest = EngineManifest.model_validate(
         {
             "schema": ENGINE_SCHEMA,
@@ -180,9 +158,9 @@ def _compile(
                 name: {
                     "file": f"{name}.onnx",
                     **files[f"{name}.onnx"].model_dump(),
-                    "layers": source.layers,
+                    "layers": {} if form is None else form.layers,
                 }
-                for name, source in sources.items()
+                for name, (_, form) in sources.items()
             },
             "verified": verified,
         }

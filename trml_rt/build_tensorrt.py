@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from trml_rt.atomic import write_bytes
 from trml_rt.backends.tensorrt import TensorRtBackend
@@ -21,23 +21,16 @@ from trml_rt.backends.tensorrt_apart import compile_apart
 from trml_rt.backends.tensorrt_build import PlanReport, PlanRequest
 from trml_rt.backends.tensorrt_key import built_for_tensorrt, profile_of
 from trml_rt.bundle import Bundle
-from trml_rt.compiled import (
-    ENGINE_SCHEMA,
-    VERIFICATION,
-    EngineManifest,
-    key_of,
-    open_compiled,
-    to_json,
-)
+from trml_rt.calibration import Calibrated, open_calibration, source_of
+from trml_rt.compare import Case
+from trml_rt.compiled import ENGINE_SCHEMA, EngineManifest, key_of, to_json
 from trml_rt.dispatch import Dispatcher
-from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_rt.errors import UsageError
 from trml_rt.files import describe_files
-from trml_rt.golden import GATES, check_golden
-from trml_rt.install import BuildReport, install
-from trml_rt.verify import golden_cases, refuse_failed, verify
-from trml_rt.verify import to_json as verification_bytes
+from trml_rt.install import BuildReport, foresee, install
+from trml_rt.verify import verify_new
 
-__all__ = ["Graph", "Graphs", "Settings", "build_tensorrt"]
+__all__ = ["Graph", "Graphs", "Settings", "build_tensorrt", "plan_tensorrt"]
 
 
 class Graph(NamedTuple):
@@ -83,6 +76,8 @@ def build_tensorrt(
     settings: Settings,
     *,
     graphs: Graphs | None = None,
+    calibrated: Calibrated | None = None,
+    cases: Sequence[Case] | None = (),
     force: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> BuildReport:
@@ -93,6 +88,10 @@ def build_tensorrt(
         precision: fp32, fp16 or int8: what the graphs compute in.
         settings: how to compile.
         graphs: gives the graphs of `precision`; None takes the bundle's own, for fp32.
+        calibrated: the calibration that int8 graphs are of; None takes the bundle's own.
+        cases: inputs to verify the engines on; an empty list takes those of the golden files,
+            None leaves the verification out, and every answer says that. For a GPU that is
+            elsewhere nothing can be verified.
         force: build even if fitting engines are there.
         progress: called with a line for each step.
 
@@ -101,15 +100,11 @@ def build_tensorrt(
         EnvironmentUnfit: TensorRT, the GPU or memory is lacking, or TensorRT refuses a graph.
         UsageError: the settings contradict each other.
     """
-    if settings.target is not None and settings.backend != "tensorrt-rtx":
-        raise UsageError("full TensorRT compiles on the device only; leave --target out")
     if graphs is None and precision != "fp32":
         raise UsageError(f"{precision} plans need graphs that compute in {precision}")
-    if settings.target is None and precision not in GATES:
-        raise UsageError(f"there is no gate for {precision} engines")
-    built_for = built_for_tensorrt(
-        bundle, precision, settings.backend, target=settings.target, options=str(settings)
-    )
+    if cases and settings.target is not None:
+        raise UsageError("plans for a GPU that is elsewhere cannot be verified; give no cases")
+    built_for = _built_for(bundle, precision, settings, calibrated)
 
     def own(engine: str, _: Path) -> Graph:
         return Graph(bundle.path(bundle.manifest.engines[engine].file), "fp32")
@@ -117,19 +112,14 @@ def build_tensorrt(
     def make(staging: Path) -> EngineManifest:
         reports, islands = _compile(bundle, settings, built_for, graphs or own, staging, progress)
         verified: dict[str, float] = {}
-        if settings.target is None:
-            progress("comparing with the golden files")
+        if settings.target is not None:
+            progress(f"not compared with the golden files: sm {settings.target} is not here")
+        elif cases is not None:
             backend = TensorRtBackend(settings.backend)
             with Dispatcher(
                 bundle.manifest, backend, lambda name: staging / f"{name}.plan"
             ) as engines:
-                verified = check_golden(bundle, engines, GATES[precision])
-                progress("verifying against FP32")
-                record = verify(bundle, engines, precision, golden_cases(bundle))
-            refuse_failed(record, str(bundle.folder))
-            write_bytes(staging / VERIFICATION, verification_bytes(record))
-        else:
-            progress(f"not compared with the golden files: sm {settings.target} is not here")
+                verified = verify_new(bundle, engines, precision, cases, staging, progress)
         files = describe_files(staging, [f"{name}.plan" for name in reports])
         manifest = EngineManifest.model_validate(
             {
@@ -153,19 +143,68 @@ def build_tensorrt(
         write_bytes(staging / "manifest.json", to_json(manifest))
         return manifest
 
-    key = key_of(built_for, precision)
-    if settings.target is None and _never_verified(bundle.folder / "engines" / key):
-        progress("building anew, because the plans that are there were made elsewhere, unverified")
-        force = True
-    return install(bundle, key, built_for, make, force=force, progress=progress)
+    return install(
+        bundle,
+        key_of(built_for, precision),
+        built_for,
+        make,
+        verified=cases is not None and settings.target is None,
+        force=force,
+        progress=progress,
+    )
 
 
-def _never_verified(folder: Path) -> bool:
-    """Say whether plans are there that were compiled where their GPU was not."""
-    try:
-        return not open_compiled(folder).manifest.verified
-    except ArtefactMismatch:
-        return False  # absent or damaged, which install sees to
+def plan_tensorrt(
+    bundle: Bundle,
+    precision: str,
+    settings: Settings,
+    calibration: Path | None = None,
+    *,
+    verified: bool = True,
+) -> dict[str, Any]:
+    """Say what `build_tensorrt` would do, and write nothing.
+
+    Args:
+        bundle: as in `build_tensorrt`.
+        precision: as in `build_tensorrt`.
+        settings: as in `build_tensorrt`.
+        calibration: for int8 the folder of the calibration; None takes the bundle's own.
+        verified: whether `build_tensorrt` would verify.
+
+    Returns:
+        As `foresee` does.
+
+    Raises:
+        ArtefactMismatch: the bundle is damaged, or int8 lacks a calibration.
+        EnvironmentUnfit: TensorRT or the GPU is lacking.
+        UsageError: the settings contradict each other.
+    """
+    calibrated = open_calibration(bundle, calibration) if precision == "int8" else None
+    built_for = _built_for(bundle, precision, settings, calibrated)
+    sources = {n: source_of(bundle, n, calibrated, "portable")[0] for n in bundle.manifest.engines}
+    return foresee(
+        bundle,
+        key_of(built_for, precision),
+        built_for,
+        sources,
+        verified=verified and settings.target is None,
+    )
+
+
+def _built_for(
+    bundle: Bundle, precision: str, settings: Settings, calibrated: Calibrated | None
+) -> dict[str, str]:
+    """Return what plans made now would be built for."""
+    if settings.target is not None and settings.backend != "tensorrt-rtx":
+        raise UsageError("full TensorRT compiles on the device only; leave --target out")
+    return built_for_tensorrt(
+        bundle,
+        precision,
+        settings.backend,
+        target=settings.target,
+        options=str(settings),
+        calibration=None if calibrated is None else calibrated.sha256,
+    )
 
 
 def _compile(

@@ -28,6 +28,7 @@ __all__ = [
     "calibration_hash",
     "encoders",
     "open_calibration",
+    "source_of",
     "to_json",
 ]
 
@@ -171,6 +172,16 @@ def open_calibration(bundle: Bundle, folder: Path | None = None) -> Calibrated:
         {form.file: form for e in record.engines.values() for form in e.forms.values()},
     )
     return Calibrated(folder, record, hashlib.sha256(data).hexdigest())
+
+
+def source_of(
+    bundle: Bundle, engine: str, calibrated: Calibrated | None, form: FormName
+) -> tuple[Path, Form | None]:
+    """Return the graph that an engine is compiled from, and its entry where it is an INT8 one."""
+    entry = None if calibrated is None else calibrated.form(engine, form)
+    if calibrated is None or entry is None:
+        return bundle.path(bundle.manifest.engines[engine].file), None
+    return calibrated.path(entry), entry
 
 
 def calibration_hash(folder: Path) -> str | None:

@@ -270,13 +270,14 @@ def find_compiled(bundle: Bundle, precision: str, backend: str = "onnxruntime") 
         else:
             fitting.append(compiled)
     exact = [each for each in fitting if each.folder.name == key_of(expected, precision)]
-    if len(fitting) > 1 and not exact and backend == "onnxruntime":
+    calibrations = {each.manifest.built_for.get("calibration") for each in fitting}
+    if len(calibrations) > 1 and not exact:
         names = ", ".join(compiled.folder.name for compiled in fitting)
         refuse(
             f"{bundle.folder}: {len(fitting)} engine folders fit alike",
-            [names, "remove all but one, or put the calibration that counts into the bundle"],
+            [names, "keep those of one calibration, or put it into the bundle"],
         )
-    if fitting:  # those of TensorRT may differ in builder options
+    if fitting:  # they may differ in builder options
         return (exact or fitting)[0]
     if others:
         refuse(f"{bundle.folder}: no {precision} engines fit", [*others, f"build them: {rebuild}"])

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -15,7 +16,7 @@ from trml_rt.compiled import EngineManifest, open_compiled
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 from trml_rt.strict import refuse
 
-__all__ = ["BuildReport", "fitting", "install"]
+__all__ = ["BuildReport", "foresee", "install"]
 
 _LOCK_SECONDS = 600
 
@@ -35,6 +36,7 @@ def install(
     built_for: dict[str, str],
     make: Callable[[Path], EngineManifest],
     *,
+    verified: bool,
     force: bool,
     progress: Callable[[str], None],
 ) -> BuildReport:
@@ -45,6 +47,7 @@ def install(
         key: the name of their folder.
         built_for: what they are built for; engines that are there and fit are kept.
         make: fills the folder that it is given and returns its manifest.
+        verified: whether engines that are there serve only if they have been verified.
         force: make them even if fitting engines are there.
         progress: called with a line if engines that are there do not serve.
 
@@ -59,7 +62,7 @@ def install(
             remove_partials(engines)
             if target.is_dir() and not force:
                 try:
-                    return BuildReport(target, False, fitting(bundle, target, built_for))
+                    return BuildReport(target, False, _fitting(bundle, target, built_for, verified))
                 except ArtefactMismatch as error:
                     progress(f"building anew, because {error}")
             with staged_folder(target, replace=True) as staging:
@@ -78,14 +81,46 @@ def install(
         raise EnvironmentUnfit(f"{engines}: cannot be written ({error.strerror}); {hint}") from None
 
 
-def fitting(bundle: Bundle, target: Path, built_for: dict[str, str]) -> EngineManifest:
+def foresee(
+    bundle: Bundle,
+    key: str,
+    built_for: dict[str, str],
+    sources: dict[str, Path],
+    *,
+    verified: bool,
+) -> dict[str, Any]:
+    """Say what `install` would do, and write nothing.
+
+    Returns:
+        The folder, whether the engines would be built, why, what from, and the fields of the key.
+    """
+    target = bundle.folder / "engines" / key
+    reasons = []
+    try:
+        _fitting(bundle, target, built_for, verified)
+    except ArtefactMismatch as error:
+        reasons.append(str(error))
+    return {
+        "engines": str(target),
+        "would_build": bool(reasons),
+        "why": reasons,
+        "sources": {name: str(path) for name, path in sources.items()},
+        "built_for": built_for,
+    }
+
+
+def _fitting(
+    bundle: Bundle, target: Path, built_for: dict[str, str], verified: bool
+) -> EngineManifest:
     """Return the manifest of engines that are there already, fit, and are whole.
 
     Raises:
-        ArtefactMismatch: they are not there, are damaged, or do not fit.
+        ArtefactMismatch: they are not there, are damaged, do not fit, or were never `verified`.
     """
     compiled = open_compiled(target)
     if misfits := compiled.misfits(bundle, built_for):
         refuse(str(target), misfits)
+    if verified and not compiled.manifest.verified:
+        refuse(str(target), ["its engines have never been verified"])
     compiled.verify_files()
     return compiled.manifest

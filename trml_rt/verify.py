@@ -6,18 +6,19 @@ The reference is the bundle's portable graphs on ONNX Runtime.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trml_rt.atomic import write_bytes
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle import Bundle
+from trml_rt.choose import choose
 from trml_rt.compare import LIMITS, Answers, Case, compare
-from trml_rt.compiled import VERIFICATION, find_compiled
+from trml_rt.compiled import VERIFICATION
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import EnvironmentUnfit, VerificationFailed
-from trml_rt.golden import load_golden
+from trml_rt.golden import GATES, check_golden, load_golden
 from trml_rt.manifest import EngineSet
 
 __all__ = [
@@ -25,9 +26,9 @@ __all__ = [
     "reference_answers",
     "refuse_failed",
     "run_cases",
-    "to_json",
     "verify",
     "verify_built",
+    "verify_new",
 ]
 
 
@@ -106,29 +107,73 @@ def run_cases(engines: Dispatcher, sets: Sequence[EngineSet], cases: Iterable[Ca
     return answers
 
 
+def verify_new(
+    bundle: Bundle,
+    engines: Dispatcher,
+    precision: str,
+    cases: Sequence[Case],
+    folder: Path,
+    progress: Callable[[str], None],
+) -> dict[str, float]:
+    """Hold engines that were just built against the golden files and FP32, and record it.
+
+    Args:
+        bundle: the bundle that they were built from.
+        engines: what is to be verified.
+        precision: whose gates and limits count.
+        cases: the inputs; an empty list takes those of the golden files.
+        folder: where verify.json is written.
+        progress: called with a line for each step and each warning.
+
+    Returns:
+        The differences to the golden outputs, by `check_golden`.
+
+    Raises:
+        VerificationFailed: the engines miss a gate or a limit.
+    """
+    progress("comparing with the golden files")
+    differences = check_golden(bundle, engines, GATES[precision])
+    progress("verifying against FP32")
+    record = verify(bundle, engines, precision, cases or golden_cases(bundle))
+    refuse_failed(record, str(bundle.folder))
+    for warning in record["warnings"]:
+        progress(f"warning: {warning}")
+    write_bytes(folder / VERIFICATION, _to_json(record))
+    return differences
+
+
 def verify_built(
-    bundle: Bundle, precision: str, cases: Sequence[Case]
+    bundle: Bundle, precision: str, cases: Sequence[Case], backend: str = "onnxruntime"
 ) -> tuple[Path, dict[str, Any]]:
-    """Verify the installed engines of `precision` and write their verify.json, whole.
+    """Verify the engines of `precision` that `backend` would load, and write verify.json beside.
 
     A record that has not passed is written too: from then on answers say `verified: false`.
 
+    Args:
+        bundle: the bundle, whose portable graphs are the reference.
+        precision: of the engines, and whose `LIMITS` count.
+        cases: the inputs; an empty list takes those of the golden files.
+        backend: what the engines were built for, one of `compiled.BACKENDS`.
+
+    Returns:
+        The folder of the engines, and the record.
+
     Raises:
         ArtefactMismatch: there are no engines that fit.
-        EnvironmentUnfit: the record cannot be written.
+        EnvironmentUnfit: the back end or its device is not here, or the record cannot be written.
     """
-    compiled = find_compiled(bundle, precision)
-    backend = OnnxRuntimeBackend(optimised=True)
-    with Dispatcher(bundle.manifest, backend, compiled.path) as engines:
+    choice = choose(bundle, backend, precision, None)
+    folder = bundle.folder / "engines" / choice.engines
+    with Dispatcher(bundle.manifest, choice.backend, choice.locate) as engines:
         record = verify(bundle, engines, precision, cases or golden_cases(bundle))
     try:
-        write_bytes(compiled.folder / VERIFICATION, to_json(record))
+        write_bytes(folder / VERIFICATION, _to_json(record))
     except OSError as error:
         raise EnvironmentUnfit(
-            f"{compiled.folder}: cannot be written ({error.strerror}); free some space, or copy "
+            f"{folder}: cannot be written ({error.strerror}); free some space, or copy "
             "the bundle to a folder of yours"
         ) from None
-    return compiled.folder, record
+    return folder, record
 
 
 def refuse_failed(record: dict[str, Any], where: str) -> None:
@@ -140,6 +185,6 @@ def refuse_failed(record: dict[str, Any], where: str) -> None:
         )
 
 
-def to_json(record: dict[str, Any]) -> bytes:
+def _to_json(record: dict[str, Any]) -> bytes:
     """Return the bytes of `verify.json`."""
     return (json.dumps(record, indent=1) + "\n").encode()

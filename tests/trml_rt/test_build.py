@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +19,39 @@ from trml_rt.bundle import Bundle
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, VerificationFailed
 
 NOISE = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+
+
+# Builds fp32 engines and kills itself at a step of the build, or before a rename to a file.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from trml_rt.build import build
+from trml_rt.bundle import Bundle
+
+folder, point, force = sys.argv[1:]
+
+def reach(name):
+    if name.startswith(point):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(lambda event, args: event == "os.rename" and reach(Path(args[1]).name))
+build(Bundle(folder), "fp32", force=force == "force", progress=reach)
+"""
+POINTS = {
+    "some graphs are written": "[3/5]",
+    "all graphs are written": "comparing",
+    "verify.json is not in place": "verify.json",
+    "the manifest is not in place": "manifest.json",
+    "the folder is not in place": "cpu-",
+}
+
+
+def kill_build(folder, point, force="no"):
+    """Let a build in a process of its own die by SIGKILL at `point`."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, "-c", KILLED, str(folder), point, force]
+    ended = subprocess.run(words, env=environment, capture_output=True, check=False, timeout=120)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
 
 
 def built(folder):
@@ -79,6 +117,35 @@ def test_e2_a_build_that_dies_installs_nothing_and_the_next_cleans_up(bundle_cop
     (bundle_copy / "engines" / ".partial-killed").mkdir()
     report = build(Bundle(bundle_copy), "fp32")
     assert built(bundle_copy) == [".lock", report.folder.name]
+
+
+@pytest.mark.parametrize("point", POINTS.values(), ids=POINTS)
+def test_e2_a_killed_build_leaves_nothing_that_opens_and_the_next_one_works(bundle_copy, point):
+    kill_build(bundle_copy, point)
+    [lock, partial] = built(bundle_copy)
+    assert lock == ".lock"
+    assert partial.startswith(".partial-")
+    assert any(Path(bundle_copy, "engines", partial).iterdir())
+    with pytest.raises(ArtefactMismatch, match="no fp32 engines yet"):
+        trml_rt.load(bundle_copy, precision="fp32")
+    report = build(Bundle(bundle_copy), "fp32")
+    assert report.built
+    assert built(bundle_copy) == [".lock", report.folder.name]
+    with trml_rt.load(bundle_copy, precision="fp32") as rt:
+        assert rt.infer(text="good", video=NOISE).verified
+
+
+def test_e2_engines_outlive_a_killed_rebuild_until_the_last_rename(bundle_copy):
+    folder = build(Bundle(bundle_copy), "fp32").folder
+    kill_build(bundle_copy, "manifest.json", "force")
+    with trml_rt.load(bundle_copy, precision="fp32") as rt:
+        assert rt.infer(text="good").engines == folder.name
+    kill_build(bundle_copy, folder.name, "force")
+    assert [name[:9] for name in built(bundle_copy)] == [".lock", ".partial-", ".partial-"]
+    with pytest.raises(ArtefactMismatch, match="no fp32 engines yet"):
+        trml_rt.load(bundle_copy, precision="fp32")
+    assert build(Bundle(bundle_copy), "fp32").built
+    assert built(bundle_copy) == [".lock", folder.name]
 
 
 def test_e3_a_changed_engine_is_refused_when_it_is_opened(bundle_copy):

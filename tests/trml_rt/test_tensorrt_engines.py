@@ -1,7 +1,6 @@
 """TensorRT engines in a bundle: built, found, refused by field, chosen. With stand-ins.
 
-The compiler is replaced by one that wraps the ONNX graph (fake_tensorrt.py says what that does not
-prove); the real compiler runs in test_tensorrt_compile.py.
+fake_device.py says what stands in for the GPU and the compiler.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from click.testing import CliRunner
 
 import trml_rt
 from tests.conftest import file_entry
-from tests.trml_rt.fake_tensorrt import FakeCuda, FakeTensorRt, fake_plan
-from trml_rt.backends.tensorrt_build import PlanReport
+from tests.trml_rt.fake_device import LAYERS, make
 from trml_rt.build import build
 from trml_rt.build_tensorrt import Graph, Settings, build_tensorrt
 from trml_rt.bundle import Bundle
@@ -33,46 +31,6 @@ from trml_rt.errors import (
 from trml_rt.inspect import inspect
 
 NOISE = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
-LAYERS = {"fp16": 3, "fp32": 1}
-
-
-class Device:
-    """One machine with a GPU, as the back end sees it."""
-
-    def __init__(self, monkeypatch):
-        self.patch = monkeypatch
-        self.requests = []
-        self.become()
-        monkeypatch.setattr("trml_rt.build_tensorrt.compile_apart", self.compile)
-
-    def become(self, *, version="10.3.0", rtx="1.7.1.116", **gpu):
-        self.cuda = FakeCuda(**gpu)
-        self.trt = FakeTensorRt(self.cuda, version)
-        self.patch.setitem(sys.modules, "tensorrt", self.trt)
-        self.patch.setitem(sys.modules, "tensorrt_rtx", FakeTensorRt(self.cuda, rtx))
-        self.patch.setattr("trml_rt.backends.cuda.cuda_runtime", lambda: self.cuda)
-        self.patch.setattr("trml_rt.backends.tensorrt.cuda_runtime", lambda: self.cuda)
-
-    def compile(self, request, progress):
-        self.requests.append(request)
-        progress("Building engine", 1, 6)
-        plan = fake_plan(Path(request.graph), request.profile)
-        Path(request.plan).write_bytes(plan)
-        layers = {} if request.targets else LAYERS
-        return PlanReport(len(plan), 1.5, 300, {request.precision: 4}, layers, ["[I] hello"])
-
-
-@pytest.fixture
-def device(monkeypatch):
-    return Device(monkeypatch)
-
-
-def make(folder, precision="fp32", settings=None, **changes):
-    if precision != "fp32":
-        bundle = Bundle(folder)
-        own = {name: bundle.path(e.file) for name, e in bundle.manifest.engines.items()}
-        changes.setdefault("graphs", lambda name, _: Graph(own[name], precision))
-    return build_tensorrt(Bundle(folder), precision, settings or Settings(), **changes)
 
 
 def built(folder):
@@ -309,7 +267,7 @@ def test_on_the_gpu_itself_plans_from_elsewhere_are_built_anew_and_verified(devi
     lines = []
     here = make(bundle_copy, settings=Settings("tensorrt-rtx"), progress=lines.append)
     assert (here.folder, here.built) == (elsewhere.folder, True)
-    assert "made elsewhere, unverified" in lines[0]
+    assert lines[0].endswith("its engines have never been verified")
     assert here.manifest.verified
 
 
@@ -332,7 +290,7 @@ def test_fp16_and_int8_engines_depend_on_the_golden_inputs_that_show_outliers(de
 
 def test_int8_engines_depend_on_the_calibration(device, bundle_copy):
     bundle = Bundle(bundle_copy)
-    assert built_for_here(bundle, "int8", "tensorrt")["calibration"] == "none"
+    assert "calibration" not in built_for_here(bundle, "int8", "tensorrt")
     (bundle_copy / "calibration").mkdir()
     (bundle_copy / "calibration" / "calibration.json").write_text("{}")
     assert len(built_for_here(bundle, "int8", "tensorrt")["calibration"]) == 64
@@ -352,7 +310,10 @@ def test_settings_that_contradict_each_other_are_refused(device, bundle_copy):
         (["--target", "8.9"], 2),
         (["--precision", "int8"], 5),  # without a calibration
         (["--backend", "tensorrt", "--precision", "int8"], 5),
-        (["--backend", "tensorrt", "--calibration", "here"], 2),
+        (["--backend", "tensorrt", "--precision", "int8", "--calibration", "nowhere"], 5),
+        (["--backend", "tensorrt-rtx", "--target", "8.9", "--data", "rows.jsonl"], 2),
+        (["--backend", "tensorrt-rtx", "--target", "8.9", "--split", "test"], 2),
+        (["--backend", "tensorrt-rtx", "--target", "8.9", "--no-bench"], 2),
         (["--workspace", "8"], 2),
         (["--backend", "tensorrt", "--target", "8.9"], 2),
         (["--backend", "magic"], 2),

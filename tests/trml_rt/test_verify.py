@@ -147,6 +147,15 @@ def test_an_unverified_engine_says_so_in_every_answer(bundle_copy):
         assert not rt.infer(text="good").verified
 
 
+def test_unverified_engines_serve_a_build_only_if_it_does_not_verify_either(bundle_copy):
+    bundle = Bundle(bundle_copy)
+    build(bundle, "fp32", cases=None)
+    assert plan(bundle, "fp32")["would_build"]
+    assert not plan(bundle, "fp32", verified=False)["would_build"]
+    assert not build(bundle, "fp32", cases=None).built
+    assert build(bundle, "fp32").manifest.verified
+
+
 def test_engines_that_failed_since_are_unverified(bundle_copy):
     folder = build(Bundle(bundle_copy), "fp32").folder
     content = json.loads((folder / "verify.json").read_text())

@@ -9,8 +9,8 @@ from typing import Any
 from trml_rt.backends.cuda import Gpu, current_gpu
 from trml_rt.backends.tensorrt_library import import_tensorrt
 from trml_rt.bundle import Bundle
+from trml_rt.calibration import calibration_hash
 from trml_rt.errors import UsageError
-from trml_rt.files import sha256_of
 from trml_rt.manifest import Axes, Axis, EngineSpec
 
 __all__ = ["DEFAULT_OPTIONS", "RECIPES", "built_for_tensorrt", "profile_of"]
@@ -47,6 +47,7 @@ def built_for_tensorrt(
     *,
     target: str | None = None,
     options: str = DEFAULT_OPTIONS,
+    calibration: str | None = None,
 ) -> dict[str, str]:
     """Return what plans of `precision` made here and now would be built for.
 
@@ -59,6 +60,7 @@ def built_for_tensorrt(
         backend: "tensorrt" or "tensorrt-rtx".
         target: a compute capability instead of that of the GPU here, such as "8.9"; RTX only.
         options: the settings of the compiler, as one string.
+        calibration: for int8 the hash of the calibration; None takes that of the bundle's own.
 
     Raises:
         BackendUnavailable: TensorRT or cuda-bindings is not installed.
@@ -75,7 +77,7 @@ def built_for_tensorrt(
             for name, engine in manifest.engines.items()
         },
         "precision recipe": RECIPES[precision],
-        **_inputs_seen(bundle, precision),
+        **_inputs_seen(bundle, precision, calibration),
         "builder options": options,
         "shape profiles": json.dumps(manifest.axes.model_dump(), sort_keys=True),
         "back end": backend,
@@ -85,7 +87,7 @@ def built_for_tensorrt(
     }
 
 
-def _inputs_seen(bundle: Bundle, precision: str) -> dict[str, str]:
+def _inputs_seen(bundle: Bundle, precision: str, calibration: str | None) -> dict[str, str]:
     """Return the hashes of the data that FP16 and INT8 graphs depend on.
 
     The golden inputs show which nodes come near FP16's limit, and the calibration's record holds
@@ -95,10 +97,9 @@ def _inputs_seen(bundle: Bundle, precision: str) -> dict[str, str]:
         return {}
     manifest = bundle.manifest
     golden = {f"golden of {s.name}": manifest.files[s.golden].sha256 for s in manifest.engine_sets}
-    if precision == "fp16":
-        return golden
-    record = bundle.folder / "calibration" / "calibration.json"
-    return golden | {"calibration": sha256_of(record) if record.is_file() else "none"}
+    if precision == "int8" and calibration is None:
+        calibration = calibration_hash(bundle.folder / "calibration")
+    return golden if calibration is None else golden | {"calibration": calibration}
 
 
 def _device(backend: str, target: str | None) -> dict[str, str]:

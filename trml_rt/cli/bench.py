@@ -7,13 +7,20 @@ from typing import Any
 
 import click
 
-from trml_rt.cli.options import as_json, bundle_option, print_json
+from trml_rt.cli.options import as_json, backend_option, bundle_option, print_json
 from trml_rt.compiled import PRECISIONS
 
 __all__ = ["bench"]
 
 
-@click.command(epilog="Example: trml-rt bench --precision int8 --calls 100")
+@click.command(
+    epilog="""\b
+Examples:
+  trml-rt bench --precision int8 --calls 100
+  trml-rt bench --backend tensorrt
+"""
+)
+@backend_option
 @bundle_option
 @click.option(
     "--precision",
@@ -26,9 +33,17 @@ __all__ = ["bench"]
 @click.option("--threads", type=click.IntRange(1, 256), help="CPU threads an engine may use.")
 @as_json
 def bench(
-    bundle: Path, precisions: tuple[str, ...], calls: int, threads: int | None, as_json: bool
+    backend: str,
+    bundle: Path,
+    precisions: tuple[str, ...],
+    calls: int,
+    threads: int | None,
+    as_json: bool,
 ) -> None:
-    """Time every engine set in each precision, interleaved, each in a process of its own."""
+    """Time every engine set in each precision, interleaved, each in a process of its own.
+
+    The reference is always the portable graphs on ONNX Runtime.
+    """
     from trml_rt.bench import bench as measure
     from trml_rt.bench import recommend
     from trml_rt.bundle import Bundle
@@ -36,6 +51,7 @@ def bench(
     report = measure(
         Bundle(bundle),
         precisions or None,
+        backend=backend,
         calls=calls,
         threads=threads,
         progress=lambda line: click.echo(line, err=True),

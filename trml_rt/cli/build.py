@@ -11,6 +11,7 @@ import click
 from trml_rt.cli.options import (
     any_path,
     as_json,
+    backend_option,
     bundle_option,
     cases_of,
     data_layout,
@@ -18,24 +19,22 @@ from trml_rt.cli.options import (
     refuse_strangers,
     rows_option,
 )
-from trml_rt.compiled import BACKENDS, PRECISIONS, RECIPES
+from trml_rt.compiled import PRECISIONS, RECIPES
 from trml_rt.errors import EnvironmentUnfit, UsageError
 
 if TYPE_CHECKING:
     from trml_rt.build_tensorrt import Graphs
     from trml_rt.bundle import Bundle
+    from trml_rt.calibration import Calibrated
     from trml_rt.install import BuildReport
 
 __all__ = ["build"]
 
 _CALLS = 15  # of each, for the advice at the end: enough to tell twice as fast from half
 
-# Options that one back end alone reads; with the other they would be ignored.
-_ONNXRUNTIME = {
-    *("calibration", "data", "layout", "split", "rows"),
-    *("no_verify", "no_bench", "dry_run"),
-}
+# Options that would be ignored on ONNX Runtime, or for a GPU that is elsewhere.
 _TENSORRT = {"target", "workspace", "optimization_level"}
+_ON_DEVICE = {"data", "layout", "split", "rows", "no_bench"}
 
 
 @click.command(
@@ -54,7 +53,7 @@ Examples:
     help="On ONNX Runtime fp16 is how weights are stored, and int8 is of the encoders; on "
     "TensorRT it is what is computed in. int8 needs a calibration.",
 )
-@click.option("--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True)
+@backend_option
 @click.option(
     "--target",
     metavar="X.Y",
@@ -106,38 +105,56 @@ def build(
     Verified means compared with the golden files, the training framework's own answers, and with
     the FP32 graphs on the same inputs.
     """
+    from trml_rt.build import build as build_onnxruntime
     from trml_rt.build import plan
+    from trml_rt.build_tensorrt import Settings, build_tensorrt, plan_tensorrt
     from trml_rt.bundle import Bundle
+    from trml_rt.calibration import open_calibration
 
-    opened = Bundle(bundle)
-    refuse_strangers(_TENSORRT if backend == "onnxruntime" else _ONNXRUNTIME, backend)
-    if backend != "onnxruntime":
-        report = _for_tensorrt(
-            opened, precision, backend, target, workspace, optimization_level, force
-        )
-        _print(report, {}, as_json)
-        return
-    if precision not in RECIPES:
+    opened, on_cpu = Bundle(bundle), backend == "onnxruntime"
+    if on_cpu:
+        refuse_strangers(_TENSORRT, backend)
+    if target is not None:
+        refuse_strangers(_ON_DEVICE, "--target")
+    if on_cpu and precision not in RECIPES:
         raise UsageError(f"no {precision} on onnxruntime; choose {' or '.join(RECIPES)}")
     known = cast(Literal["fp32", "fp16", "int8"], precision)
+    settings = Settings(backend, target, workspace, optimization_level)
     if dry_run:
-        content = plan(opened, known, calibration)
+        if on_cpu:
+            content = plan(opened, known, calibration, verified=not no_verify)
+        else:
+            content = plan_tensorrt(
+                opened, precision, settings, calibration, verified=not no_verify
+            )
         words = "would build" if content["would_build"] else "fits already"
         print_json(content) if as_json else click.echo(f"{words}: {content['engines']}")
         return
-    from trml_rt.build import build as build_engines
-
-    report = build_engines(
-        opened,
-        known,
-        store_weights=_store_weights(precision),
-        calibration=calibration,
-        cases=None if no_verify else cases_of(opened, data, split, layout, rows),
-        force=force,
-        progress=_progress,
-    )
-    advice = {} if precision != "int8" or no_bench else _advice(opened, precision)
-    _print(report, advice, as_json)
+    cases = None if no_verify else cases_of(opened, data, split, layout, rows)
+    if on_cpu:
+        report = build_onnxruntime(
+            opened,
+            known,
+            store_weights=_store_weights(precision),
+            calibration=calibration,
+            cases=cases,
+            force=force,
+            progress=_progress,
+        )
+    else:
+        calibrated = open_calibration(opened, calibration) if precision == "int8" else None
+        report = build_tensorrt(
+            opened,
+            precision,
+            settings,
+            graphs=_graphs(opened, precision, calibrated),
+            calibrated=calibrated,
+            cases=cases,
+            force=force,
+            progress=_progress,
+        )
+    advised = precision == "int8" and target is None and not no_bench
+    _print(report, _advice(opened, backend) if advised else {}, as_json)
 
 
 def _print(report: BuildReport, advice: dict[str, str], as_json: bool) -> None:
@@ -151,32 +168,11 @@ def _print(report: BuildReport, advice: dict[str, str], as_json: bool) -> None:
         click.echo(f"this device should run: {advice['recommended']} ({advice['because']})")
 
 
-def _for_tensorrt(
-    bundle: Bundle,
-    precision: str,
-    backend: str,
-    target: str | None,
-    workspace: int,
-    optimization_level: int | None,
-    force: bool,
-) -> BuildReport:
-    from trml_rt.build_tensorrt import Settings, build_tensorrt
-
-    return build_tensorrt(
-        bundle,
-        precision,
-        Settings(backend, target, workspace, optimization_level),
-        graphs=_graphs(bundle, precision),
-        force=force,
-        progress=_progress,
-    )
-
-
 def _progress(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _graphs(bundle: Bundle, precision: str) -> Graphs | None:
+def _graphs(bundle: Bundle, precision: str, calibrated: Calibrated | None) -> Graphs | None:
     """Return what makes graphs that compute in `precision`; the bundle's own are FP32.
 
     FP16: every graph, with FP32 islands. INT8: so too, but the encoders are the calibrated ones.
@@ -188,29 +184,27 @@ def _graphs(bundle: Bundle, precision: str) -> Graphs | None:
     except ImportError as error:
         raise _lacks(precision, error) from None
     from trml_rt.build_tensorrt import Graph
-    from trml_rt.calibration import open_calibration
+    from trml_rt.calibration import source_of
     from trml_rt.golden import golden_inputs
 
-    calibrated = open_calibration(bundle) if precision == "int8" else None
-
     def graph(engine: str, folder: Path) -> Graph:
-        form = None if calibrated is None else calibrated.form(engine, "portable")
-        if calibrated is not None and form is not None:
-            source, computes = calibrated.path(form), "int8"
-        else:
-            source, computes = bundle.path(bundle.manifest.engines[engine].file), "fp16"
+        source, form = source_of(bundle, engine, calibrated, "portable")
         target = folder / f"{engine}.onnx"
         islands = to_fp16(source, target, feeds=golden_inputs(bundle, engine))
-        return Graph(target, computes, islands)
+        return Graph(target, "fp16" if form is None else "int8", islands)
 
     return graph
 
 
-def _advice(bundle: Bundle, precision: str) -> dict[str, str]:
-    """Measure on the spot whether INT8 pays: with some networks and CPUs it does not."""
+def _advice(bundle: Bundle, backend: str) -> dict[str, str]:
+    """Measure on the spot whether INT8 pays: with some networks and devices it does not.
+
+    A GPU runs FP16 unless INT8 is faster, so there all that is built competes.
+    """
     from trml_rt.bench import bench, recommend
 
-    report = bench(bundle, [precision], calls=_CALLS, progress=_progress)
+    precisions = ["int8"] if backend == "onnxruntime" else None
+    report = bench(bundle, precisions, backend=backend, calls=_CALLS, progress=_progress)
     return dict(zip(("recommended", "because"), recommend(report), strict=True))
 
 

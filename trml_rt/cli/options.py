@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from trml_rt.bundle import default_bundle
+from trml_rt.compiled import BACKENDS
 from trml_rt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "any_path",
     "as_json",
+    "backend_option",
     "bundle_option",
     "cases_of",
     "data_layout",
@@ -40,6 +42,14 @@ bundle_option = click.option(
     default=default_bundle,
     show_default="$TRML_RT_BUNDLE, else the bundle that ships inside the package",
     help="Folder of the bundle.",
+)
+
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default=BACKENDS[0],
+    show_default=True,
+    help="What the engines are built for.",
 )
 
 rows_option = click.option(

@@ -10,6 +10,7 @@ import click
 from trml_rt.cli.options import (
     any_path,
     as_json,
+    backend_option,
     bundle_option,
     cases_of,
     data_layout,
@@ -21,10 +22,17 @@ from trml_rt.compiled import PRECISIONS
 __all__ = ["verify"]
 
 
-@click.command(epilog="Example: trml-rt verify --precision int8 --data rows.jsonl --split test")
+@click.command(
+    epilog="""\b
+Examples:
+  trml-rt verify --precision int8 --data rows.jsonl --split test
+  trml-rt verify --precision fp16 --backend tensorrt --data rows.jsonl
+"""
+)
 @click.option(
     "--precision", type=click.Choice(PRECISIONS), required=True, help="Engines to verify."
 )
+@backend_option
 @bundle_option
 @click.option("--data", type=any_path, help="Rows to verify on, else the golden files' inputs.")
 @data_layout
@@ -33,6 +41,7 @@ __all__ = ["verify"]
 @as_json
 def verify(
     precision: str,
+    backend: str,
     bundle: Path,
     data: Path | None,
     layout: str,
@@ -45,7 +54,8 @@ def verify(
     from trml_rt.verify import refuse_failed, verify_built
 
     opened = Bundle(bundle)
-    folder, record = verify_built(opened, precision, cases_of(opened, data, split, layout, rows))
+    cases = cases_of(opened, data, split, layout, rows)
+    folder, record = verify_built(opened, precision, cases, backend)
     print_json(record) if as_json else click.echo(_for_people(record))
     refuse_failed(record, str(folder))
 
