@@ -139,10 +139,19 @@ class Compiled:
             raise ArtefactMismatch(f"{path}: cannot be read ({error.strerror})") from None
 
     def verified(self) -> dict[str, float]:
-        """Return what the build compared; empty where `trml-rt verify` found them wanting since."""
-        later = self.verification()
-        wanting = later is not None and later.get("passed") is not True
-        return {} if wanting else self.manifest.verified
+        """Return the score difference of each engine set, as `set/prediction`, by verify.json.
+
+        Empty if the engines were not verified, or were found wanting.
+        """
+        record = self.verification()
+        if record is None or record.get("passed") is not True:
+            return {}
+        sets = record.get("engine_sets")
+        return {
+            f"{name}/prediction": found.get("largest_score_difference", float("nan"))
+            for name, found in (sets if isinstance(sets, dict) else {}).items()
+            if isinstance(found, dict)
+        }
 
     def verify_files(self) -> None:
         """Compare the hash of every file."""

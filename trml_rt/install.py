@@ -47,7 +47,7 @@ def install(
         key: the name of their folder.
         built_for: what they are built for; engines that are there and fit are kept.
         make: fills the folder that it is given and returns its manifest.
-        verified: whether engines that are there serve only if they have been verified.
+        verified: whether engines that are there serve only if they are verified.
         force: make them even if fitting engines are there.
         progress: called with a line if engines that are there do not serve.
 
@@ -115,12 +115,12 @@ def _fitting(
     """Return the manifest of engines that are there already, fit, and are whole.
 
     Raises:
-        ArtefactMismatch: they are not there, are damaged, do not fit, or were never `verified`.
+        ArtefactMismatch: they are not there, are damaged, do not fit, or are not `verified`.
     """
     compiled = open_compiled(target)
     if misfits := compiled.misfits(bundle, built_for):
         refuse(str(target), misfits)
-    if verified and not compiled.manifest.verified:
-        refuse(str(target), ["its engines have never been verified"])
+    if verified and not compiled.verified():
+        refuse(str(target), ["its engines are not verified"])
     compiled.verify_files()
     return compiled.manifest

@@ -210,7 +210,7 @@ TEST_CASE("damaged tokenizers are refused") {
   }
 }
 
-TEST_CASE("engines carry what the build writes, and are unverified where verify found them wanting") {
+TEST_CASE("engines carry what the build writes, and verify.json says whether they are verified") {
   namespace fs = std::filesystem;
   const auto folder = fs::temp_directory_path() / ("trml_engines_" + std::to_string(::getpid()));
   fs::create_directories(folder);
@@ -225,10 +225,12 @@ TEST_CASE("engines carry what the build writes, and are unverified where verify 
   };
   put("text.plan", "plan");
   put("manifest.json", manifest("{}"));
-  CHECK(open_compiled(folder).verified.size() == 1);
+  CHECK(open_compiled(folder).verified.empty());
+  put("verify.json", R"({"passed": true, "engine_sets": {"text": {"rows": 3}, "video": {"rows": 1}}})");
+  CHECK(open_compiled(folder).verified == std::vector<std::string>{"text/prediction", "video/prediction"});
   put("verify.json", R"({"passed": true})");
-  CHECK(open_compiled(folder).verified.size() == 1);
-  put("verify.json", R"({"passed": false})");
+  CHECK(open_compiled(folder).verified.empty());
+  put("verify.json", R"({"passed": false, "engine_sets": {"text": {"rows": 3}}})");
   CHECK(open_compiled(folder).verified.empty());
   put("verify.json", "damaged");
   CHECK_THROWS_AS(open_compiled(folder), ArtefactMismatch);

@@ -16,7 +16,7 @@ from trml_rt.compare import Case
 from trml_rt.compiled import find_compiled
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import VerificationFailed
-from trml_rt.verify import golden_cases, refuse_failed, verify
+from trml_rt.verify import golden_cases, refuse_failed, verify, verify_built
 
 
 class Drifting:
@@ -154,6 +154,21 @@ def test_unverified_engines_serve_a_build_only_if_it_does_not_verify_either(bund
     assert not plan(bundle, "fp32", verified=False)["would_build"]
     assert not build(bundle, "fp32", cases=None).built
     assert build(bundle, "fp32").manifest.verified
+
+
+def test_engines_that_pass_later_are_verified_from_then_on(bundle_copy):
+    bundle = Bundle(bundle_copy)
+    build(bundle, "fp32", cases=None)
+    assert verify_built(bundle, "fp32", [])[1]["passed"]
+    with trml_rt.load(bundle_copy, precision="fp32") as rt:
+        assert rt.infer(text="good").verified
+    assert not build(bundle, "fp32").built
+
+
+def test_engines_without_their_record_are_unverified(bundle_copy):
+    (build(Bundle(bundle_copy), "fp32").folder / "verify.json").unlink()
+    with trml_rt.load(bundle_copy, precision="fp32") as rt:
+        assert not rt.infer(text="good").verified
 
 
 def test_engines_that_failed_since_are_unverified(bundle_copy):

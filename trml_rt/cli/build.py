@@ -19,7 +19,7 @@ from trml_rt.cli.options import (
     refuse_strangers,
     rows_option,
 )
-from trml_rt.compiled import PRECISIONS, RECIPES
+from trml_rt.compiled import PRECISIONS, RECIPES, open_compiled
 from trml_rt.errors import EnvironmentUnfit, UsageError
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _print(report: BuildReport, advice: dict[str, str], as_json: bool) -> None:
         manifest: dict[str, Any] = report.manifest.model_dump(by_alias=True)
         print_json({"engines": str(report.folder), "built": report.built, **manifest, **advice})
         return
-    unverified = "" if report.manifest.verified else ", not verified"
+    unverified = "" if open_compiled(report.folder).verified() else ", not verified"
     click.echo(f"{'built' if report.built else 'already built'}: {report.folder}{unverified}")
     if advice:
         click.echo(f"this device should run: {advice['recommended']} ({advice['because']})")

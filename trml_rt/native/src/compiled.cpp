@@ -42,8 +42,8 @@ std::vector<std::string> misfits(const Compiled& compiled, const Bundle& bundle,
 }
 
 std::string rebuild_command(const Bundle& bundle, const std::string& precision) {
-  return "trml-rt build --bundle " + bundle.folder.string() +
-         (precision.empty() ? "" : " --precision " + precision);
+  return "trml-rt build --bundle " + bundle.folder.string() + " --precision " +
+         (precision.empty() ? "fp16" : precision) + " --backend tensorrt";
 }
 
 std::vector<fs::path> engine_folders(const Bundle& bundle) {
@@ -59,17 +59,24 @@ std::vector<fs::path> engine_folders(const Bundle& bundle) {
 }
 
 // Says whether `trml-rt verify` has compared the engines since, and they missed a gate.
-bool found_wanting(const fs::path& record) {
+// The engine sets that the record of the last verification passed, as "set/prediction".
+std::vector<std::string> read_verified(const fs::path& record) {
   std::string data;
   try {
     data = read_bytes(record);
   } catch (const std::system_error& error) {
-    if (error.code() == std::errc::no_such_file_or_directory) return false;
+    if (error.code() == std::errc::no_such_file_or_directory) return {};
     throw ArtefactMismatch(record.string() + ": cannot be read (" + error.code().message() + ")");
   }
   const Json content = parse_object(data, record.string());
-  return !(content.contains("passed") && content["passed"].is_boolean() &&
-           content["passed"].get<bool>());
+  if (!content.contains("passed") || content["passed"] != true) return {};
+  std::vector<std::string> verified;
+  if (content.contains("engine_sets") && content["engine_sets"].is_object()) {
+    for (const auto& [name, found] : content["engine_sets"].items()) {
+      if (found.is_object()) verified.push_back(name + "/prediction");
+    }
+  }
+  return verified;
 }
 
 }  // namespace
@@ -138,7 +145,6 @@ Compiled open_compiled(const fs::path& folder) {
   if (const Json* verified = record.object("verified")) {
     for (const auto& [name, value] : verified->items()) {
       note_number(value, "verified." + name, problems);
-      compiled.verified.push_back(name);
     }
   }
   // What the build counted in the plans, for people; not every build writes it.
@@ -150,7 +156,7 @@ Compiled open_compiled(const fs::path& folder) {
   std::vector<FileEntry> entries;
   for (const auto& [engine, entry] : compiled.files) entries.push_back(entry);
   check_files(folder, entries);
-  if (found_wanting(folder / "verify.json")) compiled.verified.clear();
+  compiled.verified = read_verified(folder / "verify.json");
   return compiled;
 }
 
