@@ -46,8 +46,8 @@ ENGINE_SCHEMA = 1
 RECIPES = {"fp32": "fp32/1", "fp16": "fp16-stored/1", "int8": "int8-qdq/1"}
 """Name and version of what `trml-rt build` does for a precision on ONNX Runtime."""
 
-PRECISIONS = tuple(dict.fromkeys([*RECIPES, *tensorrt_key.RECIPES]))
-"""The precisions that engines are built in; not every back end has all of them."""
+PRECISIONS = tuple(RECIPES)
+"""The precisions that engines are built in, the same on every back end."""
 
 BACKENDS = ("onnxruntime", *MODULES)
 """The back ends that engines are built for."""

@@ -19,8 +19,8 @@ from trml_rt.cli.options import (
     refuse_strangers,
     rows_option,
 )
-from trml_rt.compiled import PRECISIONS, RECIPES, open_compiled
-from trml_rt.errors import EnvironmentUnfit, UsageError
+from trml_rt.compiled import PRECISIONS, open_compiled
+from trml_rt.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from trml_rt.build_tensorrt import Graphs
@@ -116,8 +116,6 @@ def build(
         refuse_strangers(_TENSORRT, backend)
     if target is not None:
         refuse_strangers(_ON_DEVICE, "--target")
-    if on_cpu and precision not in RECIPES:
-        raise UsageError(f"no {precision} on onnxruntime; choose {' or '.join(RECIPES)}")
     known = cast(Literal["fp32", "fp16", "int8"], precision)
     settings = Settings(backend, target, workspace, optimization_level)
     if dry_run:
