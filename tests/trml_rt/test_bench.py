@@ -68,6 +68,12 @@ def test_a_gain_on_one_engine_set_is_enough_where_the_others_stay_level():
     assert recommend(report(fp16=(1.3, 1.0), int8=(1.6, 1.0)))[0] == "int8"
 
 
+def test_int8_must_beat_fp16_and_not_the_portable_graphs_alone():
+    assert recommend(report(fp16=(3.0, 3.0), int8=(3.1, 3.1)))[0] == "fp16"
+    assert recommend(report(fp16=(3.0, 3.0), int8=(3.3, 3.3)))[0] == "int8"
+    assert recommend(report(fp32=(3.0, 3.0), fp16=(0.5, 9.0), int8=(2.0, 2.0)))[0] == "fp32"
+
+
 def test_a_precision_that_is_not_built_is_refused(bundle_copy):
     from trml_rt.bench import bench
 
