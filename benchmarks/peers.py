@@ -30,6 +30,7 @@ from machine import describe, report
 
 CONTENDERS = ("open_clip", "plain", "portable", "int8")
 TOKENS, FRAMES = 17, 8
+PAUSE = 0.3  # seconds, in which the threads of the peers stop spinning
 Call = Callable[[], list[float]]
 
 
@@ -124,7 +125,7 @@ def compare(bundle: Bundle, engine: str, names: list[str], calls: int, threads: 
         ]
         for name in names
     }
-    found = interleave(commands, calls)
+    found = interleave(commands, calls, pause=PAUSE)
     rows = 1 if engine == "text" else FRAMES
     answers = {n: np.array(m.pop("answer")).reshape(rows, -1) for n, m in found.items()}
     reference = answers[names[0]]

@@ -13,6 +13,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,9 +41,20 @@ class _Contender:
 
 
 def interleave(
-    commands: Mapping[str, Sequence[str]], calls: int, *, warm_up: int = _WARM_UP
+    commands: Mapping[str, Sequence[str]],
+    calls: int,
+    *,
+    warm_up: int = _WARM_UP,
+    pause: float = 0.0,
 ) -> dict[str, dict[str, Any]]:
     """Run the contenders of `commands` side by side and return what each took.
+
+    Args:
+        commands: what starts each contender, the reference first.
+        calls: timed calls of each.
+        warm_up: calls of each before those.
+        pause: seconds before each call. Where a contender's threads spin on after a call, as those
+            of ONNX Runtime and OpenMP do by default, it keeps them from the next one's cores.
 
     Returns:
         For each by name: `load_ms`, `first_call_ms`, `p50_ms`, `p90_ms`, `p99_ms`, `calls`,
@@ -63,6 +75,7 @@ def interleave(
         for number in range(warm_up + calls):
             for name, contender in contenders.items():
                 assert contender.process.stdin is not None
+                time.sleep(pause)
                 contender.process.stdin.write("\n")
                 contender.process.stdin.flush()
                 said = _line(name, contender.process)

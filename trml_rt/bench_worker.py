@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["peak_mb", "serve"]
+__all__ = ["engine_set_call", "peak_mb", "serve"]
 
 TEXT = "I did not expect much, but the people were kind and the food was good."
 
@@ -40,9 +40,10 @@ def peak_mb() -> float:
     return round(most / (1e6 if sys.platform == "darwin" else 1e3), 1)
 
 
-def _runtime(
+def engine_set_call(
     bundle: str, engine_set: str, backend: str, precision: str, threads: int
 ) -> Callable[[], list[float]]:
+    """Open a runtime and return a call of one engine set on fixed inputs, which gives the score."""
     import trml_rt
 
     runtime = trml_rt.load(
@@ -73,4 +74,4 @@ def _ms(seconds: float) -> float:
 
 if __name__ == "__main__":
     _, folder, name, runs_on, kind, count = sys.argv
-    serve(lambda: _runtime(folder, name, runs_on, kind, int(count)))
+    serve(lambda: engine_set_call(folder, name, runs_on, kind, int(count)))
