@@ -1,7 +1,7 @@
 """Keep an INT8 graph exact enough: refine it, rank its layers by harm, leave the worst in FP32.
 
-A graph of which more than half would have to stay gains nothing (an EfficientNet-Lite0 with 32 of
-50 layers in FP32 ran slower than with all of them), and is left in FP32 whole.
+A graph of which more than half would have to stay gains nothing, for every change between INT8 and
+FP32 costs time, too; it is left in FP32 whole.
 
 What is exact enough is for a judge to say, see `check`; here is the search.
 """

@@ -93,7 +93,8 @@ class OnnxRuntimeBackend:
     ) -> onnxruntime.InferenceSession:
         options.log_severity_level = 4  # an error also comes as an exception, once
         # Threads of a session spin a while after a run, and take the cores from the engine that
-        # runs next: on two cores a text took 7 ms, and takes 3.4 (benchmarks/spinning.py).
+        # runs next: ten texts in a row took 64 ms on two cores, and take 38
+        # (benchmarks/results/spinning.json).
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
