@@ -181,7 +181,7 @@ def refuse_failed(record: dict[str, Any], where: str) -> None:
     if not record["passed"]:
         raise VerificationFailed(
             f"{where}: {'; '.join(record['problems'])}; take another precision, or calibrate with "
-            "a smaller --max-drop"
+            "more --samples or a smaller --max-drop"
         )
 
 
