@@ -6,7 +6,7 @@ The reference is the bundle's portable graphs on ONNX Runtime.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from trml_rt.golden import GATES, check_golden, load_golden
 from trml_rt.manifest import EngineSet
 
 __all__ = [
+    "counted",
     "golden_cases",
     "reference_answers",
     "refuse_failed",
@@ -30,6 +31,8 @@ __all__ = [
     "verify_built",
     "verify_new",
 ]
+
+_TELL = 200  # cases
 
 
 def golden_cases(bundle: Bundle) -> list[Case]:
@@ -42,7 +45,11 @@ def golden_cases(bundle: Bundle) -> list[Case]:
 
 
 def verify(
-    bundle: Bundle, engines: Dispatcher, precision: str, cases: Iterable[Case]
+    bundle: Bundle,
+    engines: Dispatcher,
+    precision: str,
+    cases: Sequence[Case],
+    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Compare `engines` with the bundle's FP32 graphs and return the record of verify.json.
 
@@ -51,13 +58,14 @@ def verify(
         engines: what is to be verified.
         precision: whose `LIMITS` count.
         cases: the inputs; a case runs every engine set that its inputs allow.
+        progress: called with a line every so many cases.
 
     Returns:
         What `compare` gives, with the precision and what the reference was.
     """
-    cases, sets = list(cases), bundle.manifest.engine_sets
-    expected = reference_answers(bundle, cases)
-    given = run_cases(engines, sets, cases)
+    sets = bundle.manifest.engine_sets
+    expected = reference_answers(bundle, counted(cases, progress, "the reference"))
+    given = run_cases(engines, sets, counted(cases, progress, f"{precision} engines"))
     return {
         "schema": 1,
         "precision": precision,
@@ -88,6 +96,14 @@ def reference_answers(
 
     with Dispatcher(bundle.manifest, OnnxRuntimeBackend(), locate) as reference:
         return run_cases(reference, bundle.manifest.engine_sets if sets is None else sets, cases)
+
+
+def counted(cases: Sequence[Case], progress: Callable[[str], None], what: str) -> Iterator[Case]:
+    """Yield `cases`, and say every so many how far `what` is."""
+    for number, case in enumerate(cases):
+        if number and number % _TELL == 0:
+            progress(f"{what}: {number} of {len(cases)} rows")
+        yield case
 
 
 def run_cases(engines: Dispatcher, sets: Sequence[EngineSet], cases: Iterable[Case]) -> Answers:
@@ -134,7 +150,7 @@ def verify_new(
     progress("comparing with the golden files")
     differences = check_golden(bundle, engines, GATES[precision])
     progress("verifying against FP32")
-    record = verify(bundle, engines, precision, cases or golden_cases(bundle))
+    record = verify(bundle, engines, precision, cases or golden_cases(bundle), progress)
     refuse_failed(record, str(bundle.folder))
     for warning in record["warnings"]:
         progress(f"warning: {warning}")
@@ -143,7 +159,11 @@ def verify_new(
 
 
 def verify_built(
-    bundle: Bundle, precision: str, cases: Sequence[Case], backend: str = "onnxruntime"
+    bundle: Bundle,
+    precision: str,
+    cases: Sequence[Case],
+    backend: str = "onnxruntime",
+    progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Path, dict[str, Any]]:
     """Verify the engines of `precision` that `backend` would load, and write verify.json beside.
 
@@ -154,6 +174,7 @@ def verify_built(
         precision: of the engines, and whose `LIMITS` count.
         cases: the inputs; an empty list takes those of the golden files.
         backend: what the engines were built for, one of `compiled.BACKENDS`.
+        progress: called with a line every so many cases.
 
     Returns:
         The folder of the engines, and the record.
@@ -165,7 +186,7 @@ def verify_built(
     choice = choose(bundle, backend, precision, None)
     folder = bundle.folder / "engines" / choice.engines
     with Dispatcher(bundle.manifest, choice.backend, choice.locate) as engines:
-        record = verify(bundle, engines, precision, cases or golden_cases(bundle))
+        record = verify(bundle, engines, precision, cases or golden_cases(bundle), progress)
     try:
         write_bytes(folder / VERIFICATION, _to_json(record))
     except OSError as error:

@@ -76,7 +76,7 @@ def calibrate(
         plain[name] = _source(graph, feeds[name], methods[name])
         refined[name] = _refining(graph, feeds[name], methods[name])
     progress(f"answers of FP32 to {len(cases)} rows")
-    check = Check(bundle, [*cases, *golden_cases(bundle)], max_drop)
+    check = Check(bundle, [*cases, *golden_cases(bundle)], max_drop, progress)
     forms: dict[str, dict[str, Any]] = {name: {} for name in names}
     left_out: dict[str, dict[str, Any]] = {name: {} for name in names}
     try:

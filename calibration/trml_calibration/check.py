@@ -7,7 +7,7 @@ encoder outputs and virtual vectors, scores, labels, and the task metric where r
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from trml_rt.backends import Tensors
 from trml_rt.bundle import Bundle
 from trml_rt.calibration import encoders
 from trml_rt.compare import LIMITS, Case, Limits, compare
-from trml_rt.verify import reference_answers
+from trml_rt.verify import counted, reference_answers
 
 __all__ = ["Check", "MaxDrop"]
 
@@ -63,14 +63,23 @@ class Check:
         bundle: its FP32 graphs give the reference, and serve for what is not in INT8.
         cases: inputs that took no part in calibration.
         max_drop: the gate.
+        progress: called with a line every so many cases.
     """
 
-    def __init__(self, bundle: Bundle, cases: Sequence[Case], max_drop: MaxDrop) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        cases: Sequence[Case],
+        max_drop: MaxDrop,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._manifest, self._bundle = bundle.manifest, bundle
         self._encoders = encoders(bundle.manifest)
         self._cases = list(cases)
         self._limits = max_drop.limits
-        self._expected = reference_answers(bundle, self._cases)
+        self._expected = reference_answers(
+            bundle, counted(self._cases, progress, "answers of FP32")
+        )
         self.restart()
 
     def restart(self) -> None:

@@ -131,6 +131,13 @@ def test_flips_and_lost_accuracy_count_where_labels_are_known(tiny_bundle):
     assert any("rank correlation" in problem for problem in found["problems"])
 
 
+def test_long_verification_says_how_far_it_is(tiny_bundle):
+    told = []
+    bundle = Bundle(tiny_bundle)
+    verify(bundle, Drifting(bundle, "none", None), "fp32", list(labelled(250)), told.append)
+    assert told == ["the reference: 200 of 250 rows", "fp32 engines: 200 of 250 rows"]
+
+
 def test_a_set_without_inputs_is_not_called_verified(tiny_bundle):
     found = record(tiny_bundle, "none", None, cases=list(labelled(3)))
     assert "video: no inputs to compare on" in found["problems"]

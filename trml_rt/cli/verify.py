@@ -55,7 +55,9 @@ def verify(
 
     opened = Bundle(bundle)
     cases = cases_of(opened, data, split, layout, rows)
-    folder, record = verify_built(opened, precision, cases, backend)
+    folder, record = verify_built(
+        opened, precision, cases, backend, progress=lambda line: click.echo(line, err=True)
+    )
     print_json(record) if as_json else click.echo(_for_people(record))
     refuse_failed(record, str(folder))
 
