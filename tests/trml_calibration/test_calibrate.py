@@ -9,21 +9,20 @@ import sys
 import numpy as np
 import pytest
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 
 from click.testing import CliRunner
-from onnx import numpy_helper
 from PIL import Image
 
 import trml_rt
+from tests.trml_calibration.tiny_cases import cases
 from trml_calibration.calibrate import calibrate
-from trml_calibration.check import Check, MaxDrop
+from trml_calibration.check import MaxDrop
 from trml_calibration.fp16 import store_fp16
 from trml_rt.build import build
 from trml_rt.bundle import Bundle
 from trml_rt.calibration import open_calibration
 from trml_rt.cli import trml_rt as program
-from trml_rt.compare import LIMITS, Case
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError, VerificationFailed
 from trml_rt.verify import golden_cases
 
@@ -44,21 +43,6 @@ def feeds(count=40):
             {"frames": make.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)} for _ in range(count)
         ],
     }
-
-
-def cases(count=8):
-    """Rows with both inputs, other ones than those of `feeds`."""
-    make = np.random.default_rng(7)
-    return [
-        Case(
-            {
-                "ids": make.integers(2, 12, (1, 6)).astype(np.int32),
-                "frames": make.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8),
-                "frame_mask": np.array([[True, True, False, False]]),
-            }
-        )
-        for _ in range(count)
-    ]
 
 
 def calibrated(folder, *, methods=METHODS, max_drop=WIDE, **options):
@@ -289,50 +273,3 @@ def test_rows_of_the_check_take_no_part_in_the_ranges(bundle_copy, rows):
     frame = content["engines"]["frame"]
     assert frame["samples"] == 36
     assert frame["forms"]["cpu"]["checked"]["video"]["rows"] == 12 + golden
-
-
-@pytest.fixture
-def harmed(bundle_copy):
-    """Return the FP32 graphs of both encoders, and one of `text` with other words."""
-    graphs = {name: onnx.load(bundle_copy / "onnx" / f"{name}.onnx") for name in METHODS}
-    other = onnx.load(bundle_copy / "onnx" / "text.onnx")
-    table = next(t for t in other.graph.initializer if len(t.dims) == 2)
-    value = numpy_helper.to_array(table)
-    table.CopyFrom(numpy_helper.from_array(np.roll(value, 1, axis=0).copy(), table.name))
-    return graphs, other
-
-
-def test_a_graph_that_equals_fp32_passes_the_check(bundle_copy, harmed):
-    graphs, _ = harmed
-    judged = Check(Bundle(bundle_copy), cases(), MaxDrop()).judge("text", graphs["text"])
-    assert judged.passed
-    assert (judged.vectors, judged.scores) == (
-        pytest.approx(0, abs=1e-6),
-        pytest.approx(0, abs=1e-6),
-    )
-
-
-def test_a_graph_that_drifts_misses_it_on_every_set_that_runs_it(bundle_copy, harmed):
-    judged = Check(Bundle(bundle_copy), cases(), MaxDrop()).judge("text", harmed[1])
-    assert not judged.passed
-    assert list(judged.measured) == ["text", "text_video"]
-    assert judged.vectors > 0.05
-
-
-def test_an_encoder_is_judged_together_with_those_that_are_in_int8_already(bundle_copy, harmed):
-    graphs, other = harmed
-    check = Check(Bundle(bundle_copy), cases(), MaxDrop())
-    check.settle("text", other)
-    together = check.judge("frame", graphs["frame"]).measured
-    assert together["video"]["mean_score_difference"] < 1e-6
-    assert together["text_video"]["mean_score_difference"] > 1e-4
-    check.restart()
-    assert check.judge("frame", graphs["frame"]).passed
-
-
-def test_the_gate_of_the_check_is_stricter_than_that_of_verification():
-    limits, allowed = MaxDrop(points=0.5).limits, LIMITS["int8"]
-    assert limits.points == 0.5
-    assert limits.score < allowed.score
-    assert limits.flips < allowed.flips
-    assert limits.cosine_fails >= allowed.cosine
