@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +29,13 @@ class Choice:
         backend: loads the engines.
         engines: their name for answers: "portable", or that of the engine folder.
         locate: gives the checked path of an engine's graph.
-        verified: the differences that were seen when they were compared.
+        verified: the engine sets that were compared and passed, each as `set/prediction`.
     """
 
     backend: Backend
     engines: str
     locate: Callable[[str], Path]
-    verified: dict[str, float]
+    verified: Collection[str]
 
 
 def choose(bundle: Bundle, backend: str, precision: str | None, threads: int | None) -> Choice:

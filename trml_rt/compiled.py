@@ -138,20 +138,16 @@ class Compiled:
         except OSError as error:
             raise ArtefactMismatch(f"{path}: cannot be read ({error.strerror})") from None
 
-    def verified(self) -> dict[str, float]:
-        """Return the score difference of each engine set, as `set/prediction`, by verify.json.
+    def verified(self) -> set[str]:
+        """Return the engine sets that verify.json says have passed, each as `set/prediction`.
 
         Empty if the engines were not verified, or were found wanting.
         """
         record = self.verification()
         if record is None or record.get("passed") is not True:
-            return {}
+            return set()
         sets = record.get("engine_sets")
-        return {
-            f"{name}/prediction": found.get("largest_score_difference", float("nan"))
-            for name, found in (sets if isinstance(sets, dict) else {}).items()
-            if isinstance(found, dict)
-        }
+        return {f"{name}/prediction" for name in (sets if isinstance(sets, dict) else {})}
 
     def verify_files(self) -> None:
         """Compare the hash of every file."""
