@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from trml_export.backbone import load_backbone
+from trml_export.backbone.backbone import load_backbone
 from trml_export.config import load_config
 from trml_export.evaluation import Rows, evaluate_method, write_report
 from trml_export.evaluation.methods import METHODS, Method

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import trml_rt
-from trml_rt.bundle import default_bundle
+from trml_rt.bundle.folder import default_bundle
 
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe, report

@@ -22,7 +22,7 @@ import numpy as np
 
 from trml_rt.bench import interleave
 from trml_rt.bench_worker import serve
-from trml_rt.bundle import Bundle
+from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -48,7 +48,7 @@ def open_clip(bundle: Bundle, engine: str, threads: int) -> Call:
     """Return a call of open_clip itself, eager, normalised like the graphs."""
     import torch
 
-    from trml_export.backbone import load_backbone
+    from trml_export.backbone.backbone import load_backbone
 
     torch.set_num_threads(threads)
     name = bundle.manifest.training["backbone"]["name"]
@@ -91,7 +91,7 @@ def plain(bundle: Bundle, engine: str, threads: int) -> Call:
 def runtime(bundle: Bundle, engine: str, threads: int, precision: str) -> Call:
     """Return a call of this runtime's own engine, portable or built."""
     from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
-    from trml_rt.compiled import find_compiled
+    from trml_rt.bundle.engine_folder import find_compiled
 
     spec = bundle.manifest.engines[engine]
     if precision == "portable":
@@ -139,7 +139,7 @@ def compare(bundle: Bundle, engine: str, names: list[str], calls: int, threads: 
 
 def sizes(bundle: Bundle, engine: str, names: list[str]) -> dict[str, int]:
     """Return the bytes of the graph files."""
-    from trml_rt.compiled import find_compiled
+    from trml_rt.bundle.engine_folder import find_compiled
 
     found = {"portable": bundle.manifest.files[bundle.manifest.engines[engine].file].bytes}
     if "int8" in names:

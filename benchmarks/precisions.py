@@ -22,7 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe, report
 
-from trml_rt.bundle import Bundle, default_bundle
+from trml_rt.bundle.folder import Bundle, default_bundle
 
 PRECISIONS = ("fp32", "fp16", "int8")
 EVERY = 1_000_000  # rows

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import torch
 
-from trml_calibration.fp16 import store_fp16
-from trml_export.backbone import load_backbone
-from trml_export.checkpoint import TrainingRecord, save_checkpoint
+from trml_calibration.fp16_stored import store_fp16
+from trml_export.backbone.backbone import load_backbone
 from trml_export.config import Config
-from trml_export.export import PARITY, export
-from trml_export.model import TRML
+from trml_export.method.model import TRML
+from trml_export.to_bundle.export import PARITY, export
+from trml_export.training.checkpoint import TrainingRecord, save_checkpoint
 
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe, report

@@ -20,7 +20,7 @@ from machine import describe, report
 
 from trml_rt.bench import interleave
 from trml_rt.bench_worker import engine_set_call, serve
-from trml_rt.bundle import Bundle, default_bundle
+from trml_rt.bundle.folder import Bundle, default_bundle
 
 SETTING = "session.force_spinning_stop"
 CONTENDERS = ("spinning", "stopped")

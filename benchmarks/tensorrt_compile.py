@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe, report
 
-from tests.trml_rt.graphs_by_precision import PRECISIONS, graph_in
-from trml_rt.backends.tensorrt_apart import compile_apart, memory_needed
-from trml_rt.backends.tensorrt_build import MEBIBYTE, PlanRequest
-from trml_rt.backends.tensorrt_key import profile_of
-from trml_rt.bundle import Bundle, default_bundle
+from tests.trml_rt.backends.tensorrt.graphs_by_precision import PRECISIONS, graph_in
+from trml_rt.backends.tensorrt.child import compile_apart, memory_needed
+from trml_rt.backends.tensorrt.compiler import MEBIBYTE, PlanRequest
+from trml_rt.bundle.folder import Bundle, default_bundle
+from trml_rt.engines.key import profile_of
 
 
 def measure(bundle: Bundle, engine: str, precision: str, target: str) -> dict[str, object]:

@@ -108,7 +108,7 @@ def _pictures(folder: Path, index: int, good: bool, generator: np.random.Generat
 def _write_backbone(folder: Path, model: dict[str, object], seed: int) -> Path:
     from safetensors.torch import save_file
 
-    from trml_export.backbone import load_backbone
+    from trml_export.backbone.backbone import load_backbone
 
     folder.mkdir(parents=True, exist_ok=True)
     config = {"model_cfg": model, "preprocess_cfg": PREPROCESS}

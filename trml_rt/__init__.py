@@ -15,7 +15,7 @@ from trml_rt.errors import (
     UsageError,
     VerificationFailed,
 )
-from trml_rt.inputs import Sample
+from trml_rt.inputs.prepare import Sample
 from trml_rt.modality import Modality
 from trml_rt.runtime import Runtime, load
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trml_rt.bundle.manifest import Task
 from trml_rt.errors import VerificationFailed
-from trml_rt.manifest import Task
 
 __all__ = ["Answer", "InputReport", "Reason", "read_prediction"]
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from trml_rt.backends.cuda import current_gpu
-from trml_rt.bundle import Bundle
-from trml_rt.compiled import PRECISIONS, cpu_features, find_compiled, rebuild_command
+from trml_rt.backends.tensorrt.cuda import current_gpu
+from trml_rt.bundle.engine_folder import PRECISIONS, cpu_features, find_compiled, rebuild_command
+from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 
 __all__ = ["bench", "interleave", "recommend"]

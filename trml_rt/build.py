@@ -11,22 +11,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from trml_rt.atomic import write_bytes
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
-from trml_rt.bundle import Bundle
-from trml_rt.calibration import Calibrated, Form, open_calibration, source_of
-from trml_rt.compare import Case
-from trml_rt.compiled import (
+from trml_rt.bundle.atomic import write_bytes
+from trml_rt.bundle.calibration import Calibrated, Form, open_calibration, source_of
+from trml_rt.bundle.engine_folder import (
     ENGINE_SCHEMA,
     EngineManifest,
     built_for_onnxruntime,
     key_of,
     to_json,
 )
+from trml_rt.bundle.files import describe_files
+from trml_rt.bundle.folder import Bundle
 from trml_rt.dispatch import Dispatcher
-from trml_rt.files import describe_files
-from trml_rt.install import BuildReport, foresee, install
-from trml_rt.verify import verify_new
+from trml_rt.engines.install import BuildReport, foresee, install
+from trml_rt.proof.compare import Case
+from trml_rt.proof.fp32 import verify_new
 
 __all__ = ["BuildReport", "Precision", "build", "plan"]
 
@@ -52,7 +52,7 @@ def build(
         precision: `fp32`; `fp16`: stored in FP16, computed in FP32; `int8`: encoders from the
             INT8 graphs of a calibration, the small graphs as in fp16.
         store_weights: rewrites a graph file so that its FP32 weights are stored in FP16;
-            needed for fp16 and int8 (`trml_calibration.fp16.store_fp16`).
+            needed for fp16 and int8 (`trml_calibration.fp16_stored.store_fp16`).
         calibration: for int8 the folder of the calibration; None takes the bundle's own.
         cases: inputs to verify the engines on; an empty list takes those of the golden files,
             None leaves the verification out, and every answer says that.

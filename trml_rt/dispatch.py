@@ -14,8 +14,8 @@ from pathlib import Path
 
 from trml_rt.backends import Backend, Chain, Engine, LinkingBackend, Tensors
 from trml_rt.backends.tensors import lay_out
+from trml_rt.bundle.manifest import EngineSet, Manifest
 from trml_rt.errors import UsageError
-from trml_rt.manifest import EngineSet, Manifest
 from trml_rt.modality import Modality
 
 __all__ = ["Dispatcher", "lay_out"]

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from trml_rt.bundle import Bundle
-from trml_rt.checks import Check
-from trml_rt.compiled import cpu_features
-from trml_rt.doctor_nvidia import nvidia_checks
+from trml_rt.backends.check import Check
+from trml_rt.backends.tensorrt.doctor import nvidia_checks
+from trml_rt.bundle.engine_folder import cpu_features
+from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch
 
 __all__ = ["diagnose"]

@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from trml_rt.bundle import Bundle
-from trml_rt.compiled import engine_folders, open_compiled
+from trml_rt.bundle.engine_folder import engine_folders, open_compiled
+from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch
 
 __all__ = ["inspect"]

@@ -16,19 +16,19 @@ from typing import Any
 
 import onnx
 
-from trml_calibration.check import Check, MaxDrop
-from trml_calibration.fp16 import store_fp16
-from trml_calibration.guard import Guarded, Judged, Source, guard
+from trml_calibration.fp16_stored import store_fp16
 from trml_calibration.int8 import FORMS, layers, load_basic, tensors_to_watch
+from trml_calibration.judge import Check, MaxDrop
 from trml_calibration.ranges import METHODS, Feed, Ranges, check_feeds, collect_ranges
 from trml_calibration.refine import measure_channels, smooth
-from trml_rt.atomic import check_target, staged_folder, write_bytes
-from trml_rt.bundle import Bundle
-from trml_rt.calibration import CALIBRATION_SCHEMA, RECORD, Calibration, encoders, to_json
-from trml_rt.compare import Case
+from trml_calibration.search import Guarded, Judged, Source, guard
+from trml_rt.bundle.atomic import check_target, staged_folder, write_bytes
+from trml_rt.bundle.calibration import CALIBRATION_SCHEMA, RECORD, Calibration, encoders, to_json
+from trml_rt.bundle.files import describe_files
+from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import EnvironmentUnfit, UsageError, VerificationFailed
-from trml_rt.files import describe_files
-from trml_rt.verify import golden_cases
+from trml_rt.proof.compare import Case
+from trml_rt.proof.fp32 import golden_cases
 
 __all__ = ["calibrate"]
 

@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from trml_rt.bundle import Bundle
-from trml_rt.calibration import RECORD, open_calibration
+from trml_rt.bundle.calibration import RECORD, open_calibration
+from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch, VerificationFailed
 
 __all__ = ["Finding", "lint", "lint_graph", "refuse_errors"]

@@ -13,9 +13,9 @@ import json
 import shutil
 from pathlib import Path
 
-from trml_rt.atomic import staged_folder, write_bytes
-from trml_rt.bundle import Bundle
-from trml_rt.files import describe_files
+from trml_rt.bundle.atomic import staged_folder, write_bytes
+from trml_rt.bundle.files import describe_files
+from trml_rt.bundle.folder import Bundle
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

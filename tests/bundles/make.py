@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from trml_rt.files import describe_files
+from trml_rt.bundle.files import describe_files
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "day", "what", "a", "not", "##s", "."]
 CONTEXT, FRAMES, SIZE, D = 8, 4, 8, 4

@@ -2,7 +2,7 @@
 
 Run from the repository root: PYTHONPATH=.:export python tests/conformance/make_clip_tokens.py
 The vocabulary is open_clip's (bpe_simple_vocab_16e6), so a reader makes its tokenizer.json from an
-installed open_clip with trml_export.tokenizer.write_tokenizer.
+installed open_clip with trml_export.to_bundle.tokenizer.write_tokenizer.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from open_clip.tokenizer import SimpleTokenizer
 
-from trml_export.tokenizer import sample_texts
+from trml_export.to_bundle.tokenizer import sample_texts
 
 CONTEXT = 77
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, processors, trainers
 from tokenizers import pre_tokenizers as pre
 
-from trml_export.tokenizer import _CLIP_WORDS, sample_texts
-from trml_export.tokenizer_cleaning import cleaning
+from trml_export.to_bundle.tokenizer import _CLIP_WORDS, sample_texts
+from trml_export.to_bundle.tokenizer_cleaning import cleaning
 from trml_rt.errors import InputUnusable
-from trml_rt.tokenizer import Tokenizer as Reader
+from trml_rt.inputs.tokenizer import Tokenizer as Reader
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

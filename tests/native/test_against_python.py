@@ -21,10 +21,10 @@ import pytest
 import trml_rt
 from tests.conftest import TINY
 from tests.native.binding import Library, NativeError
-from trml_rt.bundle import Bundle, default_bundle
-from trml_rt.golden import GATES, least_cosine, load_golden
-from trml_rt.tokenizer import Tokenizer
-from trml_rt.video import read_frames
+from trml_rt.bundle.folder import Bundle, default_bundle
+from trml_rt.inputs.tokenizer import Tokenizer
+from trml_rt.inputs.video import read_frames
+from trml_rt.proof.golden import GATES, least_cosine, load_golden
 
 ROOT = Path(__file__).parents[2]
 BUILD = Path(os.environ.get("TRML_RT_BUILD", ROOT / "build" / "native"))
@@ -163,7 +163,7 @@ def test_every_character_that_both_know_gives_the_same_tokens(kind):
 
 def test_clip_ids_are_those_of_open_clip(tmp_path):
     open_clip = pytest.importorskip("open_clip.tokenizer", reason="needs the training extra")
-    from trml_export.tokenizer import write_tokenizer
+    from trml_export.to_bundle.tokenizer import write_tokenizer
 
     write_tokenizer(open_clip.SimpleTokenizer(), 77, tmp_path / "tokenizer.json")
     document = json.loads((ROOT / "tests" / "conformance" / "clip_tokens.json").read_text())

@@ -17,14 +17,14 @@ from PIL import Image
 import trml_rt
 from tests.trml_calibration.tiny_cases import cases
 from trml_calibration.calibrate import calibrate
-from trml_calibration.check import MaxDrop
-from trml_calibration.fp16 import store_fp16
+from trml_calibration.fp16_stored import store_fp16
+from trml_calibration.judge import MaxDrop
 from trml_rt.build import build
-from trml_rt.bundle import Bundle
-from trml_rt.calibration import open_calibration
+from trml_rt.bundle.calibration import open_calibration
+from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError, VerificationFailed
-from trml_rt.verify import golden_cases
+from trml_rt.proof.fp32 import golden_cases
 
 WORDS = ("good", "bad", "day", "what", "a", "not")
 DATA = {"sha256": "0" * 64, "split": "train"}

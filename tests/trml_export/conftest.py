@@ -33,14 +33,14 @@ def hf_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def clip(clip_folder):
-    from trml_export.backbone import load_backbone
+    from trml_export.backbone.backbone import load_backbone
 
     return load_backbone(clip_folder)
 
 
 @pytest.fixture(scope="session")
 def hf(hf_folder):
-    from trml_export.backbone import load_backbone
+    from trml_export.backbone.backbone import load_backbone
 
     return load_backbone(hf_folder)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.trml_rt.fake_device import Device
+from tests.trml_rt.backends.tensorrt.fake_device import Device
 
 
 @pytest.fixture

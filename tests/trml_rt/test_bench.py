@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from trml_rt.bench import interleave, recommend
 from trml_rt.build import build
-from trml_rt.bundle import Bundle
+from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 

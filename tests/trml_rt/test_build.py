@@ -15,7 +15,7 @@ import pytest
 
 import trml_rt
 from trml_rt.build import build
-from trml_rt.bundle import Bundle
+from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, VerificationFailed
 
 NOISE = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
@@ -26,7 +26,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from trml_rt.build import build
-from trml_rt.bundle import Bundle
+from trml_rt.bundle.folder import Bundle
 
 folder, point, force = sys.argv[1:]
 

@@ -17,11 +17,11 @@ from tests.conformance.patches import harm
 from tests.conformance.pictures import nv12_to_rgb, picture
 from tests.conftest import TINY
 from trml_rt import Sample, TrmlError
-from trml_rt.bundle import default_bundle
+from trml_rt.bundle.folder import default_bundle
 from trml_rt.errors import InputUnusable
-from trml_rt.image import Preprocessing, to_pixels
-from trml_rt.tokenizer import Tokenizer
-from trml_rt.video import choose_indices, choose_times
+from trml_rt.inputs.image import Preprocessing, to_pixels
+from trml_rt.inputs.tokenizer import Tokenizer
+from trml_rt.inputs.video import choose_indices, choose_times
 
 FILES = Path(__file__).parents[1] / "conformance"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import TINY
-from trml_rt.bundle import Bundle
+from trml_rt.bundle.folder import Bundle
 from trml_rt.dispatch import Dispatcher, lay_out
 from trml_rt.errors import UsageError
 from trml_rt.modality import Modality

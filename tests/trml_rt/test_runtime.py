@@ -14,8 +14,8 @@ import trml_rt
 from tests.bundles.make import SCORE, TABLE
 from tests.conftest import TINY
 from trml_rt import Reason, Sample
-from trml_rt.bundle import Bundle
-from trml_rt.golden import GATES, check_golden
+from trml_rt.bundle.folder import Bundle
+from trml_rt.proof.golden import GATES, check_golden
 
 GOOD, BAD = "what a good day", "bad"
 WHITE = np.full((4, 8, 8, 3), 255, np.uint8)

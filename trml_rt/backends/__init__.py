@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from trml_rt.manifest import EngineSpec
+from trml_rt.bundle.manifest import EngineSpec
 
 __all__ = ["Backend", "Chain", "Engine", "LinkingBackend", "Tensors"]
 

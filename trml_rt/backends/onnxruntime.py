@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from trml_rt.backends import Tensors
 from trml_rt.backends.tensors import differences
+from trml_rt.bundle.manifest import EngineSpec
+from trml_rt.bundle.records import refuse
 from trml_rt.errors import ArtefactMismatch, BackendUnavailable, UsageError
-from trml_rt.manifest import EngineSpec
-from trml_rt.strict import refuse
 
 if TYPE_CHECKING:
     import onnxruntime

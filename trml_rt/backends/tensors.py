@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trml_rt.backends import Tensors
-from trml_rt.manifest import TensorSpec
+from trml_rt.bundle.manifest import TensorSpec
 
 __all__ = ["differences", "lay_out", "real_places"]
 

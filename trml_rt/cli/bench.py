@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.cli.options import as_json, backend_option, bundle_option, print_json
-from trml_rt.compiled import PRECISIONS
 
 __all__ = ["bench"]
 
@@ -46,7 +46,7 @@ def bench(
     """
     from trml_rt.bench import bench as measure
     from trml_rt.bench import recommend
-    from trml_rt.bundle import Bundle
+    from trml_rt.bundle.folder import Bundle
 
     report = measure(
         Bundle(bundle),

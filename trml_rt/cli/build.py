@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
+from trml_rt.bundle.engine_folder import PRECISIONS, open_compiled
 from trml_rt.cli.options import (
     any_path,
     as_json,
@@ -19,14 +20,13 @@ from trml_rt.cli.options import (
     refuse_strangers,
     rows_option,
 )
-from trml_rt.compiled import PRECISIONS, open_compiled
 from trml_rt.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
-    from trml_rt.build_tensorrt import Graphs
-    from trml_rt.bundle import Bundle
-    from trml_rt.calibration import Calibrated
-    from trml_rt.install import BuildReport
+    from trml_rt.backends.tensorrt.plans import Graphs
+    from trml_rt.bundle.calibration import Calibrated
+    from trml_rt.bundle.folder import Bundle
+    from trml_rt.engines.install import BuildReport
 
 __all__ = ["build"]
 
@@ -105,11 +105,11 @@ def build(
     Verified means compared with the golden files, the training framework's own answers, and with
     the FP32 graphs on the same inputs.
     """
+    from trml_rt.backends.tensorrt.plans import Settings, build_tensorrt, plan_tensorrt
     from trml_rt.build import build as build_onnxruntime
     from trml_rt.build import plan
-    from trml_rt.build_tensorrt import Settings, build_tensorrt, plan_tensorrt
-    from trml_rt.bundle import Bundle
-    from trml_rt.calibration import open_calibration
+    from trml_rt.bundle.calibration import open_calibration
+    from trml_rt.bundle.folder import Bundle
 
     opened, on_cpu = Bundle(bundle), backend == "onnxruntime"
     if on_cpu:
@@ -178,12 +178,12 @@ def _graphs(bundle: Bundle, precision: str, calibrated: Calibrated | None) -> Gr
     if precision == "fp32":
         return None
     try:
-        from trml_calibration.half import to_fp16
+        from trml_calibration.fp16_computed import to_fp16
     except ImportError as error:
         raise _lacks(precision, error) from None
-    from trml_rt.build_tensorrt import Graph
-    from trml_rt.calibration import source_of
-    from trml_rt.golden import golden_inputs
+    from trml_rt.backends.tensorrt.plans import Graph
+    from trml_rt.bundle.calibration import source_of
+    from trml_rt.proof.golden import golden_inputs
 
     def graph(engine: str, folder: Path) -> Graph:
         source, form = source_of(bundle, engine, calibrated, "portable")
@@ -210,7 +210,7 @@ def _store_weights(precision: str) -> Callable[[Path], None] | None:
     if precision == "fp32":
         return None
     try:
-        from trml_calibration.fp16 import store_fp16
+        from trml_calibration.fp16_stored import store_fp16
     except ImportError as error:
         raise _lacks(precision, error) from None
     return store_fp16  # type: ignore[no-any-return]

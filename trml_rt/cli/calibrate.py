@@ -82,14 +82,14 @@ def calibrate(
     """
     try:
         from trml_calibration.calibrate import calibrate as run
-        from trml_calibration.check import MaxDrop
+        from trml_calibration.judge import MaxDrop
     except ImportError as error:
         raise EnvironmentUnfit(
             f'calibrating needs the package {error.name}; pip install "trml-rt[build]"'
         ) from None
-    from trml_rt.bundle import Bundle
-    from trml_rt.calibration import encoders
-    from trml_rt.encoder_inputs import encoder_inputs, row_cases
+    from trml_rt.bundle.calibration import encoders
+    from trml_rt.bundle.folder import Bundle
+    from trml_rt.proof.cases import encoder_inputs, row_cases
 
     opened, given = Bundle(bundle), rows_of(data, split, layout)
     chosen = _methods(methods, _engines(engines, encoders(opened.manifest)))

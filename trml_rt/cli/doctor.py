@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from trml_rt.bundle.engine_folder import BACKENDS
 from trml_rt.cli.options import as_json, bundle_option, print_json
-from trml_rt.compiled import BACKENDS
 from trml_rt.errors import EnvironmentUnfit
 
 __all__ = ["doctor"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from trml_rt.bundle.engine_folder import BACKENDS, PRECISIONS
 from trml_rt.cli.options import any_path, as_json, data_layout, refuse_strangers
-from trml_rt.compiled import BACKENDS, PRECISIONS
 from trml_rt.errors import EnvironmentUnfit, UsageError
 
 __all__ = ["evaluate"]
@@ -84,7 +84,7 @@ def evaluate(
     Give one of --checkpoint, --bundle and --backbone.
     """
     try:
-        from trml_export.backbone import load_backbone
+        from trml_export.backbone.backbone import load_backbone
         from trml_export.config import load_config
         from trml_export.data import FORMATS
         from trml_export.evaluation import (

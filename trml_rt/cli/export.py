@@ -41,8 +41,8 @@ def export(
 ) -> None:
     """Export a trained checkpoint to ONNX and check every graph against PyTorch."""
     try:
-        from trml_calibration.fp16 import store_fp16
-        from trml_export.export import export as export_bundle
+        from trml_calibration.fp16_stored import store_fp16
+        from trml_export.to_bundle.export import export as export_bundle
     except ImportError as error:
         raise EnvironmentUnfit(
             f'exporting needs the package {error.name}; pip install "trml-rt[train]"'

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from trml_rt.bundle.engine_folder import BACKENDS, PRECISIONS
 from trml_rt.cli.options import any_path, as_json, bundle_option, print_json
-from trml_rt.compiled import BACKENDS, PRECISIONS
 from trml_rt.runtime import MOST_THREADS
 
 __all__ = ["infer"]

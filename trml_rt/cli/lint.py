@@ -24,7 +24,7 @@ def lint(bundle: Path, as_json: bool) -> None:
         raise EnvironmentUnfit(
             f'lint needs the package {error.name}; pip install "trml-rt[build]"'
         ) from None
-    from trml_rt.bundle import Bundle
+    from trml_rt.bundle.folder import Bundle
 
     report = look(Bundle(bundle))
     if as_json:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from trml_rt.bundle import default_bundle
-from trml_rt.compiled import BACKENDS
+from trml_rt.bundle.engine_folder import BACKENDS
+from trml_rt.bundle.folder import default_bundle
 from trml_rt.errors import UsageError
 
 if TYPE_CHECKING:
-    from trml_rt.bundle import Bundle
-    from trml_rt.compare import Case
-    from trml_rt.rows import Rows
+    from trml_rt.bundle.folder import Bundle
+    from trml_rt.inputs.rows import Rows
+    from trml_rt.proof.compare import Case
 
 __all__ = [
     "any_path",
@@ -75,7 +75,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 
 def rows_of(data: Path, split: str, layout: str) -> Rows:
     """Return the rows of one split of a data set; inputs that are missing are named on stderr."""
-    from trml_rt.rows import Row, Rows, read_rows
+    from trml_rt.inputs.rows import Row, Rows, read_rows
 
     if layout == "jsonl":
         return read_rows(data, split)
@@ -106,7 +106,7 @@ def cases_of(bundle: Bundle, data: Path | None, split: str, layout: str, rows: i
     """Return `rows` of each kind of `data` to verify on; those of no use are named on stderr."""
     if data is None:
         return []
-    from trml_rt.encoder_inputs import row_cases
+    from trml_rt.proof.cases import row_cases
 
     cases, unusable = row_cases(bundle, rows_of(data, split, layout), rows)
     for line in unusable:

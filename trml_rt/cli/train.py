@@ -44,7 +44,7 @@ def train(
     try:
         from trml_export.config import load_config
         from trml_export.data import FORMATS
-        from trml_export.train import train as run
+        from trml_export.training.train import train as run
     except ImportError as error:
         message = f'training needs the package {error.name}; pip install "trml-rt[train]"'
         raise EnvironmentUnfit(message) from None

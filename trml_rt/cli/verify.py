@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.cli.options import (
     any_path,
     as_json,
@@ -17,7 +18,6 @@ from trml_rt.cli.options import (
     print_json,
     rows_option,
 )
-from trml_rt.compiled import PRECISIONS
 
 __all__ = ["verify"]
 
@@ -50,8 +50,8 @@ def verify(
     as_json: bool,
 ) -> None:
     """Compare built engines with FP32 and write verify.json beside them; exit 4 if they fail."""
-    from trml_rt.bundle import Bundle
-    from trml_rt.verify import refuse_failed, verify_built
+    from trml_rt.bundle.folder import Bundle
+    from trml_rt.proof.fp32 import refuse_failed, verify_built
 
     opened = Bundle(bundle)
     cases = cases_of(opened, data, split, layout, rows)

@@ -18,8 +18,8 @@ from typing import Any
 from trml_export.config import Config
 from trml_export.data.samples import SPLITS, DataSet, Sample
 from trml_export.data.tables import refuse_all
+from trml_rt.bundle.records import parse_json
 from trml_rt.errors import ArtefactMismatch, UsageError
-from trml_rt.strict import parse_json
 
 __all__ = ["read_jsonl"]
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from trml_export.data.plain_pickle import load_plain
 from trml_export.data.samples import SPLITS
-from trml_rt.atomic import write_bytes
+from trml_rt.bundle.atomic import write_bytes
 from trml_rt.cli.exits import Exits
 from trml_rt.cli.options import any_path
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trml_export.features import Features
+from trml_export.features.features import Features
 
 __all__ = ["CASES", "Case", "incomplete", "presence"]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from trml_export.config import Config
 from trml_export.evaluation.predictions import Predictions, predict
-from trml_export.features import Features
-from trml_export.fitting import Fit, fit
+from trml_export.features.features import Features
+from trml_export.training.fitting import Fit, fit
 from trml_rt.errors import UsageError
 
 __all__ = ["METHODS", "Method", "choose", "train_method"]

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trml_export.batches import batches
 from trml_export.evaluation.masks import BOTH, TEXT, VIDEO
-from trml_export.features import Features
-from trml_export.model import TRML
+from trml_export.features.features import Features
+from trml_export.method.model import TRML
+from trml_export.training.batches import batches
 
 __all__ = ["Predictions", "predict"]
 

@@ -23,9 +23,9 @@ from trml_export.config import Config
 from trml_export.evaluation.masks import incomplete
 from trml_export.evaluation.methods import Method, train_method
 from trml_export.evaluation.scoring import score_cases, score_retrieval
-from trml_export.features import Features
-from trml_export.run_key import run_key
-from trml_rt.atomic import write_bytes
+from trml_export.features.features import Features
+from trml_export.training.run_key import run_key
+from trml_rt.bundle.atomic import write_bytes
 
 __all__ = ["COMPLETENESS", "Run", "run_protocol"]
 

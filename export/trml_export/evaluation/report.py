@@ -7,7 +7,7 @@ from pathlib import Path
 from trml_export.evaluation.paired import paired
 from trml_export.evaluation.plots import missing_rate_plot
 from trml_export.evaluation.record import Evaluation
-from trml_rt import atomic
+from trml_rt.bundle import atomic
 
 __all__ = ["check_target", "write_report"]
 

@@ -12,7 +12,7 @@ from trml_export.evaluation.masks import BOTH, CASES, TEXT, VIDEO, presence
 from trml_export.evaluation.metrics import measure
 from trml_export.evaluation.predictions import Predictions
 from trml_export.evaluation.retrieval import retrieval
-from trml_export.features import Features
+from trml_export.features.features import Features
 
 __all__ = ["floors", "score_cases", "score_retrieval", "truth_of"]
 

@@ -16,9 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from trml_export.backbone import Backbone
-from trml_export.checkpoint import load_checkpoint
-from trml_export.clips import check_length, read_clip, seconds
+from trml_export.backbone.backbone import Backbone
 from trml_export.config import Config
 from trml_export.data import FORMATS, SPLITS, DataSet, InputProblem, Sample, read_dataset
 from trml_export.evaluation.methods import METHODS, Method
@@ -26,9 +24,11 @@ from trml_export.evaluation.predictions import Predictions, predict
 from trml_export.evaluation.protocol import COMPLETENESS, Run, run_protocol
 from trml_export.evaluation.record import Evaluation
 from trml_export.evaluation.scoring import floors, score_cases, score_retrieval
-from trml_export.features import Features, compute_features
+from trml_export.features.clips import check_length, read_clip, seconds
+from trml_export.features.features import Features, compute_features
+from trml_export.training.checkpoint import load_checkpoint
+from trml_rt.bundle.manifest import Manifest
 from trml_rt.errors import InputUnusable, UsageError
-from trml_rt.manifest import Manifest
 
 __all__ = ["Rows", "Trace", "evaluate_bundle", "evaluate_checkpoint", "evaluate_method"]
 

@@ -8,7 +8,7 @@ from tests.layouts import MELD_PROBLEMS, make_meld
 from trml_export.config import Config, load_config
 from trml_export.data import FORMATS, read_dataset
 from trml_export.data.meld import EMOTIONS
-from trml_export.features import compute_features
+from trml_export.features.features import compute_features
 from trml_rt.errors import UsageError
 
 CONFIG = load_config(defaults=FORMATS["meld"].defaults, overrides=["frames=2"])

@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 from tests.layouts import MMSA_PROBLEMS, make_mmsa
 from trml_export.config import load_config
 from trml_export.data import FORMATS, read_dataset
-from trml_export.features import compute_features
+from trml_export.features.features import compute_features
 from trml_rt.errors import UsageError
 
 CONFIG = load_config(defaults=FORMATS["mmsa"].defaults, overrides=["frames=2"])

@@ -19,19 +19,19 @@ torch = pytest.importorskip("torch")
 
 from click.testing import CliRunner
 
-from trml_export.backbone import load_backbone
+from trml_export.backbone.backbone import load_backbone
 from trml_export.config import Config
 from trml_export.evaluation import Rows, evaluate_checkpoint, evaluate_method, write_report
 from trml_export.evaluation.methods import METHODS, choose, train_method
 from trml_export.evaluation.paired import paired
 from trml_export.evaluation.predictions import predict
 from trml_export.evaluation.record import Statistic
-from trml_export.export import export
-from trml_export.features import compute_features
-from trml_export.fitting import evaluate as evaluate_fit
-from trml_export.fitting import fit
-from trml_export.model import TRML
-from trml_export.train import train
+from trml_export.features.features import compute_features
+from trml_export.method.model import TRML
+from trml_export.to_bundle.export import export
+from trml_export.training.fitting import evaluate as evaluate_fit
+from trml_export.training.fitting import fit
+from trml_export.training.train import train
 from trml_rt.cli import trml_rt as program
 from trml_rt.errors import UsageError
 

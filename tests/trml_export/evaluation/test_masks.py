@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 
 from trml_export.data import Sample
 from trml_export.evaluation.masks import CASES, Case, incomplete, presence
-from trml_export.features import Features
+from trml_export.features.features import Features
 
 IDS = [f"clip {number}" for number in range(4000)]
 RANDOM = [case for case in CASES if case.kind == "random"]

@@ -1,4 +1,4 @@
-// Turn a frame into the pixels that an image encoder was trained on: what trml_rt/image.py does.
+// Turn a frame into the pixels that an image encoder was trained on: what trml_rt/inputs/image.py does.
 #pragma once
 
 #include <cstdint>

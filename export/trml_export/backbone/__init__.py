@@ -1,0 +1,1 @@
+"""The frozen text and image encoders."""

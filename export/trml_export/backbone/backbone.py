@@ -1,0 +1,212 @@
+"""Open a frozen CLIP-type model from local files, and never from the network.
+
+A backbone is named in one of two ways: by the name of a model that open_clip knows, with a
+weights file, or as a folder in open_clip's own layout:
+
+    open_clip_config.json   {"model_cfg": ..., "preprocess_cfg": ...}
+    model.safetensors       weights of both towers (open_clip_model.safetensors works too)
+    text/                   for a Hugging Face text tower: its config.json and tokenizer files
+
+`Backbone.save` writes that folder, so a checkpoint carries its backbone along. Weights are
+safetensors only: a pickle can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trml_export.backbone.config import BackboneConfig, read_backbone_config
+from trml_rt.errors import ArtefactMismatch, UsageError
+
+__all__ = ["Backbone", "load_backbone"]
+
+WEIGHTS = "model.safetensors"
+_WEIGHT_NAMES = (WEIGHTS, "open_clip_model.safetensors")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """Two frozen encoders in eval mode, and all that belongs to them.
+
+    Attributes:
+        config: name, towers, preprocessing and the tokenizer's folder.
+        model: open_clip's CustomTextCLIP, with the towers `.visual` and `.text`.
+        tokenizer: open_clip's; call `tokenize` instead.
+        weights: the safetensors file that was read, or None when the weights are random.
+        seed: the seed of random weights, or None.
+    """
+
+    config: BackboneConfig
+    model: nn.Module
+    tokenizer: Any
+    weights: Path | None
+    seed: int | None
+
+    @property
+    def size(self) -> int:
+        """The size d of the space that both encoders share."""
+        return self.config.embed_dim
+
+    @property
+    def context_length(self) -> int:
+        """The number of tokens that the text tower was made for."""
+        return self.config.context_length
+
+    @property
+    def causal(self) -> bool:
+        """Whether the text tower has a causal mask, so that no token sees a later one."""
+        return getattr(self.model.text, "attn_mask", None) is not None
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Return int64 ids (batch, context length), cut and padded by open_clip's rules."""
+        return self.tokenizer(list(texts), context_length=self.context_length)
+
+    def encode_text(self, ids: Tensor) -> Tensor:
+        """Return raw text vectors (batch, d) for `ids` (batch, tokens).
+
+        Fewer tokens than the context are allowed; whether that leaves the answer as it is
+        depends on the tower (`causal`, or a mask of the padding), and export tests it.
+        """
+        if not self.causal:
+            return self.model.text(ids)
+        # open_clip 3 cuts its positions to the sequence but not its mask, so the tower's own
+        # forward takes full sequences only. This is that forward with a cut mask.
+        text, tokens = self.model.text, ids.shape[1]
+        x = text.token_embedding(ids) + text.positional_embedding[:tokens]
+        x = text.transformer(x, attn_mask=text.attn_mask[:tokens, :tokens])
+        x = text.ln_final(x)  # (batch, tokens, width)
+        if text.pool_type == "argmax":  # end-of-text has the highest id
+            x = x[torch.arange(x.shape[0], device=x.device), ids.argmax(dim=-1)]
+        elif text.pool_type == "eos":
+            place = (ids == text.eos_id).int().argmax(dim=-1)
+            x = x[torch.arange(x.shape[0], device=x.device), place]
+        else:
+            x = x[:, 0] if text.pool_type == "first" else x[:, -1]
+        projection = text.text_projection
+        if projection is None:
+            return x
+        return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Return raw image vectors (n, d) for normalised `pixels` (n, 3, height, width)."""
+        return self.model.visual(pixels)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The sha256 over everything that shapes a feature: configuration, files, weights."""
+        digest = hashlib.sha256(self.config.identity())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+            digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write this backbone as a folder that `load_backbone` opens without any argument.
+
+        A weights file is hard-linked where the disk allows, else copied; random weights are
+        written out.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config.save(folder)
+        target = folder / WEIGHTS
+        if self.weights is None:
+            from safetensors.torch import save_file
+
+            # A copy of each, because tensors that share memory are refused.
+            tensors = {name: value.clone() for name, value in self.model.state_dict().items()}
+            save_file(tensors, target)
+            target.chmod(0o644)  # safetensors makes it private to the user
+            return
+        try:
+            os.link(self.weights.resolve(), target)
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(self.weights, target)
+
+
+def load_backbone(
+    source: str | Path, *, weights: Path | None = None, seed: int | None = None
+) -> Backbone:
+    """Open the backbone `source`: a folder, or the name of a model that open_clip knows.
+
+    Args:
+        source: a folder as above, or a name such as "ViT-B-32-quickgelu".
+        weights: a safetensors file; None takes the one in the folder.
+        seed: make random weights from this seed and read none, for tests and for timing.
+
+    Raises:
+        UsageError: no such model, no weights, weights that are not safetensors, or a name
+            whose files lie on the network.
+        ArtefactMismatch: weights that do not fit the configuration.
+    """
+    if weights is not None and seed is not None:
+        raise UsageError("give weights or a seed for random ones, not both")
+    config = read_backbone_config(source)
+    if seed is None:
+        weights = _find_weights(config, weights)
+    model = _build(config, seed=0 if seed is None else seed)
+    if weights is not None:
+        _read_weights(model, weights)
+    model.requires_grad_(False).eval()
+    return Backbone(config, model, config.tokenizer(), weights, seed)
+
+
+def _find_weights(config: BackboneConfig, given: Path | None) -> Path:
+    if given is None:
+        names = [] if config.folder is None else [config.folder / name for name in _WEIGHT_NAMES]
+        given = next((path for path in names if path.is_file()), None)
+        if given is None:
+            raise UsageError(
+                f"{config.name}: no weights; pass --weights FILE.safetensors, or put them "
+                f"into the folder of the model as {WEIGHTS}"
+            )
+    if given.suffix != ".safetensors":
+        raise UsageError(f"{given}: weights must be a .safetensors file; convert them first")
+    if not given.is_file():
+        raise UsageError(f"{given}: no such file")
+    return given
+
+
+def _build(config: BackboneConfig, *, seed: int) -> nn.Module:
+    from open_clip.model import CustomTextCLIP
+
+    # The caller's own random numbers go on as if nothing had been drawn here.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        # Always the class with a text tower of its own, so that every model looks alike.
+        try:
+            return CustomTextCLIP(**config.towers())
+        except TypeError as problem:  # a key that open_clip does not know
+            raise ArtefactMismatch(f"{config.name}: model_cfg: {problem}") from None
+
+
+def _read_weights(model: nn.Module, path: Path) -> None:
+    from open_clip.factory import load_checkpoint
+    from safetensors import SafetensorError, safe_open
+
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        # open_clip would resize position embeddings of another size without a word.
+        wrong = [
+            f"{name} is {shape}, not {expected}"
+            for name, shape in shapes.items()
+            if (expected := own.get(name, own.get(f"text.{name}", shape))) != shape
+            and not name.startswith("logit_")
+        ]
+        if wrong:
+            raise ArtefactMismatch(f"{path}: does not fit the model: {'; '.join(wrong[:5])}")
+        load_checkpoint(model, str(path), strict=True)
+    except (SafetensorError, RuntimeError) as problem:
+        first = str(problem).splitlines()[:3]
+        raise ArtefactMismatch(f"{path}: does not fit the model: {' '.join(first)}") from None

@@ -1,0 +1,48 @@
+"""Leave out the tail of a text after its last real token, where that changes nothing.
+
+Behind a causal mask, or a mask of the padding, no tail reaches the text's vector, and a text of
+16 tokens costs a fifth of a full sequence of 77. Some towers see their padding: so it is tried
+on the tower itself, and never assumed.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from trml_export.backbone.backbone import Backbone
+
+__all__ = ["TEXTS", "cut", "cutting_is_exact"]
+
+TEXTS = [
+    "What a day!",
+    "I am not sure that this was worth the money, but the staff were kind to us.",
+    "no.",
+    "The film is two hours of people being unkind to each other in the rain; I would not go again.",
+]
+_TOLERANCE = 1e-5
+
+
+@torch.inference_mode()
+def cutting_is_exact(backbone: Backbone) -> bool:
+    """Say whether texts of several lengths, alone or padded to a neighbour, may be cut.
+
+    The reference is open_clip's own forward on full sequences.
+    """
+    ids = backbone.tokenize(TEXTS)
+    full = backbone.model.encode_text(ids)
+    try:
+        together = backbone.encode_text(cut(backbone, ids))
+        alone = [backbone.encode_text(cut(backbone, row[None])) for row in ids]
+    except (RuntimeError, IndexError):
+        return False  # the tower takes full sequences only
+    worst = max(float((given - full).abs().max()) for given in (together, torch.cat(alone)))
+    return worst <= _TOLERANCE * float(full.abs().max())
+
+
+def cut(backbone: Backbone, ids: Tensor) -> Tensor:
+    """Return `ids` (batch, context) without the columns that are padding in every row."""
+    padding = backbone.tokenize([""])[0, -1]  # no text fills the context: the last id is a pad
+    # CLIP pads with the id of "!", so a pad may also stand inside a text.
+    real = (ids != padding) * torch.arange(1, ids.shape[1] + 1)
+    return ids[:, : int(real.max())]

@@ -1,0 +1,1 @@
+"""Features: what the frozen encoders say of every row, computed once."""

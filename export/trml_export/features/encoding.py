@@ -1,0 +1,212 @@
+"""Fill the feature store: decode in threads, encode in this one, keep chunk after chunk.
+
+Chunks are cut from the list of all inputs, whether they are stored already or not, and each is
+kept whole or not at all. So a run that was killed goes on with the chunks it would have made,
+and sums come out with the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from trml_export.backbone.backbone import Backbone
+from trml_export.backbone.cutting import cut, cutting_is_exact
+from trml_export.data import Sample
+from trml_export.features.clips import digest, read_clip, seconds
+from trml_export.features.store import Failure, FeatureStore, Stored
+from trml_rt.errors import ArtefactMismatch, InputUnusable
+from trml_rt.inputs.image import Preprocessing, to_pixels
+
+__all__ = ["encode_clips", "encode_texts"]
+
+_VERSION = 2  # raise it when frames are chosen, pixels made or batches cut in another way
+_CHUNK = 32  # texts or clips
+_FRAMES = 32  # pictures in one call of the encoder
+_WORKERS = os.cpu_count() or 1
+_AHEAD = 2 * _CHUNK  # clips decoded and waiting: what bounds the memory
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+def encode_texts(
+    samples: Sequence[Sample], backbone: Backbone, store: FeatureStore
+) -> dict[str, str]:
+    """Keep the vector of every text that is new, and return the key of each text."""
+    # Texts of like length together, without the padding that all of them share.
+    texts = sorted({s.text for s in samples if s.text is not None}, key=lambda t: (len(t), t))
+    keys = {text: _key(backbone, "text", text.encode()) for text in texts}
+    with _missing(store, keys.values(), "texts") as (missing, bar):
+        exact = bool(missing) and cutting_is_exact(backbone)
+        for chunk in _chunks(texts):
+            new = [text for text in chunk if keys[text] in missing]
+            if not new:
+                continue
+            with torch.inference_mode():
+                ids = backbone.tokenize(new)
+                found = backbone.encode_text(cut(backbone, ids) if exact else ids)
+            vectors = _checked(found, backbone)
+            store.add({keys[t]: Stored(v[np.newaxis]) for t, v in zip(new, vectors, strict=True)})
+            bar.update(len(new))
+    return keys
+
+
+def encode_clips(
+    samples: Sequence[Sample], backbone: Backbone, frames: int, store: FeatureStore
+) -> tuple[dict[Path, str], dict[Path, str]]:
+    """Keep the vectors of every clip that is new, or why there are none.
+
+    Returns:
+        The key of each path, and what was wrong with the paths that cannot even be read.
+    """
+    paths = list(dict.fromkeys(s.video for s in samples if s.video is not None))
+    keys, unread = {}, {}
+    by_key: dict[str, Path] = {}
+
+    def decode(key: str) -> _Decoded:
+        return _decode(by_key[key], backbone, frames)
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        with _progress(len(paths), 0, "reading clips") as bar:
+            for path, found in zip(paths, _ahead(pool, _digest, paths), strict=True):
+                if isinstance(found, OSError):
+                    unread[path] = f"{path}: cannot be read ({found.strerror})"
+                else:
+                    keys[path] = _key(backbone, f"clip {frames}", found)
+                    by_key.setdefault(keys[path], path)
+                bar.update()
+        with (
+            _missing(store, by_key, "clips") as (missing, bar),
+            closing(_ahead(pool, decode, missing)) as decoded,
+        ):
+            for chunk in _chunks(list(by_key)):
+                new = {key: next(decoded) for key in chunk if key in missing}
+                if new:
+                    store.add(dict(zip(new, _encode(list(new.values()), backbone), strict=True)))
+                    bar.update(len(new))
+    return keys, unread
+
+
+@contextmanager
+def _missing(
+    store: FeatureStore, keys: Collection[str], what: str
+) -> Iterator[tuple[dict[str, None], tqdm]]:
+    """Yield which of `keys` are to be made, in order, and a bar; the store is held if any are."""
+
+    def missing() -> dict[str, None]:
+        stored = store.find(keys)
+        return {key: None for key in keys if key not in stored}
+
+    new = missing()
+    with ExitStack() as stack:
+        if new:
+            stack.enter_context(store.writing())
+            new = missing()  # another process may have made them meanwhile
+        yield new, stack.enter_context(_progress(len(keys), len(keys) - len(new), what))
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A clip as the encoder takes it: (frames, height, width, 3) uint8, or why there is none."""
+
+    pixels: npt.NDArray[np.uint8]
+    incomplete: bool = False
+    seconds: float | None = None
+    failure: Failure | None = None
+
+
+def _digest(path: Path) -> bytes | OSError:
+    try:
+        return digest(path)
+    except OSError as problem:
+        return problem
+
+
+def _decode(path: Path, backbone: Backbone, frames: int) -> _Decoded:
+    p = backbone.config.preprocess
+    preprocessing = Preprocessing(
+        height=p.height,
+        width=p.width,
+        resize=p.resize,
+        interpolation=p.interpolation,
+        fill=p.fill,
+    )
+    length = seconds(path)
+    try:
+        clip = read_clip(path, frames)
+    except InputUnusable as problem:
+        failure = Failure(problem.reason, str(problem).removeprefix(f"{path}: "))
+        return _Decoded(np.zeros((0, p.height, p.width, 3), np.uint8), False, length, failure)
+    pixels = np.stack([to_pixels(frame, preprocessing) for frame in clip.frames])
+    return _Decoded(pixels, clip.incomplete, length)
+
+
+def _encode(clips: Sequence[_Decoded], backbone: Backbone) -> Iterator[Stored]:
+    """Yield what to keep of each clip; scaling is `(x / 255 - mean) / std`, as in the graph."""
+    p = backbone.config.preprocess
+    mean, std = torch.tensor(p.mean), torch.tensor(p.std)
+    pixels = torch.from_numpy(np.concatenate([clip.pixels for clip in clips]))
+    parts = [np.zeros((0, backbone.size), np.float32)]
+    for batch in pixels.split(_FRAMES) if len(pixels) else ():
+        scaled = (batch.float() / 255 - mean) / std
+        with torch.inference_mode():
+            parts.append(_checked(backbone.encode_image(scaled.permute(0, 3, 1, 2)), backbone))
+    vectors, start = np.concatenate(parts), 0
+    for clip in clips:
+        own = vectors[start : start + len(clip.pixels)]
+        start += len(own)
+        yield Stored(own, clip.incomplete, clip.seconds, clip.failure)
+
+
+def _checked(vectors: Tensor, backbone: Backbone) -> npt.NDArray[np.float32]:
+    if not vectors.isfinite().all():
+        name = backbone.config.name
+        raise ArtefactMismatch(f"{name}: gives vectors that are no numbers; check its weights")
+    array: npt.NDArray[np.float32] = vectors.numpy()
+    return array
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, call: Callable[[In], Out], items: Iterable[In]
+) -> Generator[Out, None, None]:
+    """Yield `call(item)` in order, at most `_AHEAD` of them under way or waiting."""
+    running: deque[Future[Out]] = deque()
+    try:
+        for item in items:
+            running.append(pool.submit(call, item))
+            if len(running) >= _AHEAD:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        for future in running:  # after Ctrl-C, nothing is decoded for nobody
+            future.cancel()
+
+
+def _chunks(items: Sequence[In]) -> Iterator[Sequence[In]]:
+    for first in range(0, len(items), _CHUNK):
+        yield items[first : first + _CHUNK]
+
+
+def _key(backbone: Backbone, kind: str, content: bytes) -> str:
+    digest = hashlib.sha256(f"{_VERSION} {backbone.fingerprint} {kind}\0".encode())
+    digest.update(content)
+    return digest.hexdigest()
+
+
+def _progress(total: int, done: int, what: str) -> tqdm:
+    # disable=None: no bar where there is no terminal
+    return tqdm(total=total, initial=done, desc=what, disable=None, leave=False)

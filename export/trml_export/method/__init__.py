@@ -1,0 +1,1 @@
+"""The TRML model, its generators and its losses."""

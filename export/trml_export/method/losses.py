@@ -1,0 +1,165 @@
+"""The losses of TRML: the task's own, and the one that aligns virtual with real vectors.
+
+Total = task + lambda * matching, and matching = alpha * L_v + (1 - alpha) * L_t, where L_v
+compares virtual videos with real ones and L_t virtual texts with real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trml_export.config import Config
+from trml_export.method.model import Views, normalise
+
+__all__ = [
+    "Losses",
+    "cosine",
+    "infonce",
+    "label_infonce",
+    "likeness",
+    "losses",
+    "matching_loss",
+    "sample_losses",
+    "task_loss",
+]
+
+
+class Losses(NamedTuple):
+    """Three scalars; `total` is the one to minimise."""
+
+    total: Tensor
+    task: Tensor
+    matching: Tensor
+
+
+def losses(config: Config, views: Views, target: Tensor, groups: Tensor) -> Losses:
+    """Return the losses of one batch.
+
+    Args:
+        config: names the losses and their weights.
+        views: what the model made of the batch.
+        target: (batch,) scores, or class numbers as int64.
+        groups: (batch, 2) int64; samples of one number in a column have equal texts, or
+            equal clips. Read for complete samples only.
+    """
+    task = task_loss(config, views, target)
+    matching = matching_loss(config, views, target, groups)
+    return Losses(task + config.matching_weight * matching, task, matching)
+
+
+def task_loss(config: Config, views: Views, target: Tensor) -> Tensor:
+    """Return the mean over samples of the mean over each sample's views: L1 or cross-entropy.
+
+    Only the views that `trained_views` names count, and the samples that have one of them; 0
+    where the batch has none.
+    """
+    loss = sample_losses(config, views, target)
+    return loss.sum() / max(len(loss), 1)
+
+
+def sample_losses(config: Config, views: Views, target: Tensor) -> Tensor:
+    """Return what `task_loss` is the mean of: (samples that have a trained view,)."""
+    total = torch.zeros(len(target))
+    count = torch.zeros(len(target))
+    for name, rows, prediction in (
+        ("text", views.text_rows, views.from_text),
+        ("video", views.video_rows, views.from_video),
+        ("text_video", views.both_rows, views.from_both),
+    ):
+        if config.trained_views not in ("all", name):
+            continue
+        wanted = target[rows]
+        if config.task == "regression":
+            loss = (prediction.squeeze(1) - wanted).abs()
+        else:
+            loss = functional.cross_entropy(prediction, wanted, reduction="none")
+        total = total.index_add(0, rows, loss)
+        count = count.index_add(0, rows, torch.ones_like(loss))
+    counted = count > 0
+    return total[counted] / count[counted]
+
+
+def matching_loss(config: Config, views: Views, target: Tensor, groups: Tensor) -> Tensor:
+    """Return the matching loss over the complete samples; 0 where the batch has none.
+
+    A sample that lacks a modality is not among the views' vectors, so it is neither a
+    positive nor a negative here.
+    """
+    groups, wanted = groups[views.both_rows], target[views.both_rows]
+
+    def compare(virtual: Tensor, real: Tensor) -> Tensor:
+        if len(virtual) == 0:
+            return virtual.sum()  # 0, and still part of the graph
+        if config.detach_targets:
+            real = real.detach()
+        if config.matching_loss == "infonce":
+            return infonce(virtual, real, groups, tau=config.tau)
+        if config.matching_loss == "label_infonce":
+            return label_infonce(virtual, real, likeness(config, wanted), tau=config.tau)
+        return _PAIRWISE[config.matching_loss](virtual, real)
+
+    video = compare(views.virtual_video, views.real_video)
+    text = compare(views.virtual_text, views.real_text)
+    return config.alpha * video + (1 - config.alpha) * text
+
+
+def infonce(virtual: Tensor, real: Tensor, groups: Tensor, *, tau: float) -> Tensor:
+    """Return the symmetric InfoNCE of `virtual` and `real`, both (n, d).
+
+    The mean of the cross-entropies that pick, by cosine over `tau`, the real vector of each
+    virtual one and the virtual vector of each real one (van den Oord et al. 2018; symmetric
+    as in CLIP). Two samples with one number in a column of `groups` (n, columns) have the same
+    text or the same clip, so neither is a negative of the other.
+    """
+    similarity = normalise(virtual) @ normalise(real).T / tau  # (virtual, real)
+    equal = (groups.unsqueeze(0) == groups.unsqueeze(1)).any(dim=-1)
+    itself = torch.eye(len(groups), dtype=torch.bool)
+    similarity = similarity.masked_fill(equal & ~itself, float("-inf"))
+    own = torch.arange(len(groups))
+    rows = functional.cross_entropy(similarity, own)
+    columns = functional.cross_entropy(similarity.T, own)
+    return (rows + columns) / 2
+
+
+def label_infonce(virtual: Tensor, real: Tensor, alike: Tensor, *, tau: float) -> Tensor:
+    """Return the symmetric InfoNCE of `virtual` and `real`, both (n, d), with soft targets.
+
+    `alike` (n, n) says how much each pair of samples belongs together, 1 on the diagonal. Its
+    rows, brought to a sum of 1, are the targets of the cross-entropies: with 0 and 1 that is
+    the supervised contrastive loss of Khosla et al. 2020 (the sum outside of the logarithm)
+    across two modalities. A virtual vector then has to say what the label is, not which of
+    many samples of one label it came from.
+    """
+    similarity = normalise(virtual) @ normalise(real).T / tau  # (virtual, real)
+    shares = alike / alike.sum(dim=1, keepdim=True)  # alike is symmetric: so are both ways
+    rows = functional.cross_entropy(similarity, shares)
+    columns = functional.cross_entropy(similarity.T, shares)
+    return (rows + columns) / 2
+
+
+def likeness(config: Config, target: Tensor) -> Tensor:
+    """Return (n, n): 1 for equal classes, else 0; for scores `exp(-(y_i - y_j)^2 / 2 s^2)`.
+
+    s is `label_width` times the score range.
+    """
+    if config.task == "classification":
+        return (target.unsqueeze(0) == target.unsqueeze(1)).float()
+    low, high = config.score_range
+    width = config.label_width * (high - low)
+    return torch.exp(-((target.unsqueeze(0) - target.unsqueeze(1)) ** 2) / (2 * width**2))
+
+
+def cosine(virtual: Tensor, real: Tensor) -> Tensor:
+    """Return the mean of 1 - cosine over pairs (n, d)."""
+    return (1 - (normalise(virtual) * normalise(real)).sum(dim=-1)).mean()
+
+
+_PAIRWISE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cosine": cosine,
+    "mse": functional.mse_loss,
+}

@@ -1,0 +1,215 @@
+"""Fuse text and video vectors, generating the one that is missing.
+
+TRML as implemented here (after arXiv 2401.13697). The encoders stay outside: the model starts
+from their vectors, so they are computed once and cached, and each of the three `fuse_*`
+methods becomes one small graph of the bundle. d is the size of the encoders' shared space.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trml_export.config import Config
+from trml_export.method.generators import TrainingMean, make_generator
+
+__all__ = ["TRML", "Head", "TemporalEncoder", "Views", "normalise"]
+
+
+def normalise(vectors: Tensor) -> Tensor:
+    """Return `vectors` (..., d) at length 1; a zero vector stays zero.
+
+    The floor is 1e-4 and not torch's 1e-12, which is zero in FP16 and would turn the
+    padding of a short clip into NaN there. CLIP's vectors have lengths near 10.
+    """
+    return vectors / vectors.norm(dim=-1, keepdim=True).clamp(min=1e-4)
+
+
+class TemporalEncoder(nn.Module):
+    """Pool frame vectors into one: `h_v = masked_mean(GRU(x_v) + x_v)`, or the mean alone."""
+
+    def __init__(self, size: int, kind: str = "gru") -> None:
+        super().__init__()
+        # Only the weights of nn.GRU are used: `forward` is its unrolled form.
+        self.gru = nn.GRU(size, size, batch_first=True) if kind == "gru" else None
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """Return (batch, d) for `frames` (batch, n, d) and a bool `mask` (batch, n).
+
+        Clips are packed to the front: the mask of each row is True up to its length, which
+        is at least 1. Whatever stands in masked places, NaN included, is without influence.
+        """
+        kept = mask.unsqueeze(-1)  # (batch, n, 1)
+        frames = torch.where(kept, frames, torch.zeros_like(frames))
+        states = frames if self.gru is None else self._unrolled(frames) + frames
+        total = torch.where(kept, states, torch.zeros_like(states)).sum(dim=1)
+        return total / kept.to(states.dtype).sum(dim=1).clamp(min=1.0)
+
+    def _unrolled(self, frames: Tensor) -> Tensor:
+        """Return every state (batch, n, d) of the GRU, one step after the other.
+
+        The formula is that of torch.nn.GRU. The input's share of all steps and gates is one
+        matrix product, and no step tests the mask: padding comes last, so it is never read.
+        """
+        gru = self.gru
+        assert gru is not None
+        projected = functional.linear(frames, gru.weight_ih_l0, gru.bias_ih_l0)
+        state = torch.zeros_like(frames[:, 0])
+        states = []
+        for step in projected.unbind(dim=1):
+            hidden = functional.linear(state, gru.weight_hh_l0, gru.bias_hh_l0)
+            reset_in, update_in, new_in = step.chunk(3, dim=-1)
+            reset_hidden, update_hidden, new_hidden = hidden.chunk(3, dim=-1)
+            reset = torch.sigmoid(reset_in + reset_hidden)
+            update = torch.sigmoid(update_in + update_hidden)
+            new = torch.tanh(new_in + reset * new_hidden)
+            state = new + update * (state - new)  # = (1 - update) * new + update * state
+            states.append(state)
+        return torch.stack(states, dim=1)
+
+
+class Head(nn.Module):
+    """Predict from both vectors: `y = MLP([z_t ; z_v])`, with mask bits on request.
+
+    The bits (text is real, video is real) add their own product to the first layer, which is
+    the same as concatenating them and leaves a constant in each graph.
+    """
+
+    def __init__(self, size: int, width: int, outputs: int, dropout: float, bits: bool) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(2 * size, width)
+        self.bits = nn.Linear(2, width, bias=False) if bits else None
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(width, outputs)
+
+    def forward(self, text: Tensor, video: Tensor, real: tuple[bool, bool]) -> Tensor:
+        """Return (batch, outputs) for two (batch, d); `real` says (text, video) were given."""
+        hidden = self.hidden(torch.cat([text, video], dim=-1))  # (batch, width)
+        if self.bits is not None:
+            bits = torch.tensor(real, dtype=hidden.dtype, device=hidden.device)
+            hidden = hidden + self.bits(bits)
+        return self.out(self.dropout(functional.gelu(hidden)))
+
+
+class Views(NamedTuple):
+    """What training sees of a batch: each view covers only the rows that allow it.
+
+    `text_rows`, `video_rows` and `both_rows` index the batch. Predictions are (rows, outputs)
+    in that order; the vectors, for complete rows alone, are what matching compares: (both, d),
+    or (both, head width) where `matching_level` is "head".
+    """
+
+    text_rows: Tensor
+    video_rows: Tensor
+    both_rows: Tensor
+    from_text: Tensor
+    from_video: Tensor
+    from_both: Tensor
+    virtual_text: Tensor
+    virtual_video: Tensor
+    real_text: Tensor
+    real_video: Tensor
+
+
+class TRML(nn.Module):
+    """The trained part of TRML, over the vectors of a frozen backbone.
+
+    `text_state` and `frame_states` turn an encoder's raw vectors into the method's x_t and
+    x_v; they belong to the encoders' graphs. The `fuse_*` methods start from x_t (batch, d)
+    and x_v (batch, n, d) with a bool mask (batch, n) that is True up to each clip's length.
+    A prediction is a score (batch, 1), not clipped, or logits (batch, classes).
+    """
+
+    def __init__(self, config: Config, size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.size = size
+        self.temporal = TemporalEncoder(size, config.temporal_encoder)
+        self.text_to_video = self._generator()
+        self.video_to_text = self._generator()
+        width = config.head_width or size
+        self.head = Head(size, width, config.outputs, config.dropout, config.mask_bits)
+
+    def _generator(self) -> nn.Module:
+        width = self.config.generator_width * self.size
+        return make_generator(self.config.generator, self.size, width)
+
+    def text_state(self, text: Tensor) -> Tensor:
+        """Return x_t (batch, d) of the text encoder's raw vectors (batch, d)."""
+        return normalise(text) if self.config.normalise else text
+
+    def frame_states(self, frames: Tensor) -> Tensor:
+        """Return x_v (..., d) of the image encoder's raw vectors (..., d)."""
+        return normalise(frames) if self.config.normalise else frames
+
+    def fuse_text(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the prediction and the virtual video (batch, d) of text alone."""
+        video = self.text_to_video(text)
+        return self.head(text, video, (True, False)), video
+
+    def fuse_video(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the prediction and the virtual text (batch, d) of video alone."""
+        video = self.temporal(frames, mask)
+        text = self.video_to_text(video)
+        return self.head(text, video, (False, True)), text
+
+    def fuse_text_video(self, text: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+        """Return the prediction from both real modalities."""
+        return self.head(text, self.temporal(frames, mask), (True, True))
+
+    def forward(self, text: Tensor, has_text: Tensor, frames: Tensor, mask: Tensor) -> Views:
+        """Return every view that each row of a training batch allows; see `Views`.
+
+        Takes raw vectors: text (batch, d) and frames (batch, n, d). A row has
+        text where `has_text` (batch,) is True, and video where `mask` has a frame.
+        What stands in the place of a missing modality is never read. Both encoders run once.
+        """
+        has_video = mask.any(dim=1)
+        text_rows = has_text.nonzero().squeeze(1)
+        video_rows = has_video.nonzero().squeeze(1)
+        both_rows = (has_text & has_video).nonzero().squeeze(1)
+        real_text = self.text_state(text[text_rows])  # (text rows, d)
+        real_video = self.temporal(
+            self.frame_states(frames[video_rows]), mask[video_rows]
+        )  # (video rows, d)
+        if self.training:
+            for generator, real in (
+                (self.text_to_video, real_video),
+                (self.video_to_text, real_text),
+            ):
+                if isinstance(generator, TrainingMean):
+                    generator.observe(real)
+        virtual_video = self.text_to_video(real_text)
+        virtual_text = self.video_to_text(real_video)
+        shown_video, shown_text = virtual_video, virtual_text
+        if not self.config.task_teaches_generators:
+            shown_video, shown_text = virtual_video.detach(), virtual_text.detach()
+
+        with_video = has_video[text_rows]  # picks the complete rows out of the text rows
+        with_text = has_text[video_rows]
+        both_text, both_video = real_text[with_video], real_video[with_text]
+        return Views(
+            text_rows=text_rows,
+            video_rows=video_rows,
+            both_rows=both_rows,
+            from_text=self.head(real_text, shown_video, (True, False)),
+            from_video=self.head(shown_text, real_video, (False, True)),
+            from_both=self.head(both_text, both_video, (True, True)),
+            virtual_text=self._compared(virtual_text[with_text], "text"),
+            virtual_video=self._compared(virtual_video[with_video], "video"),
+            real_text=self._compared(both_text, "text"),
+            real_video=self._compared(both_video, "video"),
+        )
+
+    def _compared(self, vectors: Tensor, side: str) -> Tensor:
+        """Return what matching compares: the vectors (rows, d), or what the head makes of them.
+
+        The head's weights only look on: matching must not shrink them to win.
+        """
+        if self.config.matching_level == "vector":
+            return vectors
+        text, video = self.head.hidden.weight.detach().chunk(2, dim=1)
+        return functional.linear(vectors, text if side == "text" else video)

@@ -1,0 +1,251 @@
+"""Turn a checkpoint into a bundle: five ONNX graphs, each checked against PyTorch."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trml_export.backbone.backbone import Backbone
+from trml_export.backbone.cutting import cutting_is_exact
+from trml_export.to_bundle.golden import Tensors, golden_tensors, lay_out
+from trml_export.to_bundle.graphs import GraphSpec, graphs, write_onnx
+from trml_export.to_bundle.rounding import keep_batch_norms_apart, round_to_fp16
+from trml_export.to_bundle.tokenizer import TokenizerInfo, write_tokenizer
+from trml_export.training.checkpoint import Checkpoint, load_checkpoint
+from trml_rt.bundle.atomic import check_target, staged_folder, write_bytes
+from trml_rt.bundle.files import describe_files
+from trml_rt.bundle.manifest import SCHEMA, SET_INPUTS, read_manifest
+from trml_rt.errors import EnvironmentUnfit, UsageError, VerificationFailed
+
+__all__ = ["PARITY", "export"]
+
+PARITY = 1e-4
+"""The largest absolute difference to PyTorch that a graph or an engine set may show."""
+
+_SETS = {
+    "text": ["text", "fuse_text"],
+    "video": ["frame", "fuse_video"],
+    "text_video": ["text", "frame", "fuse_text_video"],
+}
+_BATCH = {"min": 1, "opt": 1, "max": 16}
+
+
+def export(
+    checkpoint: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    store_weights: Callable[[Path], None] | None = None,
+    card: Path | None = None,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Write the bundle of `checkpoint` to `out` and return a report.
+
+    Args:
+        checkpoint: folder that `trml-rt train` made.
+        out: the bundle's folder, written whole or not at all.
+        name: the model's name; None takes the checkpoint folder's.
+        store_weights: rewrites a graph file so that it stores its weights in FP16
+            (`trml_calibration.fp16_stored.store_fp16`); PyTorch then gets the rounded weights too.
+        card: a Markdown file for the bundle's MODEL_CARD.md.
+        force: replace an existing bundle.
+        progress: called with a line for each step.
+
+    Raises:
+        VerificationFailed: a graph or an engine set differs from PyTorch; nothing is written.
+        ArtefactMismatch, UsageError: the checkpoint is damaged, or `out` exists.
+    """
+    check_target(out, marker="model.json", what="bundle", replace=force)
+    card_text = None if card is None else _read_card(card)
+    loaded = load_checkpoint(checkpoint)
+    progress("opening the encoders")
+    backbone, model = loaded.backbone(), loaded.model()
+    if store_weights is not None:
+        round_to_fp16(backbone.model)
+        round_to_fp16(model)
+    try:
+        with staged_folder(out, replace=force) as staging:
+            cut = cutting_is_exact(backbone)
+            # Before anything is rearranged for the export.
+            golden = golden_tensors(backbone, model, cut=cut)
+            if store_weights is not None:
+                keep_batch_norms_apart(backbone.model)
+            info = write_tokenizer(
+                backbone.tokenizer, backbone.context_length, staging / "tokenizer.json"
+            )
+            specs = graphs(backbone, model, cut=cut)
+            (staging / "onnx").mkdir()
+            for number, (engine, spec) in enumerate(specs.items(), 1):
+                progress(f"[{number}/{len(specs)}] {engine}: exporting")
+                write_onnx(spec, staging / "onnx" / f"{engine}.onnx")
+                if store_weights is not None:
+                    store_weights(staging / "onnx" / f"{engine}.onnx")
+            progress("comparing with PyTorch")
+            (staging / "golden").mkdir()
+            for engine_set, tensors in golden.items():
+                np.savez_compressed(staging / "golden" / f"{engine_set}.npz", **tensors)
+            parity = check_parity(staging / "onnx", specs, golden)
+            if card_text is not None:
+                write_bytes(staging / "MODEL_CARD.md", card_text.encode())
+            manifest = _manifest(
+                loaded,
+                backbone,
+                specs,
+                parity,
+                info,
+                name=name or checkpoint.resolve().name,
+                cut=cut,
+                weights="fp16" if store_weights else "fp32",
+                staging=staging,
+            )
+            data = (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
+            read_manifest(data)  # what is written is what a reader accepts
+            write_bytes(staging / "model.json", data)
+    except OSError as error:
+        hint = "free some space" if error.errno == errno.ENOSPC else "name another folder"
+        raise EnvironmentUnfit(f"{out}: cannot be written ({error.strerror}); {hint}") from None
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    return {"bundle": str(out), "bytes": size, "cut": cut, "parity": parity}
+
+
+def check_parity(
+    folder: Path, specs: dict[str, GraphSpec], golden: dict[str, Tensors]
+) -> dict[str, float]:
+    """Compare every graph alone, fed by PyTorch's tensors, and every engine set as a chain.
+
+    Returns:
+        The largest absolute differences, by `engine set/tensor` and `engine alone/tensor`.
+
+    Raises:
+        VerificationFailed: a difference is above `PARITY`, or not a number; lists them all.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    sessions = {
+        name: onnxruntime.InferenceSession(
+            folder / f"{name}.onnx", sess_options=options, providers=["CPUExecutionProvider"]
+        )
+        for name in specs
+    }
+
+    def run(engine: str, tensors: Tensors) -> Tensors:
+        spec = specs[engine]
+        feed = {tensor.name: tensors[tensor.name] for tensor in spec.inputs}
+        if "frame_mask" in feed:
+            feed["frame_vectors"] = lay_out(feed["frame_vectors"], feed["frame_mask"])
+        names = [tensor.name for tensor in spec.outputs]
+        return dict(zip(names, sessions[engine].run(names, feed), strict=True))
+
+    differences: dict[str, float] = {}
+    problems: list[str] = []
+    for engine_set, reference in golden.items():
+        chain = {key: reference[key] for part in _parts(engine_set) for key in SET_INPUTS[part]}
+        for engine in _SETS[engine_set]:
+            alone = run(engine, reference)
+            chain |= run(engine, chain)
+            for key, value in alone.items():
+                for where, given in ((f"{engine} alone", value), (engine_set, chain[key])):
+                    difference = float(np.abs(given - reference[key]).max())
+                    if not difference <= PARITY:  # NaN is not below anything
+                        problems.append(f"{where}/{key} differs by {difference:.2g}")
+                    differences[f"{where}/{key}"] = difference
+    if problems:
+        raise VerificationFailed(
+            f"the graphs do not give PyTorch's answers ({PARITY:g} allowed): " + "; ".join(problems)
+        )
+    return differences
+
+
+def _manifest(
+    loaded: Checkpoint,
+    backbone: Backbone,
+    specs: dict[str, GraphSpec],
+    parity: dict[str, float],
+    tokenizer: TokenizerInfo,
+    *,
+    name: str,
+    cut: bool,
+    weights: str,
+    staging: Path,
+) -> dict[str, Any]:
+    """Return the content of model.json."""
+    config, picture = loaded.config, backbone.config.preprocess
+    task: dict[str, Any] = {"kind": config.task, "labels": list(config.labels)}
+    if config.task == "regression":
+        task |= {"range": list(config.score_range), "thresholds": list(config.thresholds)}
+    names = [p.relative_to(staging).as_posix() for p in staging.rglob("*") if p.is_file()]
+    context = backbone.context_length
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "created_by": f"trml-rt {metadata.version('trml-rt')}",
+        "embedding_dim": backbone.size,
+        "text": {
+            "tokenizer": "tokenizer.json",
+            "context": context,
+            "pad_id": tokenizer.pad_id,
+            "cut": cut,
+        },
+        "video": {
+            "frames": config.frames,
+            "height": picture.height,
+            "width": picture.width,
+            "resize": picture.resize,
+            "interpolation": picture.interpolation,
+            "fill": picture.fill,
+        },
+        "axes": {
+            "batch": _BATCH,
+            "tokens": {"min": 1, "opt": min(16, context), "max": context},
+            "frames": {"min": 1, "opt": config.frames, "max": 4 * config.frames},
+        },
+        "task": task,
+        "engines": {
+            engine: {
+                "file": f"onnx/{engine}.onnx",
+                "inputs": [tensor.model_dump() for tensor in spec.inputs],
+                "outputs": [tensor.model_dump() for tensor in spec.outputs],
+                "weights": weights,
+                "compute": "fp32",
+            }
+            for engine, spec in specs.items()
+        },
+        "engine_sets": [
+            {
+                "modalities": _parts(engine_set),
+                "engines": engines,
+                "inputs": [key for part in _parts(engine_set) for key in SET_INPUTS[part]],
+                "outputs": [tensor.name for tensor in specs[engines[-1]].outputs],
+                "golden": f"golden/{engine_set}.npz",
+            }
+            for engine_set, engines in _SETS.items()
+        ],
+        "parity": parity,
+        "training": {
+            "config": config.model_dump(mode="json"),
+            "backbone": loaded.record.backbone.model_dump(),
+            "record": loaded.record.training.model_dump(),
+            "versions": loaded.record.versions,
+        },
+        "files": {key: entry.model_dump() for key, entry in describe_files(staging, names).items()},
+    }
+
+
+def _parts(engine_set: str) -> list[str]:
+    return engine_set.split("_")
+
+
+def _read_card(card: Path) -> str:
+    try:
+        return card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{card}: the model card cannot be read: {error}") from None

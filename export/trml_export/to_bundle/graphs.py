@@ -1,0 +1,166 @@
+"""The five graphs of a bundle as PyTorch modules, and their way to ONNX.
+
+Each module takes and gives exactly the tensors that docs/bundle-format.md names; the shape
+comments there hold here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from torch import Tensor, nn
+
+from trml_export.backbone.backbone import Backbone
+from trml_export.method.model import TRML
+from trml_rt.bundle.manifest import TensorSpec
+
+__all__ = ["GraphSpec", "graphs", "write_onnx"]
+
+OPSET = 20
+"""Keeps LayerNormalization and GELU one node each, and allows FP16 scales on Q/DQ."""
+
+
+class TextGraph(nn.Module):
+    """ids (batch, tokens) int32 to text_vector (batch, d)."""
+
+    def __init__(self, backbone: Backbone, model: TRML) -> None:
+        super().__init__()
+        self.towers = backbone.model  # registered, so that its weights become initialisers
+        self._encode = backbone.encode_text
+        self._finish = model.text_state
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Encode the texts."""
+        return self._finish(self._encode(ids))
+
+
+class FrameGraph(nn.Module):
+    """frames (frames, height, width, 3) uint8 to frame_vectors (frames, d).
+
+    `(x / 255 - mean) / std` is one multiplication and one addition a channel.
+    """
+
+    def __init__(self, backbone: Backbone, model: TRML) -> None:
+        super().__init__()
+        self.towers = backbone.model
+        self._encode = backbone.encode_image
+        self._finish = model.frame_states
+        mean = torch.tensor(backbone.config.preprocess.mean)
+        std = torch.tensor(backbone.config.preprocess.std)
+        self.register_buffer("scale", 1 / (255 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Encode the frames."""
+        pixels = frames.to(torch.float32) * self.scale + self.shift
+        return self._finish(self._encode(pixels.permute(0, 3, 1, 2)))
+
+
+class Fuse(nn.Module):
+    """One of TRML's three ways to a prediction, as a module."""
+
+    def __init__(self, model: TRML, method: str) -> None:
+        super().__init__()
+        self.model = model
+        self._method = method
+
+    def forward(self, *tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Fuse the vectors that are there."""
+        return getattr(self.model, self._method)(*tensors)
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """One graph: the module, its tensors, and example inputs to trace it with."""
+
+    module: nn.Module
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+
+
+def graphs(backbone: Backbone, model: TRML, *, cut: bool) -> dict[str, GraphSpec]:
+    """Return the five graphs by engine name.
+
+    Args:
+        backbone: the frozen encoders.
+        model: the trained part, in eval mode.
+        cut: whether the text graph may see fewer tokens than the context.
+    """
+    d, n, k = backbone.size, model.config.frames, model.config.outputs
+    picture = backbone.config.preprocess
+    tokens: int | str = "tokens" if cut else backbone.context_length
+    ids = _tensor("ids", "int32", "batch", tokens)
+    frames = _tensor("frames", "uint8", "frames", picture.height, picture.width, 3)
+    text_vector = _tensor("text_vector", "float32", "batch", d)
+    clip = [
+        _tensor("frame_vectors", "float32", "batch", n, d),
+        _tensor("frame_mask", "bool", "batch", n),
+    ]
+    prediction = _tensor("prediction", "float32", "batch", k)
+    virtual_video = _tensor("virtual_video", "float32", "batch", d)
+    virtual_text = _tensor("virtual_text", "float32", "batch", d)
+    return {
+        "text": GraphSpec(TextGraph(backbone, model), [ids], [text_vector]),
+        "frame": GraphSpec(
+            FrameGraph(backbone, model),
+            [frames],
+            [_tensor("frame_vectors", "float32", "frames", d)],
+        ),
+        "fuse_text": GraphSpec(
+            Fuse(model, "fuse_text"), [text_vector], [prediction, virtual_video]
+        ),
+        "fuse_video": GraphSpec(Fuse(model, "fuse_video"), clip, [prediction, virtual_text]),
+        "fuse_text_video": GraphSpec(
+            Fuse(model, "fuse_text_video"), [text_vector, *clip], [prediction]
+        ),
+    }
+
+
+def write_onnx(spec: GraphSpec, path: Path) -> None:
+    """Trace the graph with PyTorch's exporter and write it as one ONNX file."""
+    example = tuple(_example(tensor) for tensor in spec.inputs)
+    # A module of variable arguments takes its dynamic axes as one tuple.
+    axes = tuple(
+        {axis: size for axis, size in enumerate(tensor.shape) if isinstance(size, str)}
+        for tensor in spec.inputs
+    )
+    with warnings.catch_warnings():
+        # The exporter warns of its own insides (deprecated copies, renamed axes).
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            spec.module.eval(),
+            example,
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=[tensor.name for tensor in spec.inputs],
+            output_names=[tensor.name for tensor in spec.outputs],
+            dynamic_shapes=(axes,) if isinstance(spec.module, Fuse) else axes,
+        )
+    assert program is not None
+    # The exporter notes for each node the lines of Python, with paths, that it came from.
+    ClearMetadataAndDocStringPass()(program.model)
+    program.save(path)
+
+
+def _tensor(name: str, dtype: str, *shape: int | str) -> TensorSpec:
+    return TensorSpec(name=name, dtype=dtype, shape=list(shape))
+
+
+_MAKERS: dict[str, Callable[[list[int]], Tensor]] = {
+    "int32": lambda shape: torch.ones(shape, dtype=torch.int32),
+    "uint8": lambda shape: torch.full(shape, 128, dtype=torch.uint8),
+    "bool": lambda shape: torch.ones(shape, dtype=torch.bool),
+    "float32": lambda shape: torch.full(shape, 0.1),
+}
+
+
+def _example(tensor: TensorSpec) -> Tensor:
+    """Return a tensor to trace with; axes of 2 and more, or the tracer takes them for constants."""
+    sizes = {"batch": 2, "tokens": 7, "frames": 3}
+    return _MAKERS[tensor.dtype]([sizes.get(size, size) for size in tensor.shape])

@@ -1,0 +1,179 @@
+"""Write a trained model as one folder, and open it again only when nothing in it changed.
+
+    trml.json          schema, configuration, backbone, training record, versions, file hashes
+    model.safetensors  the weights of TRML
+    backbone/          the frozen encoders, as `backbone.load_backbone` opens them
+
+The folder stands for itself: `trml-rt export CHECKPOINT --out BUNDLE` needs nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from trml_export.backbone.backbone import Backbone, load_backbone
+from trml_export.config import Config, parse_config
+from trml_export.method.model import TRML
+from trml_rt.bundle import atomic
+from trml_rt.bundle.files import FileEntry, check_files, describe_files, sha256_of
+from trml_rt.bundle.records import Strict, parse_json, validate
+from trml_rt.errors import ArtefactMismatch, UsageError
+
+__all__ = [
+    "SCHEMA",
+    "BackboneRecord",
+    "Checkpoint",
+    "TrainingRecord",
+    "check_target",
+    "load_checkpoint",
+    "save_checkpoint",
+]
+
+SCHEMA = 1
+"""The newest schema of `trml.json` that is read here."""
+
+RECORD = "trml.json"
+WEIGHTS = "model.safetensors"
+BACKBONE = "backbone"
+_PACKAGES = ("trml-rt", "torch", "open_clip_torch", "timm", "transformers", "safetensors")
+
+
+class BackboneRecord(Strict):
+    """Which encoders the model was trained on; they lie in `backbone/`.
+
+    `fingerprint` is the sha256 over configuration, text files and weights; `seed` is set
+    when the weights are random, and then no answer means anything.
+    """
+
+    name: str
+    embed_dim: Annotated[int, Field(gt=0)]
+    fingerprint: str
+    seed: int | None
+
+
+class TrainingRecord(Strict):
+    """What training did; losses and metrics by name, at the epoch that was kept."""
+
+    data_sha256: str
+    samples: dict[str, int]
+    epochs: int
+    best_epoch: int
+    train: dict[str, float]
+    valid: dict[str, float]
+
+
+class CheckpointRecord(Strict):
+    """The content of `trml.json`."""
+
+    schema_: Annotated[int, Field(alias="schema")]
+    config: dict[str, Any]
+    backbone: BackboneRecord
+    training: TrainingRecord
+    versions: dict[str, str]
+    files: dict[str, FileEntry]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk whose files all have the hashes that were written."""
+
+    folder: Path
+    config: Config
+    record: CheckpointRecord
+
+    def model(self) -> TRML:
+        """Return the trained TRML in eval mode; raise ArtefactMismatch for other weights."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        model = TRML(self.config, self.record.backbone.embed_dim)
+        try:
+            model.load_state_dict(load_file(self.folder / WEIGHTS), strict=True)
+        except (SafetensorError, RuntimeError) as problem:
+            path = self.folder / WEIGHTS
+            raise ArtefactMismatch(f"{path}: does not fit its configuration: {problem}") from None
+        return model.eval()
+
+    def backbone(self) -> Backbone:
+        """Return the frozen encoders."""
+        return load_backbone(self.folder / BACKBONE)
+
+
+def check_target(out: Path, *, force: bool) -> None:
+    """Refuse a folder that a checkpoint may not replace; see `atomic.check_target`."""
+    atomic.check_target(out, marker=RECORD, what="checkpoint", replace=force)
+
+
+def save_checkpoint(
+    out: Path, model: TRML, backbone: Backbone, training: TrainingRecord, *, force: bool = False
+) -> None:
+    """Write `out` whole or not at all; see `check_target` for what may be replaced."""
+    from safetensors.torch import save_file
+
+    check_target(out, force=force)
+    with atomic.staged_folder(out, replace=force) as folder:
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
+        (folder / WEIGHTS).chmod(0o644)  # safetensors makes it private to the user
+        backbone.save(folder / BACKBONE)
+        names = [str(p.relative_to(folder).as_posix()) for p in folder.rglob("*") if p.is_file()]
+        record = CheckpointRecord(
+            schema=SCHEMA,
+            config=model.config.model_dump(mode="json"),
+            backbone=BackboneRecord(
+                name=backbone.config.name,
+                embed_dim=backbone.size,
+                fingerprint=backbone.fingerprint,
+                seed=backbone.seed,
+            ),
+            training=training,
+            versions={name: _version(name) for name in _PACKAGES},
+            files=describe_files(folder, names),
+        )
+        text = json.dumps(record.model_dump(mode="json", by_alias=True), indent=2)
+        (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Open a checkpoint and compare the hash of every file.
+
+    Raises:
+        UsageError: `folder` is no checkpoint.
+        ArtefactMismatch: a newer schema, an unknown key, a missing, added-to or changed file.
+    """
+    path = folder / RECORD
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise UsageError(
+            f"{folder}: not a checkpoint: {RECORD} cannot be read ({problem.strerror}); "
+            "name a folder that `trml-rt train` made"
+        ) from None
+    record: CheckpointRecord = validate(
+        CheckpointRecord, parse_json(data, str(path)), str(path), SCHEMA
+    )
+    config = parse_config(record.config, where=f"{path}: config", error=ArtefactMismatch)
+    check_files(folder, record.files)
+    changed = [
+        name for name, entry in record.files.items() if sha256_of(folder / name) != entry.sha256
+    ]
+    if WEIGHTS not in record.files:
+        raise ArtefactMismatch(f"{path}: {WEIGHTS} is not listed in files")
+    if changed:
+        raise ArtefactMismatch(
+            f"{folder}: changed since it was written: {', '.join(changed)}; "
+            "copy the checkpoint again, or train anew"
+        )
+    return Checkpoint(folder, config, record)
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,151 @@
+"""Fit TRML to features: AdamW, a cosine schedule, and the best epoch on validation kept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from trml_export.config import Config
+from trml_export.features.features import Features
+from trml_export.method.losses import losses, sample_losses
+from trml_export.method.model import TRML, Views
+from trml_export.training.batches import Batch, batches
+from trml_export.training.state import TrainingState
+from trml_rt.errors import UsageError
+
+__all__ = ["Fit", "evaluate", "fit"]
+
+_EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained model in eval mode, and how it came about; epochs count from 1.
+
+    `resumed` is the number of epochs that an earlier run had done.
+    """
+
+    model: TRML
+    epochs: int
+    best_epoch: int
+    resumed: int
+    train: dict[str, float]
+    valid: dict[str, float]
+
+
+def fit(
+    train: Features, valid: Features, config: Config, size: int, *, state: Path | None = None
+) -> Fit:
+    """Train a model on `train`, stop when `valid` no longer gets better, keep its best epoch.
+
+    The same seed, data and number of threads give the same numbers; the caller's own random
+    numbers go on as if nothing had been drawn here.
+
+    Args:
+        train: what to learn from.
+        valid: what to choose the epoch by.
+        config: the method and the optimiser.
+        size: d.
+        state: file that holds what a run has reached after each epoch. Where it is there, the
+            run goes on from it and ends with the numbers of one that was never stopped. It
+            has to belong to these arguments; who names it sees to that, and deletes it.
+
+    Raises:
+        UsageError: the loss is no longer finite.
+        ArtefactMismatch: `state` is damaged.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        run = TrainingState.start(TRML(config, size), config)
+        if state is not None and state.exists():
+            run.load(state)
+        return _fit(run, train, valid, state)
+
+
+def _fit(run: TrainingState, train: Features, valid: Features, state: Path | None) -> Fit:
+    model, config, resumed = run.model, run.model.config, run.epoch
+    steps = math.ceil(len(train.samples) / config.batch_size)  # in an epoch
+    with tqdm(
+        total=config.epochs, initial=run.epoch, desc="epochs", disable=None, leave=False
+    ) as bar:
+        while run.epoch < config.epochs and run.epoch - run.best_epoch < config.patience:
+            run.epoch += 1
+            # Seeded by the epoch, so that a run that goes on draws what it would have drawn.
+            torch.manual_seed(config.seed * 10_000 + run.epoch)
+            model.train()
+            order = torch.randperm(len(train.samples)).numpy()
+            for step, batch in enumerate(batches(train, order, config.batch_size, config)):
+                done = ((run.epoch - 1) * steps + step) / (config.epochs * steps)
+                for group in run.optimiser.param_groups:
+                    group["lr"] = config.learning_rate * (1 + math.cos(math.pi * done)) / 2
+                _step(model, batch, run.optimiser, run.epoch)
+            loss = evaluate(model, valid)["loss"]
+            if loss < run.best_loss:
+                run.keep(loss)
+            if state is not None:
+                run.save(state)
+            bar.set_postfix(valid=f"{loss:.4f}", best=f"{run.best_loss:.4f}")
+            bar.update()
+    model.load_state_dict(run.best_weights)
+    return Fit(
+        model.eval(),
+        epochs=run.epoch,
+        best_epoch=run.best_epoch,
+        resumed=resumed,
+        train=evaluate(model, train),
+        valid=evaluate(model, valid),
+    )
+
+
+def _step(model: TRML, batch: Batch, optimiser: torch.optim.Optimizer, epoch: int) -> None:
+    config = model.config
+    views = model(batch.text, batch.has_text, batch.frames, batch.mask)
+    total = losses(config, views, batch.target, batch.groups).total
+    if not torch.isfinite(total):
+        raise UsageError(
+            f"training diverged in epoch {epoch}; try --set "
+            f"learning_rate={config.learning_rate / 10:g}"
+        )
+    optimiser.zero_grad(set_to_none=True)
+    total.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    optimiser.step()
+
+
+@torch.inference_mode()
+def evaluate(model: TRML, features: Features) -> dict[str, float]:
+    """Return the task loss and, for each presence case, the mean absolute error or accuracy.
+
+    `loss` is the mean over samples of the mean over their views, as in training. The others,
+    such as `video_mae` and `text_video_accuracy`, cover the samples that have what the name
+    says, with the rest of them generated; a case that no sample allows is left out.
+    """
+    config = model.config
+    metric = "mae" if config.task == "regression" else "accuracy"
+    model.eval()
+    total, trained = 0.0, 0
+    sums: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    for batch in batches(features, np.arange(len(features.samples)), _EVALUATION_BATCH, config):
+        views: Views = model(batch.text, batch.has_text, batch.frames, batch.mask)
+        loss = sample_losses(config, views, batch.target)
+        total, trained = total + loss.sum().item(), trained + len(loss)
+        for case, places, prediction in (
+            ("text", views.text_rows, views.from_text),
+            ("video", views.video_rows, views.from_video),
+            ("text_video", views.both_rows, views.from_both),
+        ):
+            wanted = batch.target[places]
+            if config.task == "regression":
+                score = (prediction.squeeze(1) - wanted).abs()  # unclipped, as MMSA has it
+            else:
+                score = (prediction.argmax(dim=1) == wanted).float()
+            sums[case] = sums.get(case, 0.0) + score.sum().item()
+            counts[case] = counts.get(case, 0) + len(score)
+    means = {f"{case}_{metric}": sums[case] / counts[case] for case in sums if counts[case]}
+    return {"loss": total / max(trained, 1), **means}

@@ -1,0 +1,133 @@
+"""Train TRML on a data set and write a checkpoint: read, encode, fit, save."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trml_export.backbone.backbone import load_backbone
+from trml_export.config import Config
+from trml_export.data import SPLITS, InputProblem, read_dataset
+from trml_export.features.features import Features, compute_features
+from trml_export.training.checkpoint import TrainingRecord, check_target, save_checkpoint
+from trml_export.training.fitting import fit
+from trml_export.training.run_key import run_key
+from trml_rt.errors import EnvironmentUnfit, InputUnusable
+
+__all__ = ["TrainReport", "train"]
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a training run did.
+
+    `samples` counts what was used of train and valid; `resumed` is how many of the `epochs` an
+    earlier run had done that was stopped; `train` and `valid` are the metrics of the epoch
+    that was kept; `problems` names every input that was unusable or cut short.
+    """
+
+    checkpoint: str
+    samples: dict[str, int]
+    epochs: int
+    best_epoch: int
+    resumed: int
+    train: dict[str, float]
+    valid: dict[str, float]
+    problems: tuple[InputProblem, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain JSON values."""
+        return asdict(self)
+
+
+def train(
+    data: Path,
+    backbone: str | Path,
+    out: Path,
+    *,
+    config: Config | None = None,
+    weights: Path | None = None,
+    cache: Path | None = None,
+    format: str = "jsonl",
+    force: bool = False,
+) -> TrainReport:
+    """Train on the splits train and valid of `data` and write the checkpoint `out`.
+
+    A run that was stopped goes on after its last whole epoch when it is called again with what
+    decides its numbers unchanged: configuration, data, backbone, version of PyTorch, threads.
+
+    Args:
+        data: a data set in the layout `format`.
+        backbone: a folder, or the name of a model of open_clip; see `load_backbone`.
+        out: the folder to make, whole or not at all.
+        config: None means the defaults.
+        weights: the backbone's weights; None takes those in its folder.
+        cache: folder of the feature cache; None means `.trml-cache` beside `out`.
+        format: the layout, see `trml_export.data`; its defaults are for who makes `config`.
+        force: replace the checkpoint `out` if there is one.
+
+    Raises:
+        UsageError: the data set, the backbone or `out` is not what it should be.
+        ArtefactMismatch: weights that do not fit, or a damaged cache.
+        EnvironmentUnfit: `out` or `cache` cannot be written.
+        InputUnusable: no sample of a split has an input that can be used.
+    """
+    config = config or Config()
+    check_target(out, force=force)  # before an hour of work, not after
+    dataset = read_dataset(data, config, format)
+    towers = load_backbone(backbone, weights=weights)
+    cache = cache or out.absolute().parent / ".trml-cache"
+    features: dict[str, Features] = {}
+    for split in SPLITS[:2]:
+        samples = [sample for sample in dataset.samples if sample.split == split]
+        try:
+            features[split] = compute_features(samples, towers, config, cache=cache)
+        except OSError as error:
+            raise EnvironmentUnfit(
+                f"{cache}: the feature cache cannot be written ({error.strerror}); name another "
+                "folder with --cache"
+            ) from None
+        if not features[split].samples:
+            problem = features[split].problems[0]
+            raise InputUnusable(
+                f"no {split} sample can be used; the first: {problem.message}",
+                reason=problem.reason,
+            )
+    identity = f"{dataset.sha256} {towers.fingerprint}"
+    key = run_key(config, identity, features, threads=torch.get_num_threads())
+    state = cache / "training" / f"{key}.safetensors"
+    result = fit(features["train"], features["valid"], config, towers.size, state=state)
+    record = TrainingRecord(
+        data_sha256=dataset.sha256,
+        samples=_count(features),
+        epochs=result.epochs,
+        best_epoch=result.best_epoch,
+        train=result.train,
+        valid=result.valid,
+    )
+    save_checkpoint(out, result.model, towers, record, force=force)
+    state.unlink(missing_ok=True)
+    return TrainReport(
+        checkpoint=str(out),
+        samples=record.samples,
+        epochs=record.epochs,
+        best_epoch=record.best_epoch,
+        resumed=result.resumed,
+        train=record.train,
+        valid=record.valid,
+        problems=(*dataset.problems, *features["train"].problems, *features["valid"].problems),
+    )
+
+
+def _count(features: dict[str, Features]) -> dict[str, int]:
+    """Return, for each split and presence case, how many samples were used."""
+    counts: Counter[str] = Counter()
+    for split, part in features.items():
+        for text, video in zip(part.has_text, part.has_video, strict=True):
+            has = [name for name, value in (("text", text), ("video", video)) if value]
+            counts[f"{split}_{'_'.join(has)}"] += 1
+    return dict(sorted(counts.items()))

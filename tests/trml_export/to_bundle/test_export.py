@@ -1,0 +1,256 @@
+"""From a checkpoint to a bundle that the runtime answers with, for both kinds of text tower."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import trml_rt
+from tests import tiny
+from trml_export.backbone.cutting import cutting_is_exact
+from trml_export.config import Config
+from trml_export.method.model import TRML
+from trml_export.to_bundle import export as export_module
+from trml_export.to_bundle.export import PARITY, export
+from trml_export.to_bundle.golden import golden_tensors
+from trml_export.training.checkpoint import TrainingRecord, save_checkpoint
+from trml_rt.bundle.folder import Bundle
+from trml_rt.errors import ArtefactMismatch, UsageError, VerificationFailed
+from trml_rt.proof.golden import load_golden
+
+RECORD = TrainingRecord(
+    data_sha256="0" * 64, samples={}, epochs=1, best_epoch=1, train={"loss": 1.0}, valid={}
+)
+
+
+def checkpoint(folder, backbone, **settings):
+    """Write a checkpoint of random weights, none of them left at zero."""
+    torch.manual_seed(3)
+    model = TRML(Config(**settings), backbone.size)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    save_checkpoint(folder, model, backbone, RECORD)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["clip", "hf"])
+def world(request, tmp_path_factory):
+    """A backbone, its checkpoint and its bundle."""
+    backbone = request.getfixturevalue(request.param)
+    folder = tmp_path_factory.mktemp(request.param)
+    made = checkpoint(folder / "checkpoint", backbone)
+    export(made, folder / "bundle", name="tiny")
+    return backbone, made, folder / "bundle"
+
+
+@pytest.fixture
+def bundle(world):
+    return world[2]
+
+
+@pytest.fixture
+def same_graphs(world, monkeypatch):
+    """Take the graphs of `world` for its checkpoint rather than trace them again."""
+    monkeypatch.setattr(
+        export_module,
+        "write_onnx",
+        lambda _, path: shutil.copyfile(world[2] / "onnx" / path.name, path),
+    )
+
+
+def test_the_bundle_is_whole_and_opens(bundle):
+    opened = Bundle(bundle)
+    opened.verify_files()
+    assert sorted(opened.manifest.engines) == [
+        *("frame", "fuse_text", "fuse_text_video", "fuse_video", "text")
+    ]
+
+
+def test_the_graphs_have_the_inputs_of_the_format(bundle):
+    import onnx
+
+    shapes = {}
+    for name in Bundle(bundle).manifest.engines:
+        for tensor in onnx.load(bundle / "onnx" / f"{name}.onnx").graph.input:
+            shapes[name, tensor.name] = [
+                axis.dim_param or axis.dim_value for axis in tensor.type.tensor_type.shape.dim
+            ]
+    d = tiny.SIZE
+    assert shapes == {
+        ("text", "ids"): ["batch", "tokens"],
+        ("frame", "frames"): ["frames", tiny.IMAGE, tiny.IMAGE, 3],
+        ("fuse_text", "text_vector"): ["batch", d],
+        ("fuse_video", "frame_vectors"): ["batch", 8, d],
+        ("fuse_video", "frame_mask"): ["batch", 8],
+        ("fuse_text_video", "text_vector"): ["batch", d],
+        ("fuse_text_video", "frame_vectors"): ["batch", 8, d],
+        ("fuse_text_video", "frame_mask"): ["batch", 8],
+    }
+
+
+def test_no_path_of_this_machine_gets_into_a_bundle(bundle):
+    for path in bundle.rglob("*.*"):
+        data = path.read_bytes()
+        assert b"site-packages" not in data
+        assert str(bundle.parent).encode() not in data
+
+
+def test_the_preprocessing_of_the_backbone_is_that_of_the_bundle(tmp_path, hf_folder, monkeypatch):
+    from trml_export.backbone.backbone import load_backbone
+
+    folder = shutil.copytree(hf_folder, tmp_path / "grey")
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["preprocess_cfg"] |= {"resize_mode": "longest", "fill_color": 128}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    backbone = load_backbone(folder)
+    export(checkpoint(tmp_path / "checkpoint", backbone), tmp_path / "bundle")
+    video = Bundle(tmp_path / "bundle").manifest.video
+    stated = backbone.config.preprocess
+    assert (video.resize, video.interpolation, video.fill) == ("longest", "bicubic", 128)
+    assert (video.height, video.width) == (stated.height, stated.width)
+
+
+def test_the_recurrence_is_unrolled(bundle):
+    import onnx
+
+    operators = {node.op_type for node in onnx.load(bundle / "onnx" / "fuse_video.onnx").graph.node}
+    assert operators.isdisjoint({"GRU", "Loop", "Scan", "LSTM", "RNN"})
+
+
+def test_every_answer_equals_pytorch_on_the_golden_files(bundle):
+    with trml_rt.load(bundle) as rt:
+        for engine_set in rt.bundle.manifest.engine_sets:
+            golden = load_golden(bundle / engine_set.golden)
+            inputs = {name: golden[name] for name in engine_set.inputs}
+            given, _ = rt._dispatcher.run(engine_set.present, inputs)
+            for name, expected in golden.items():
+                np.testing.assert_allclose(given[name], expected, atol=PARITY)
+
+
+def test_a_text_answers_as_pytorch_does_on_the_full_sequence(world):
+    backbone, made, bundle = world
+    from trml_export.training.checkpoint import load_checkpoint
+
+    model = load_checkpoint(made).model()
+    with torch.inference_mode():
+        ids = backbone.tokenize(["a happy day"])
+        expected = model.fuse_text(model.text_state(backbone.model.encode_text(ids)))[0]
+    with trml_rt.load(bundle) as rt:
+        assert rt.infer(text="a happy day").score == pytest.approx(
+            float(expected.clamp(-3, 3)), abs=PARITY
+        )
+
+
+def test_a_row_of_a_batch_equals_the_same_row_alone(bundle):
+    frames = np.random.default_rng(0).integers(0, 256, (5, 40, 50, 3), dtype=np.uint8)
+    rows = [
+        trml_rt.Sample(text="a happy day"),
+        trml_rt.Sample(text="i hate it so much what a pity cold grey rain", video=frames[:3]),
+        trml_rt.Sample(video=frames),
+        trml_rt.Sample(text="rain", video=frames[3:]),
+        trml_rt.Sample(video=frames[:1]),
+    ]
+    with trml_rt.load(bundle) as rt:
+        together = [answer.score for answer in rt.infer_batch(rows)]
+        alone = [rt.infer(text=row.text, video=row.video).score for row in rows]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_the_manifest_carries_the_training_record(bundle):
+    manifest = Bundle(bundle).manifest
+    assert manifest.training["record"]["train"] == {"loss": 1.0}
+    assert manifest.parity["text/prediction"] <= PARITY
+
+
+def test_cutting_is_exact_behind_a_causal_mask_and_behind_a_mask_of_the_padding(clip, hf):
+    assert cutting_is_exact(clip)
+    assert cutting_is_exact(hf)
+
+
+def test_a_tower_that_sees_its_padding_is_not_cut(tmp_path):
+    folder = tiny.clip_backbone(tmp_path / "blind")
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["no_causal_mask"] = True
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    from trml_export.backbone.backbone import load_backbone
+
+    backbone = load_backbone(folder)
+    assert not cutting_is_exact(backbone)
+    made = checkpoint(tmp_path / "checkpoint", backbone)
+    export(made, tmp_path / "bundle")
+    manifest = Bundle(tmp_path / "bundle").manifest
+    assert not manifest.text.cut
+    assert manifest.engines["text"].inputs[0].shape == ["batch", tiny.CONTEXT]
+    with trml_rt.load(tmp_path / "bundle") as rt:
+        assert rt.infer(text="a happy day").inputs["text"].tokens < tiny.CONTEXT
+
+
+def test_fp16_weights_keep_the_parity_and_are_in_the_manifest(world, tmp_path):
+    from trml_calibration.fp16_stored import store_fp16
+
+    report = export(world[1], tmp_path / "half", store_weights=store_fp16)
+    # PyTorch computes with the rounded weights, so rounding is no difference.
+    assert max(report["parity"].values()) <= PARITY
+    assert Bundle(tmp_path / "half").manifest.engines["text"].weights == "fp16"
+
+
+def test_classification_exports_its_labels(hf, tmp_path):
+    labels = ("anger", "joy", "neutral")
+    made = checkpoint(tmp_path / "c", hf, task="classification", labels=labels, mask_bits=True)
+    export(made, tmp_path / "bundle")
+    with trml_rt.load(tmp_path / "bundle") as rt:
+        answer = rt.infer(text="a happy day")
+    assert list(answer.probabilities) == list(labels)
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+
+
+def test_graphs_that_differ_from_pytorch_fail_and_leave_nothing(
+    world, same_graphs, tmp_path, monkeypatch
+):
+    def wrong(*args, **kwargs):
+        golden = golden_tensors(*args, **kwargs)
+        golden["video"]["prediction"] = golden["video"]["prediction"] + 0.01
+        return golden
+
+    monkeypatch.setattr(export_module, "golden_tensors", wrong)
+    with pytest.raises(VerificationFailed, match=r"video/prediction differs by 0\.01"):
+        export(world[1], tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_bundle_is_kept_unless_forced(world, tmp_path):
+    shutil.copytree(world[2], tmp_path / "bundle")
+    with pytest.raises(UsageError, match="exists already"):
+        export(world[1], tmp_path / "bundle")
+
+
+def test_force_does_not_replace_a_folder_that_is_no_bundle(world, tmp_path):
+    (tmp_path / "diary.txt").write_text("dear diary")
+    with pytest.raises(UsageError, match="is not a bundle"):
+        export(world[1], tmp_path, force=True)
+    assert (tmp_path / "diary.txt").exists()
+
+
+def test_a_changed_checkpoint_is_refused(world, tmp_path):
+    damaged = shutil.copytree(world[1], tmp_path / "checkpoint")
+    data = bytearray((damaged / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (damaged / "model.safetensors").write_bytes(data)
+    with pytest.raises(ArtefactMismatch, match=r"model\.safetensors"):
+        export(damaged, tmp_path / "bundle")
+
+
+def test_a_model_card_that_is_absent_is_a_usage_error(world, tmp_path):
+    with pytest.raises(UsageError, match="model card cannot be read"):
+        export(world[1], tmp_path / "bundle", card=tmp_path / "absent.md")
+
+
+def test_the_model_card_travels_in_the_bundle(world, same_graphs, tmp_path):
+    (tmp_path / "card.md").write_text("# Tiny\n")
+    export(world[1], tmp_path / "bundle", card=tmp_path / "card.md")
+    assert Bundle(tmp_path / "bundle").path("MODEL_CARD.md").read_text() == "# Tiny\n"

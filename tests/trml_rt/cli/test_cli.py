@@ -1,0 +1,209 @@
+"""The command line: what it prints, and the exit code of every kind of failure."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from tests import media
+from tests.conftest import TINY
+from trml_rt.cli import trml_rt
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.setenv("TRML_RT_BUNDLE", str(TINY))
+    return lambda *words: CliRunner().invoke(trml_rt, [str(word) for word in words])
+
+
+@pytest.fixture
+def text(tmp_path):
+    (tmp_path / "t.txt").write_text("what a good day")
+    return tmp_path / "t.txt"
+
+
+@pytest.fixture
+def picture(tmp_path):
+    Image.fromarray(np.full((9, 12, 3), 200, np.uint8)).save(tmp_path / "face.png")
+    return tmp_path / "face.png"
+
+
+def one_sentence(result) -> str:
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("trml-rt: ")
+    return lines[0]
+
+
+COMMANDS = sorted(trml_rt.commands)
+
+
+def test_every_command_of_this_version_is_there():
+    expected = "bench build calibrate doctor eval export infer inspect lint train verify"
+    assert expected.split() == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_in_an_example(run, command):
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.output.strip().rsplit("\n\n", 1)[-1]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_prints_json_on_request(command):
+    assert "--json" in [option for p in trml_rt.commands[command].params for option in p.opts]
+
+
+def test_infer_answers_for_people(run, text):
+    result = run("infer", "--text", text)
+    assert result.exit_code == 0
+    assert result.output.splitlines()[0].split()[0] in ("negative", "neutral", "positive")
+    assert "virtual, not given" in result.output
+
+
+def test_infer_answers_in_json_for_programs(run, text, picture):
+    result = run("infer", "--text", text, "--video", picture, "--json")
+    answer = json.loads(result.stdout)
+    assert list(answer) == [
+        *("label", "score", "inputs", "engine_set", "backend", "engines", "verified", "ms")
+    ]
+    assert answer["inputs"]["video"] == {"state": "real", "frames": 1, "incomplete": False}
+
+
+def test_infer_without_any_input_is_a_usage_error(run):
+    result = run("infer")
+    assert result.exit_code == 2
+    assert "neither text nor video" in one_sentence(result)
+
+
+def test_an_unknown_option_is_a_usage_error(run):
+    assert run("infer", "--mood", "good").exit_code == 2
+
+
+@pytest.mark.parametrize("content", [b"", b" \n\t", b"\x00\x01\x02", b"\xff\xfe\xfa"], ids=repr)
+def test_text_that_is_no_text_is_exit_code_6(run, tmp_path, content):
+    (tmp_path / "bad.txt").write_bytes(content)
+    result = run("infer", "--text", tmp_path / "bad.txt")
+    assert result.exit_code == 6
+    assert "bad.txt" in one_sentence(result)
+    assert result.stdout == ""
+
+
+def test_text_that_is_absent_or_a_folder_is_exit_code_6(run, tmp_path):
+    assert run("infer", "--text", tmp_path / "absent.txt").exit_code == 6
+    assert run("infer", "--text", tmp_path).exit_code == 6
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video", bytes(range(256)) * 40], ids=len)
+def test_video_that_is_no_video_is_exit_code_6(run, tmp_path, content):
+    (tmp_path / "bad.mp4").write_bytes(content)
+    result = run("infer", "--video", tmp_path / "bad.mp4")
+    assert result.exit_code == 6
+    assert "bad.mp4" in one_sentence(result)
+    assert result.stdout == ""
+
+
+def test_video_that_is_absent_or_a_folder_is_exit_code_6(run, tmp_path):
+    assert run("infer", "--video", tmp_path / "absent.mp4").exit_code == 6
+    assert run("infer", "--video", tmp_path).exit_code == 6
+
+
+def test_a_name_that_no_file_can_have_is_exit_code_6(run):
+    assert run("infer", "--video", "v" * 300).exit_code == 6
+    assert run("infer", "--text", "t" * 300).exit_code == 6
+
+
+def test_degrade_answers_with_the_input_that_is_left(run, text, tmp_path):
+    result = run("infer", "--text", text, "--video", tmp_path / "no.mp4", "--degrade", "--json")
+    assert json.loads(result.stdout)["inputs"]["video"] == {
+        "state": "virtual",
+        "reason": "undecodable",
+    }
+
+
+def test_a_damaged_bundle_is_exit_code_5(run, text, bundle_copy):
+    (bundle_copy / "onnx" / "text.onnx").write_bytes(b"")
+    result = run("infer", "--text", text, "--bundle", bundle_copy)
+    assert result.exit_code == 5
+    assert "onnx/text.onnx" in one_sentence(result)
+
+
+def test_a_folder_that_is_no_bundle_is_exit_code_5(run, text, tmp_path):
+    result = run("infer", "--text", text, "--bundle", tmp_path)
+    assert result.exit_code == 5
+    assert "not a bundle" in one_sentence(result)
+
+
+def test_build_prints_progress_to_stderr_and_the_folder_to_stdout(run, bundle_copy):
+    result = run("build", "--bundle", bundle_copy)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"built: {bundle_copy}")
+    assert "[5/5]" in result.stderr
+
+
+def test_build_fp16_then_infer_with_it(run, bundle_copy, text):
+    pytest.importorskip("onnx")
+    assert run("build", "--bundle", bundle_copy, "--precision", "fp16").exit_code == 0
+    result = run("infer", "--text", text, "--bundle", bundle_copy, "--precision", "fp16", "--json")
+    assert "_fp16_" in json.loads(result.stdout)["engines"]
+
+
+def test_build_fp16_without_onnx_names_the_extra(run, bundle_copy, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "trml_calibration.fp16_stored", None)
+    result = run("build", "--bundle", bundle_copy, "--precision", "fp16")
+    assert result.exit_code == 3
+    assert 'pip install "trml-rt[build]"' in one_sentence(result)
+
+
+def test_inspect_describes_the_bundle_and_its_engines(run, bundle_copy):
+    run("build", "--bundle", bundle_copy)
+    content = json.loads(run("inspect", "--bundle", bundle_copy, "--json").stdout)
+    assert content["engine_sets"]["text"] == ["text", "fuse_text"]
+    assert [built["fits"] for built in content["built"].values()] == [True]
+
+
+def test_inspect_for_people_names_every_engine(run):
+    output = run("inspect").output
+    assert all(name in output for name in ("text", "frame", "fuse_text_video"))
+
+
+def test_inspect_finds_a_changed_byte_in_any_file(run, bundle_copy):
+    path = bundle_copy / "golden" / "text.npz"
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    assert run("inspect", "--bundle", bundle_copy).exit_code == 5
+
+
+def test_doctor_finds_this_machine_fit(run):
+    report = json.loads(run("doctor", "--json").stdout)
+    assert report["fit"]
+    assert "back end onnxruntime" in [check["name"] for check in report["checks"]]
+
+
+def test_doctor_with_a_damaged_bundle_is_exit_code_3(run, tmp_path):
+    result = run("doctor", "--bundle", tmp_path)
+    assert result.exit_code == 3
+    assert "bundle" in one_sentence(result)
+    assert "not fit" in result.stdout
+
+
+def test_ctrl_c_is_said_in_a_word_and_is_exit_code_130(run, monkeypatch, text):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trml_rt.runtime.load", interrupt)
+    result = run("infer", "--text", text)
+    assert result.exit_code == 130
+    assert one_sentence(result) == "trml-rt: interrupted"
+
+
+def test_a_clip_that_breaks_off_says_so(run, tmp_path):
+    clip = media.write_video(tmp_path / "clip.mkv", 40)
+    result = run("infer", "--video", media.truncate(clip, 0.5), "--json")
+    assert json.loads(result.stdout)["inputs"]["video"]["incomplete"]

@@ -1,0 +1,215 @@
+"""Verification: what is compared, what fails, and what an answer says of it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import trml_rt
+from trml_rt.build import build, plan
+from trml_rt.bundle.engine_folder import find_compiled
+from trml_rt.bundle.folder import Bundle
+from trml_rt.cli import trml_rt as program
+from trml_rt.dispatch import Dispatcher
+from trml_rt.errors import VerificationFailed
+from trml_rt.proof.compare import Case
+from trml_rt.proof.fp32 import golden_cases, refuse_failed, verify, verify_built
+
+
+class Drifting:
+    """Gives the tensors of the real dispatcher, one of them changed."""
+
+    def __init__(self, bundle, name, change):
+        from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
+
+        locate = lambda engine: bundle.path(bundle.manifest.engines[engine].file)  # noqa: E731
+        self._real = Dispatcher(bundle.manifest, OnnxRuntimeBackend(), locate)
+        self._name, self._change = name, change
+
+    def run(self, present, inputs):
+        tensors, ms = self._real.run(present, inputs)
+        if self._name in tensors:
+            tensors = tensors | {self._name: self._change(tensors[self._name])}
+        return tensors, ms
+
+
+def record(folder, name, change, precision="int8", cases=None):
+    bundle = Bundle(folder)
+    return verify(bundle, Drifting(bundle, name, change), precision, cases or golden_cases(bundle))
+
+
+def turn(vectors, angle=0.3):
+    """Turn each row in the plane of its first two places; its length stays."""
+    turned = vectors.copy()
+    turned[:, 0] = np.cos(angle) * vectors[:, 0] - np.sin(angle) * vectors[:, 1]
+    turned[:, 1] = np.sin(angle) * vectors[:, 0] + np.cos(angle) * vectors[:, 1]
+    return turned
+
+
+def test_equal_engines_pass_in_every_precision(tiny_bundle):
+    for precision in ("fp32", "fp16", "int8"):
+        found = record(tiny_bundle, "none", None, precision)
+        assert found["passed"], found["problems"]
+        assert found["warnings"] == []
+
+
+def test_cases_with_both_inputs_and_with_one_are_verified_together(tiny_bundle):
+    both = max(golden_cases(Bundle(tiny_bundle)), key=lambda case: len(case.inputs))
+    assert {"ids", "frames"} <= both.inputs.keys()
+    text = Case({"ids": both.inputs["ids"]})
+    found = record(tiny_bundle, "none", None, cases=[both, text])
+    assert found["passed"], found["problems"]
+    assert {name: each["rows"] for name, each in found["engine_sets"].items()} == {
+        "text": 2 * len(both.inputs["ids"]),
+        "video": len(both.inputs["frame_mask"]),
+        "text_video": len(both.inputs["ids"]),
+    }
+
+
+def test_every_tensor_of_every_set_is_compared(tiny_bundle):
+    sets = record(tiny_bundle, "none", None)["engine_sets"]
+    assert {name: sorted(found["tensors"]) for name, found in sets.items()} == {
+        "text": ["text_vector", "virtual_video"],
+        "video": ["frame_vectors", "virtual_text"],
+        "text_video": ["frame_vectors", "text_vector"],
+    }
+
+
+def test_a_generator_that_drifts_fails_though_the_head_hides_it(tiny_bundle):
+    found = record(tiny_bundle, "virtual_video", turn)
+    assert not found["passed"]
+    assert "text/virtual_video: least cosine" in found["problems"][0]
+    with pytest.raises(VerificationFailed, match=r"virtual_video.*take another precision"):
+        refuse_failed(found, "here")
+
+
+def test_one_bad_row_among_good_ones_is_not_averaged_away(tiny_bundle):
+    def last(vectors):
+        return np.concatenate([vectors[:-1], turn(vectors[-1:], 1.0)])
+
+    assert not record(tiny_bundle, "text_vector", last)["passed"]
+
+
+def test_between_the_two_cosines_is_a_warning(tiny_bundle):
+    found = record(
+        tiny_bundle,
+        "virtual_video",
+        lambda v: (
+            v + 0.18 * np.linalg.norm(v, axis=1, keepdims=True) * np.array([[1, -1, 1, -1]]) / 2
+        ),
+    )
+    least = found["engine_sets"]["text"]["tensors"]["virtual_video"]["least_cosine"]
+    assert 0.98 <= least < 0.99
+    assert found["passed"]
+    assert len(found["warnings"]) == 1
+
+
+def test_a_score_that_moves_fails(tiny_bundle):
+    found = record(tiny_bundle, "prediction", lambda p: p + 0.1)
+    assert "text/score: differs by 0.1, 0.05 allowed" in found["problems"]
+
+
+def test_nan_fails(tiny_bundle):
+    found = record(tiny_bundle, "virtual_text", lambda v: v * np.nan)
+    assert not found["passed"]
+
+
+def labelled(count=120):
+    make = np.random.default_rng(0)
+    for _ in range(count):
+        ids = make.integers(4, 12, (1, 6)).astype(np.int32)
+        yield Case({"ids": ids}, score=float(make.uniform(-1, 1)))
+
+
+def test_flips_and_lost_accuracy_count_where_labels_are_known(tiny_bundle):
+    found = record(tiny_bundle, "prediction", lambda p: -p, cases=list(labelled()))
+    assert found["engine_sets"]["text"]["accuracy"]["rows"] == 120
+    assert any("flip" in problem for problem in found["problems"])
+    assert any("rank correlation" in problem for problem in found["problems"])
+
+
+def test_long_verification_says_how_far_it_is(tiny_bundle):
+    told = []
+    bundle = Bundle(tiny_bundle)
+    verify(bundle, Drifting(bundle, "none", None), "fp32", list(labelled(250)), told.append)
+    assert told == ["the reference: 200 of 250 rows", "fp32 engines: 200 of 250 rows"]
+
+
+def test_a_set_without_inputs_is_not_called_verified(tiny_bundle):
+    found = record(tiny_bundle, "none", None, cases=list(labelled(3)))
+    assert "video: no inputs to compare on" in found["problems"]
+
+
+def test_a_build_leaves_verify_json_beside_the_engines(bundle_copy):
+    folder = build(Bundle(bundle_copy), "fp32").folder
+    assert json.loads((folder / "verify.json").read_text())["passed"]
+
+
+def test_an_unverified_engine_says_so_in_every_answer(bundle_copy):
+    build(Bundle(bundle_copy), "fp32", cases=None)
+    with trml_rt.load(bundle_copy, precision="fp32") as rt:
+        assert not rt.infer(text="good").verified
+
+
+def test_unverified_engines_serve_a_build_only_if_it_does_not_verify_either(bundle_copy):
+    bundle = Bundle(bundle_copy)
+    build(bundle, "fp32", cases=None)
+    assert plan(bundle, "fp32")["would_build"]
+    assert not plan(bundle, "fp32", verified=False)["would_build"]
+    assert not build(bundle, "fp32", cases=None).built
+    assert build(bundle, "fp32").manifest.verified
+
+
+def test_engines_that_pass_later_are_verified_from_then_on(bundle_copy):
+    bundle = Bundle(bundle_copy)
+    build(bundle, "fp32", cases=None)
+    assert verify_built(bundle, "fp32", [])[1]["passed"]
+    with trml_rt.load(bundle_copy, precision="fp32") as rt:
+        assert rt.infer(text="good").verified
+    assert not build(bundle, "fp32").built
+
+
+def test_engines_without_their_record_are_unverified(bundle_copy):
+    (build(Bundle(bundle_copy), "fp32").folder / "verify.json").unlink()
+    with trml_rt.load(bundle_copy, precision="fp32") as rt:
+        assert not rt.infer(text="good").verified
+
+
+def test_engines_that_failed_since_are_unverified(bundle_copy):
+    folder = build(Bundle(bundle_copy), "fp32").folder
+    content = json.loads((folder / "verify.json").read_text())
+    (folder / "verify.json").write_text(json.dumps(content | {"passed": False}))
+    with trml_rt.load(bundle_copy, precision="fp32") as rt:
+        assert not rt.infer(text="good").verified
+
+
+def test_the_command_verifies_on_rows_and_says_what_it_found(bundle_copy, tmp_path):
+    rows = [
+        {"id": str(n), "split": "test", "text": w, "score": 0.5}
+        for n, w in enumerate(["good day", "bad", "a day"])
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    build(Bundle(bundle_copy), "fp32", cases=None)
+
+    def run(*words):
+        words = ["verify", "--bundle", bundle_copy, "--precision", "fp32", *words]
+        return CliRunner().invoke(program, [str(word) for word in words])
+
+    assert run().exit_code == 0
+    assert find_compiled(Bundle(bundle_copy), "fp32").verification()["passed"]
+    result = run("--data", tmp_path / "rows.jsonl", "--split", "test")
+    assert result.exit_code == 4  # no clips among the rows
+    assert "text: 3 rows" in result.stdout
+    assert run("--data", tmp_path / "rows.jsonl", "--split", "none").exit_code == 2
+
+
+def test_a_dry_run_names_the_folder_and_writes_nothing(bundle_copy):
+    result = CliRunner().invoke(program, ["build", "--bundle", str(bundle_copy), "--dry-run"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"would build: {bundle_copy}")
+    assert not (bundle_copy / "engines").exists()
+    build(Bundle(bundle_copy), "fp32")
+    assert not plan(Bundle(bundle_copy), "fp32")["would_build"]

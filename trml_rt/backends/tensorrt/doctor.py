@@ -1,0 +1,134 @@
+"""Say what this machine has of NVIDIA's: JetPack, CUDA, the GPU, TensorRT, and whether they fit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+
+from trml_rt.backends.check import Check
+from trml_rt.backends.tensorrt.cuda import Cuda, Gpu, cuda_runtime, current_gpu
+from trml_rt.backends.tensorrt.library import MODULES, import_tensorrt, origin
+from trml_rt.errors import BackendUnavailable, EnvironmentUnfit
+
+__all__ = ["jetpack_of", "nvidia_checks"]
+
+_TEGRA_RELEASE = Path("/etc/nv_tegra_release")
+_MODEL = Path("/proc/device-tree/model")
+_OLDEST_L4T = (36, 4)  # JetPack 6.1, the first with TensorRT 10.3
+_OLDEST_COMPUTE = (7, 5)  # of full TensorRT 10.3 to 11
+
+# The first L4T release of each JetPack, newest first.
+_JETPACKS = (
+    *(((38, 0, 0), "7"), ((36, 4, 3), "6.2"), ((36, 4, 0), "6.1"), ((36, 2, 0), "6.0")),
+    *(((35, 2, 0), "5.1"), ((34, 0, 0), "5.0"), ((32, 0, 0), "4")),
+)
+
+
+def nvidia_checks(backend: str) -> list[Check]:
+    """Return the checks for the TensorRT back ends.
+
+    Args:
+        backend: one of them, whose checks are then required; with another name ("auto",
+            "onnxruntime") they only inform.
+    """
+    needed = backend in MODULES
+    checks = [*_jetson(needed)]
+    gpu, cuda = _cuda(needed)
+    checks.append(cuda)
+    for name in [backend] if needed else MODULES:
+        checks += _tensorrt(name, gpu, needed)
+    return checks
+
+
+def jetpack_of(release: str) -> tuple[tuple[int, int, int], str] | None:
+    """Read L4T and JetPack version from the text of /etc/nv_tegra_release, or None.
+
+    >>> jetpack_of("# R36 (release), REVISION: 4.3, GCID: 38968081")
+    ((36, 4, 3), '6.2')
+    """
+    found = re.search(r"R(\d+)[^,]*, REVISION: (\d+)(?:\.(\d+))?", release)
+    if found is None:
+        return None
+    version = (int(found[1]), int(found[2]), int(found[3] or 0))
+    jetpack = next((name for first, name in _JETPACKS if version >= first), "older than 4")
+    return version, jetpack
+
+
+def _jetson(needed: bool) -> list[Check]:
+    """Return one check on a Jetson, none elsewhere."""
+    try:
+        release = _TEGRA_RELEASE.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    try:
+        model = _MODEL.read_text(encoding="utf-8", errors="replace").rstrip("\0\n")
+    except OSError:
+        model = "a Jetson"
+    found = jetpack_of(release)
+    if found is None:
+        told = release.strip().splitlines()[0] if release.strip() else "nothing"
+        return [Check("JetPack", False, f"{model}, {_TEGRA_RELEASE} says {told}", needed)]
+    version, jetpack = found
+    return [
+        Check(
+            "JetPack",
+            version >= _OLDEST_L4T,
+            f"{model}, L4T {'.'.join(map(str, version))}, JetPack {jetpack}",
+            needed,
+            None if version >= _OLDEST_L4T else "TensorRT 10.3 or later comes with JetPack 6.1",
+        )
+    ]
+
+
+def _cuda(needed: bool) -> tuple[Gpu | None, Check]:
+    """Return the GPU if it can be used, and the check of CUDA and its driver."""
+    try:
+        runtime = cuda_runtime()
+        driver = int(Cuda(runtime).call("cudaDriverGetVersion"))
+    except BackendUnavailable as error:
+        return None, Check("CUDA", False, str(error), needed, "pip install cuda-bindings")
+    except EnvironmentUnfit as error:
+        return None, Check("CUDA", False, str(error), needed)
+    bindings = importlib.metadata.version("cuda-bindings")
+    if driver == 0:
+        remedy = "install NVIDIA's driver, or take --backend onnxruntime"
+        return None, Check("CUDA", False, "no NVIDIA driver", needed, remedy)
+    if int(bindings.split(".")[0]) > driver // 1000:
+        told = f"the driver is of CUDA {driver // 1000}, cuda-bindings {bindings} is newer"
+        remedy = f'pip install "cuda-bindings<{driver // 1000 + 1}"'
+        return None, Check("CUDA", False, told, needed, remedy)
+    try:
+        gpu = current_gpu(runtime)
+    except EnvironmentUnfit as error:
+        return None, Check("CUDA", False, str(error), needed)
+    kind = "integrated" if gpu.integrated else "discrete"
+    told = (
+        f"{gpu.name}, {kind}, compute capability {gpu.compute_capability}, "
+        f"{gpu.multiprocessors} multiprocessors, {gpu.total_bytes / 2**30:.1f} GiB "
+        f"({gpu.free_bytes / 2**30:.1f} free), driver of CUDA {gpu.cuda_driver}"
+    )
+    return gpu, Check("CUDA", True, told, needed)
+
+
+def _tensorrt(backend: str, gpu: Gpu | None, needed: bool) -> list[Check]:
+    """Return the checks of one TensorRT: that it is there and fit, and takes this GPU."""
+    name = f"back end {backend}"
+    try:
+        library = import_tensorrt(backend)
+    except EnvironmentUnfit as error:
+        return [Check(name, False, str(error), needed)]
+    found = f"{library.__version__} from {origin(library)}"
+    checks = [Check(name, True, found, needed)]
+    if gpu is None:
+        return checks
+    if backend == "tensorrt-rtx":
+        targets = [target for target in library.ComputeCapability.__members__ if "SM" in target]
+        takes = "SM" + gpu.compute_capability.replace(".", "") in targets
+        told = f"compute capability {gpu.compute_capability}; it takes {', '.join(targets)}"
+    else:
+        major, minor = map(int, gpu.compute_capability.split("."))
+        takes = (major, minor) >= _OLDEST_COMPUTE
+        least = ".".join(map(str, _OLDEST_COMPUTE))
+        told = f"compute capability {gpu.compute_capability}; it takes {least} and later"
+    return [*checks, Check(f"GPU for {backend}", takes, told, needed)]

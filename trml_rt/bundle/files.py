@@ -1,0 +1,97 @@
+"""Files that a record lists by size and hash: describe them, and refuse what differs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from trml_rt.bundle.records import Strict, refuse
+from trml_rt.errors import ArtefactMismatch
+
+__all__ = [
+    "FileEntry",
+    "check_files",
+    "check_hash",
+    "describe_files",
+    "path_problem",
+    "sha256_of",
+]
+
+
+class FileEntry(Strict):
+    """One file, by its content."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    bytes: Annotated[int, Field(ge=0)]
+
+
+def path_problem(path: str) -> str | None:
+    """Say why `path` may not stand in a manifest, or None (R4)."""
+    parts = path.split("/")
+    if not path or path.startswith("/") or "\\" in path or ":" in path or "\0" in path:
+        return f"{path!r}: not a relative path with forward slashes"
+    if any(part in ("", ".", "..") for part in parts):
+        return f"{path!r}: leaves the folder, or is not in its simplest form"
+    return None
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file in lower-case hex, reading it in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def describe_files(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
+    """Return the entries of `files` for `names` under `folder`."""
+    return {
+        name: FileEntry(sha256=sha256_of(folder / name), bytes=(folder / name).stat().st_size)
+        for name in sorted(names)
+    }
+
+
+def check_files(folder: Path, files: dict[str, FileEntry]) -> None:
+    """Refuse a folder in which a listed file is absent, outside, or of another size (R4, R6).
+
+    Raises:
+        ArtefactMismatch: listing every such file.
+    """
+    problems = []
+    root = folder.resolve()
+    for name, entry in files.items():
+        path = folder / name
+        try:
+            if problem := path_problem(name):
+                problems.append(problem)
+            elif not path.is_file():
+                problems.append(f"{name}: file is missing")
+            elif not path.resolve().is_relative_to(root):
+                problems.append(f"{name}: leads out of the folder through a link")
+            elif (size := path.stat().st_size) != entry.bytes:
+                problems.append(f"{name}: {entry.bytes} bytes expected, {size} found")
+        except OSError as error:
+            problems.append(f"{name}: cannot be read ({error.strerror})")
+    if problems:
+        refuse(str(folder), problems)
+
+
+def check_hash(path: Path, entry: FileEntry, remedy: str) -> None:
+    """Refuse a file whose content is not what its entry states (R7).
+
+    Raises:
+        ArtefactMismatch: naming the file, and `remedy` as what to do.
+    """
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        raise ArtefactMismatch(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    if digest != entry.sha256:
+        raise ArtefactMismatch(
+            f"{path}: the content differs from its sha256 in the manifest; {remedy}"
+        )

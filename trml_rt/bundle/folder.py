@@ -1,0 +1,58 @@
+"""Open a bundle: the manifest checked, every file present, each hashed when first opened."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from trml_rt.bundle.files import check_files, check_hash
+from trml_rt.bundle.manifest import Manifest, read_manifest
+from trml_rt.errors import ArtefactMismatch
+
+__all__ = ["Bundle", "default_bundle"]
+
+
+class Bundle:
+    """A bundle on disk that has passed the checks of its format.
+
+    Opening reads only the manifest and looks at sizes; `path` compares a file's hash the
+    first time that file is wanted, so what a call does not need is never opened (R7).
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        try:
+            data = (self.folder / "model.json").read_bytes()
+        except OSError as error:
+            raise ArtefactMismatch(
+                f"{self.folder}: not a bundle: model.json cannot be read ({error.strerror}); "
+                "name a folder that `trml-rt export` made"
+            ) from None
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        """Hash of the manifest, which holds all other hashes: names the whole bundle."""
+        self.manifest: Manifest = read_manifest(data, str(self.folder / "model.json"))
+        check_files(self.folder, self.manifest.files)
+        self._verified: set[str] = set()
+
+    def path(self, name: str) -> Path:
+        """Return the path of the file `name` after comparing its hash, once.
+
+        Raises:
+            ArtefactMismatch: the content is not what the manifest states.
+        """
+        path = self.folder / name
+        if name not in self._verified:
+            check_hash(path, self.manifest.files[name], "copy the bundle again, or export it anew")
+            self._verified.add(name)
+        return path
+
+    def verify_files(self) -> None:
+        """Compare the hash of every file of the bundle."""
+        for name in self.manifest.files:
+            self.path(name)
+
+
+def default_bundle() -> Path:
+    """Return the folder of the bundle that ships inside the package."""
+    return Path(__file__).parents[1] / "default_bundle"

@@ -1,0 +1,1 @@
+"""Engines compiled for this device: their key, their choice, their folder."""

@@ -1,0 +1,1 @@
+"""What goes in: texts, pictures, videos and rows become tensors."""

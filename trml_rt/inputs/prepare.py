@@ -1,0 +1,162 @@
+"""Prepare inputs: a text becomes ids, a clip pixels, and a report says what became of each."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trml_rt.answer import InputReport, Reason
+from trml_rt.bundle.folder import Bundle
+from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError
+from trml_rt.inputs.image import Preprocessing, to_pixels
+from trml_rt.inputs.text import read_text
+from trml_rt.inputs.tokenizer import Tokenizer, Tokens
+from trml_rt.inputs.video import Clip, frames_from_array, read_frames
+from trml_rt.modality import Modality
+
+__all__ = ["Inputs", "Prepared", "Sample", "TextLike", "VideoLike"]
+
+TextLike = str | os.PathLike[str]
+"""A text itself (str), or the path of a UTF-8 file (a Path)."""
+
+VideoLike = str | os.PathLike[str] | NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
+"""The path of a video or picture, frames as one (n, height, width, 3) uint8 array, RGB, or a
+sequence of (height, width, 3) arrays."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of a batch; either input may be None, not both."""
+
+    text: TextLike | None = None
+    video: VideoLike | None = None
+
+
+@dataclass
+class Prepared:
+    """A sample as tensors: ids (tokens,), pixels (frames, height, width, 3)."""
+
+    tokens: Tokens | None = None
+    pixels: NDArray[np.uint8] | None = None
+    reports: dict[str, InputReport] = field(default_factory=dict)
+    ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def present(self) -> Modality:
+        """The modalities that can be used."""
+        return _PRESENT[self.tokens is not None, self.pixels is not None]
+
+
+# Looked up rather than computed: arithmetic on flags is slow for the rate of calls here.
+_PRESENT = {
+    (False, False): Modality(0),
+    (True, False): Modality.TEXT,
+    (False, True): Modality.VIDEO,
+    (True, True): Modality.TEXT | Modality.VIDEO,
+}
+
+
+_TEXT_TYPES = (str, type(None), os.PathLike)
+
+
+class Inputs:
+    """Prepares samples for one bundle; reads the tokenizer when the first text comes.
+
+    May be used from several threads.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._tokenizer: Tokenizer | None = None
+        self._preprocessing = Preprocessing(
+            height=bundle.manifest.video.height,
+            width=bundle.manifest.video.width,
+            resize=bundle.manifest.video.resize,
+            interpolation=bundle.manifest.video.interpolation,
+            fill=bundle.manifest.video.fill,
+        )
+
+    def prepare(self, sample: Sample, *, degrade: bool) -> Prepared:
+        """Return `sample` as tensors.
+
+        Raises:
+            UsageError: neither input is given.
+            InputUnusable: an input cannot be used; with `degrade` only if none can.
+            ArtefactMismatch: the bundle's tokenizer is damaged.
+        """
+        if not isinstance(sample.text, _TEXT_TYPES):
+            raise UsageError(f"text must be a str or a Path, not {type(sample.text).__name__}")
+        if sample.text is None and sample.video is None:
+            raise UsageError("neither text nor video is given; give at least one")
+        prepared = Prepared()
+        refused: list[InputUnusable] = []
+        for name, given, prepare in (
+            ("text", sample.text, self._text),
+            ("video", sample.video, self._video),
+        ):
+            reason = Reason.NOT_GIVEN
+            if given is not None:
+                try:
+                    prepare(given, prepared)
+                    continue
+                except InputUnusable as error:
+                    if not degrade:
+                        raise
+                    refused.append(error)
+                    reason = Reason(error.reason)
+            prepared.reports[name] = InputReport("virtual", reason)
+        if prepared.tokens is None and prepared.pixels is None:
+            raise InputUnusable(
+                "no input can be used: " + "; ".join(str(error) for error in refused),
+                reason=refused[0].reason,
+            )
+        return prepared
+
+    def _text(self, given: Any, prepared: Prepared) -> None:
+        text = given if isinstance(given, str) else read_text(given)
+        if self._tokenizer is None:
+            self._tokenizer = self._load_tokenizer()
+        start = time.perf_counter()
+        tokens = self._tokenizer.encode(text)
+        _add_ms(prepared, "preprocess", start)
+        prepared.tokens = tokens
+        prepared.reports["text"] = InputReport(
+            "real", tokens=len(tokens.ids), truncated=tokens.truncated
+        )
+
+    def _load_tokenizer(self) -> Tokenizer:
+        settings = self._bundle.manifest.text
+        path = self._bundle.path(settings.tokenizer)
+        tokenizer = Tokenizer.from_file(path)
+        if tokenizer.context != settings.context:
+            raise ArtefactMismatch(
+                f"{path}: cuts to {tokenizer.context} tokens, the manifest says "
+                f"{settings.context}; export the bundle again"
+            )
+        return tokenizer
+
+    def _video(self, given: Any, prepared: Prepared) -> None:
+        start = time.perf_counter()
+        count = self._bundle.manifest.video.frames
+        clip: Clip = (
+            read_frames(given, count)
+            if isinstance(given, str | os.PathLike)
+            else frames_from_array(given, count)
+        )
+        _add_ms(prepared, "decode", start)
+        start = time.perf_counter()
+        prepared.pixels = np.stack([to_pixels(f, self._preprocessing) for f in clip.frames])
+        _add_ms(prepared, "preprocess", start)
+        prepared.reports["video"] = InputReport(
+            "real", frames=len(clip.frames), incomplete=clip.incomplete
+        )
+
+
+def _add_ms(prepared: Prepared, name: str, start: float) -> None:
+    prepared.ms[name] = prepared.ms.get(name, 0.0) + (time.perf_counter() - start) * 1e3

@@ -1,0 +1,1 @@
+"""What engines are held against: on which inputs, and within which limits."""

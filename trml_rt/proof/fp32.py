@@ -1,0 +1,211 @@
+"""Verify engines: run them and the FP32 graphs on the same inputs, and compare every tensor.
+
+The reference is the bundle's portable graphs on ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
+from trml_rt.bundle.atomic import write_bytes
+from trml_rt.bundle.engine_folder import VERIFICATION
+from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.manifest import EngineSet
+from trml_rt.dispatch import Dispatcher
+from trml_rt.engines.choose import choose
+from trml_rt.errors import EnvironmentUnfit, VerificationFailed
+from trml_rt.proof.compare import LIMITS, Answers, Case, compare
+from trml_rt.proof.golden import GATES, check_golden, load_golden
+
+__all__ = [
+    "counted",
+    "golden_cases",
+    "reference_answers",
+    "refuse_failed",
+    "run_cases",
+    "verify",
+    "verify_built",
+    "verify_new",
+]
+
+_TELL = 200  # cases
+
+
+def golden_cases(bundle: Bundle) -> list[Case]:
+    """Return the inputs of the golden files as cases, one for each engine set."""
+    cases = []
+    for engine_set in bundle.manifest.engine_sets:
+        golden = load_golden(bundle.path(engine_set.golden))
+        cases.append(Case({name: golden[name] for name in engine_set.inputs}))
+    return cases
+
+
+def verify(
+    bundle: Bundle,
+    engines: Dispatcher,
+    precision: str,
+    cases: Sequence[Case],
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Compare `engines` with the bundle's FP32 graphs and return the record of verify.json.
+
+    Args:
+        bundle: the bundle, whose portable graphs are the reference.
+        engines: what is to be verified.
+        precision: whose `LIMITS` count.
+        cases: the inputs; a case runs every engine set that its inputs allow.
+        progress: called with a line every so many cases.
+
+    Returns:
+        What `compare` gives, with the precision and what the reference was.
+    """
+    sets = bundle.manifest.engine_sets
+    expected = reference_answers(bundle, counted(cases, progress, "the reference"))
+    given = run_cases(engines, sets, counted(cases, progress, f"{precision} engines"))
+    return {
+        "schema": 1,
+        "precision": precision,
+        "reference": "portable graphs, fp32, onnxruntime",
+        **compare(bundle.manifest, sets, cases, expected, given, LIMITS[precision]),
+    }
+
+
+def reference_answers(
+    bundle: Bundle,
+    cases: Iterable[Case],
+    *,
+    sets: Sequence[EngineSet] | None = None,
+    instead: Mapping[str, Path] | None = None,
+) -> Answers:
+    """Run the bundle's portable graphs, in FP32, on `cases`.
+
+    Args:
+        bundle: the bundle.
+        cases: the inputs.
+        sets: the engine sets to run; None means all.
+        instead: graphs to take in the place of some engines' own.
+    """
+    files = dict(instead or {})
+
+    def locate(name: str) -> Path:
+        return files.get(name) or bundle.path(bundle.manifest.engines[name].file)
+
+    with Dispatcher(bundle.manifest, OnnxRuntimeBackend(), locate) as reference:
+        return run_cases(reference, bundle.manifest.engine_sets if sets is None else sets, cases)
+
+
+def counted(cases: Sequence[Case], progress: Callable[[str], None], what: str) -> Iterator[Case]:
+    """Yield `cases`, and say every so many how far `what` is."""
+    for number, case in enumerate(cases):
+        if number and number % _TELL == 0:
+            progress(f"{what}: {number} of {len(cases)} rows")
+        yield case
+
+
+def run_cases(engines: Dispatcher, sets: Sequence[EngineSet], cases: Iterable[Case]) -> Answers:
+    """Run those of `sets` that the inputs of each case allow; encoders run once a case."""
+    largest_first = sorted(sets, key=lambda engine_set: -len(engine_set.engines))
+    answers: Answers = []
+    for case in cases:
+        known, made = dict(case.inputs), {}
+        for engine_set in largest_first:
+            if case.inputs.keys() >= set(engine_set.inputs):
+                inputs = {n: t for n, t in known.items() if n not in engine_set.outputs}
+                made[engine_set.name], _ = engines.run(engine_set.present, inputs)
+                known |= {
+                    n: t for n, t in made[engine_set.name].items() if n not in engine_set.outputs
+                }
+        answers.append(made)
+    return answers
+
+
+def verify_new(
+    bundle: Bundle,
+    engines: Dispatcher,
+    precision: str,
+    cases: Sequence[Case],
+    folder: Path,
+    progress: Callable[[str], None],
+) -> dict[str, float]:
+    """Hold engines that were just built against the golden files and FP32, and record it.
+
+    Args:
+        bundle: the bundle that they were built from.
+        engines: what is to be verified.
+        precision: whose gates and limits count.
+        cases: the inputs; an empty list takes those of the golden files.
+        folder: where verify.json is written.
+        progress: called with a line for each step and each warning.
+
+    Returns:
+        The differences to the golden outputs, by `check_golden`.
+
+    Raises:
+        VerificationFailed: the engines miss a gate or a limit.
+    """
+    progress("comparing with the golden files")
+    differences = check_golden(bundle, engines, GATES[precision])
+    progress("verifying against FP32")
+    record = verify(bundle, engines, precision, cases or golden_cases(bundle), progress)
+    refuse_failed(record, str(bundle.folder))
+    for warning in record["warnings"]:
+        progress(f"warning: {warning}")
+    write_bytes(folder / VERIFICATION, _to_json(record))
+    return differences
+
+
+def verify_built(
+    bundle: Bundle,
+    precision: str,
+    cases: Sequence[Case],
+    backend: str = "onnxruntime",
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[Path, dict[str, Any]]:
+    """Verify the engines of `precision` that `backend` would load, and write verify.json beside.
+
+    A record that has not passed is written too: from then on answers say `verified: false`.
+
+    Args:
+        bundle: the bundle, whose portable graphs are the reference.
+        precision: of the engines, and whose `LIMITS` count.
+        cases: the inputs; an empty list takes those of the golden files.
+        backend: what the engines were built for, one of `compiled.BACKENDS`.
+        progress: called with a line every so many cases.
+
+    Returns:
+        The folder of the engines, and the record.
+
+    Raises:
+        ArtefactMismatch: there are no engines that fit.
+        EnvironmentUnfit: the back end or its device is not here, or the record cannot be written.
+    """
+    choice = choose(bundle, backend, precision, None)
+    folder = bundle.folder / "engines" / choice.engines
+    with Dispatcher(bundle.manifest, choice.backend, choice.locate) as engines:
+        record = verify(bundle, engines, precision, cases or golden_cases(bundle), progress)
+    try:
+        write_bytes(folder / VERIFICATION, _to_json(record))
+    except OSError as error:
+        raise EnvironmentUnfit(
+            f"{folder}: cannot be written ({error.strerror}); free some space, or copy "
+            "the bundle to a folder of yours"
+        ) from None
+    return folder, record
+
+
+def refuse_failed(record: dict[str, Any], where: str) -> None:
+    """Raise VerificationFailed with all problems of a record that has not passed."""
+    if not record["passed"]:
+        raise VerificationFailed(
+            f"{where}: {'; '.join(record['problems'])}; take another precision, or calibrate with "
+            "more --samples or a smaller --max-drop"
+        )
+
+
+def _to_json(record: dict[str, Any]) -> bytes:
+    """Return the bytes of `verify.json`."""
+    return (json.dumps(record, indent=1) + "\n").encode()
