@@ -96,6 +96,7 @@ def pictures(count=48):
 def outputs(model, feeds):
     """Return the first output of `model` for each sample, (rows, d)."""
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")  # as the back end does
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(
         model.SerializeToString(),

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 ENGINE_SCHEMA = 1
-RECIPES = {"fp32": "fp32/1", "fp16": "fp16-stored/1", "int8": "int8-qdq/1"}
+RECIPES = {"fp32": "fp32/1", "fp16": "fp16-stored/1", "int8": "int8-qdq/2"}
 """Name and version of what `trml-rt build` does for a precision on ONNX Runtime."""
 
 PRECISIONS = tuple(RECIPES)
