@@ -25,7 +25,7 @@ from trml_rt.bundle.files import describe_files
 from trml_rt.bundle.folder import Bundle
 from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.install import BuildReport, foresee, install
-from trml_rt.proof.compare import Case
+from trml_rt.proof.cases import Case
 from trml_rt.proof.fp32 import verify_new
 
 __all__ = ["BuildReport", "Precision", "build", "plan"]

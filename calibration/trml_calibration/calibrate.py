@@ -27,8 +27,7 @@ from trml_rt.bundle.calibration import CALIBRATION_SCHEMA, RECORD, Calibration, 
 from trml_rt.bundle.files import describe_files
 from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import EnvironmentUnfit, UsageError, VerificationFailed
-from trml_rt.proof.compare import Case
-from trml_rt.proof.fp32 import golden_cases
+from trml_rt.proof.cases import Case, golden_cases
 
 __all__ = ["calibrate"]
 

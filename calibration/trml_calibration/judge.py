@@ -19,7 +19,8 @@ from trml_calibration.search import Judged
 from trml_rt.backends import Tensors
 from trml_rt.bundle.calibration import encoders
 from trml_rt.bundle.folder import Bundle
-from trml_rt.proof.compare import LIMITS, Case, Limits, compare
+from trml_rt.proof.cases import Case
+from trml_rt.proof.compare import LIMITS, Limits, compare
 from trml_rt.proof.fp32 import counted, reference_answers
 
 __all__ = ["Check", "MaxDrop"]

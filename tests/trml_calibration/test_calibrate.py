@@ -24,7 +24,7 @@ from trml_rt.bundle.calibration import open_calibration
 from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError, VerificationFailed
-from trml_rt.proof.fp32 import golden_cases
+from trml_rt.proof.cases import golden_cases
 
 WORDS = ("good", "bad", "day", "what", "a", "not")
 DATA = {"sha256": "0" * 64, "split": "train"}

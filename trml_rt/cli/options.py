@@ -17,7 +17,7 @@ from trml_rt.errors import UsageError
 if TYPE_CHECKING:
     from trml_rt.bundle.folder import Bundle
     from trml_rt.inputs.rows import Rows
-    from trml_rt.proof.compare import Case
+    from trml_rt.proof.cases import Case
 
 __all__ = [
     "any_path",

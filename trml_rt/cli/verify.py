@@ -51,7 +51,8 @@ def verify(
 ) -> None:
     """Compare built engines with FP32 and write verify.json beside them; exit 4 if they fail."""
     from trml_rt.bundle.folder import Bundle
-    from trml_rt.proof.fp32 import refuse_failed, verify_built
+    from trml_rt.proof.fp32 import refuse_failed
+    from trml_rt.verify import verify_built
 
     opened = Bundle(bundle)
     cases = cases_of(opened, data, split, layout, rows)

@@ -1,4 +1,4 @@
-"""Turn rows of real data into the raw tensors that encoders take, one sample each."""
+"""The inputs that engines are compared on: rows of real data, or those of the golden files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,18 @@ from trml_rt.errors import InputUnusable
 from trml_rt.inputs.prepare import Inputs, Sample
 from trml_rt.inputs.rows import Rows, evenly
 from trml_rt.inputs.tokenizer import pad
-from trml_rt.proof.compare import Case
+from trml_rt.proof.golden import load_golden
 
-__all__ = ["EncoderInputs", "encoder_inputs", "row_cases"]
+__all__ = ["Case", "EncoderInputs", "encoder_inputs", "golden_cases", "row_cases"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Inputs of one call by tensor name, any batch, and what is known to be right."""
+
+    inputs: Tensors
+    score: float | None = None
+    label: str | None = None
 
 
 @dataclass
@@ -83,3 +92,12 @@ def row_cases(bundle: Bundle, rows: Rows, count: int) -> tuple[list[Case], list[
                 tensors["frame_mask"] = places < len(prepared.pixels)
             cases.append(Case(tensors, row.score, row.label))
     return cases, unusable
+
+
+def golden_cases(bundle: Bundle) -> list[Case]:
+    """Return the inputs of the golden files as cases, one for each engine set."""
+    cases = []
+    for engine_set in bundle.manifest.engine_sets:
+        golden = load_golden(bundle.path(engine_set.golden))
+        cases.append(Case({name: golden[name] for name in engine_set.inputs}))
+    return cases

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from trml_rt.answer import read_prediction
 from trml_rt.backends import Tensors
 from trml_rt.bundle.manifest import EngineSet, Manifest, Task
+from trml_rt.proof.cases import Case
 
-__all__ = ["LIMITS", "Answers", "Case", "Limits", "compare"]
+__all__ = ["LIMITS", "Answers", "Limits", "compare"]
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,6 @@ LIMITS = {
     "int8": Limits(0.99, 0.98, 5e-2, 0.99, 0.01, 1.0),
 }
 _LEAST_ROWS = 100  # from which a share of flips, a rank or an accuracy says something
-
-
-@dataclass(frozen=True)
-class Case:
-    """Inputs of one call by tensor name, any batch, and what is known to be right."""
-
-    inputs: Tensors
-    score: float | None = None
-    label: str | None = None
 
 
 Answers = list[dict[str, Tensors]]

@@ -16,32 +16,22 @@ from trml_rt.bundle.engine_folder import VERIFICATION
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import EngineSet
 from trml_rt.dispatch import Dispatcher
-from trml_rt.engines.choose import choose
-from trml_rt.errors import EnvironmentUnfit, VerificationFailed
-from trml_rt.proof.compare import LIMITS, Answers, Case, compare
-from trml_rt.proof.golden import GATES, check_golden, load_golden
+from trml_rt.errors import VerificationFailed
+from trml_rt.proof.cases import Case, golden_cases
+from trml_rt.proof.compare import LIMITS, Answers, compare
+from trml_rt.proof.golden import GATES, check_golden
 
 __all__ = [
     "counted",
-    "golden_cases",
     "reference_answers",
     "refuse_failed",
     "run_cases",
+    "to_json",
     "verify",
-    "verify_built",
     "verify_new",
 ]
 
 _TELL = 200  # cases
-
-
-def golden_cases(bundle: Bundle) -> list[Case]:
-    """Return the inputs of the golden files as cases, one for each engine set."""
-    cases = []
-    for engine_set in bundle.manifest.engine_sets:
-        golden = load_golden(bundle.path(engine_set.golden))
-        cases.append(Case({name: golden[name] for name in engine_set.inputs}))
-    return cases
 
 
 def verify(
@@ -154,47 +144,8 @@ def verify_new(
     refuse_failed(record, str(bundle.folder))
     for warning in record["warnings"]:
         progress(f"warning: {warning}")
-    write_bytes(folder / VERIFICATION, _to_json(record))
+    write_bytes(folder / VERIFICATION, to_json(record))
     return differences
-
-
-def verify_built(
-    bundle: Bundle,
-    precision: str,
-    cases: Sequence[Case],
-    backend: str = "onnxruntime",
-    progress: Callable[[str], None] = lambda _: None,
-) -> tuple[Path, dict[str, Any]]:
-    """Verify the engines of `precision` that `backend` would load, and write verify.json beside.
-
-    A record that has not passed is written too: from then on answers say `verified: false`.
-
-    Args:
-        bundle: the bundle, whose portable graphs are the reference.
-        precision: of the engines, and whose `LIMITS` count.
-        cases: the inputs; an empty list takes those of the golden files.
-        backend: what the engines were built for, one of `compiled.BACKENDS`.
-        progress: called with a line every so many cases.
-
-    Returns:
-        The folder of the engines, and the record.
-
-    Raises:
-        ArtefactMismatch: there are no engines that fit.
-        EnvironmentUnfit: the back end or its device is not here, or the record cannot be written.
-    """
-    choice = choose(bundle, backend, precision, None)
-    folder = bundle.folder / "engines" / choice.engines
-    with Dispatcher(bundle.manifest, choice.backend, choice.locate) as engines:
-        record = verify(bundle, engines, precision, cases or golden_cases(bundle), progress)
-    try:
-        write_bytes(folder / VERIFICATION, _to_json(record))
-    except OSError as error:
-        raise EnvironmentUnfit(
-            f"{folder}: cannot be written ({error.strerror}); free some space, or copy "
-            "the bundle to a folder of yours"
-        ) from None
-    return folder, record
 
 
 def refuse_failed(record: dict[str, Any], where: str) -> None:
@@ -206,6 +157,6 @@ def refuse_failed(record: dict[str, Any], where: str) -> None:
         )
 
 
-def _to_json(record: dict[str, Any]) -> bytes:
+def to_json(record: dict[str, Any]) -> bytes:
     """Return the bytes of `verify.json`."""
     return (json.dumps(record, indent=1) + "\n").encode()

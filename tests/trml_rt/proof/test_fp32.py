@@ -15,8 +15,9 @@ from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import VerificationFailed
-from trml_rt.proof.compare import Case
-from trml_rt.proof.fp32 import golden_cases, refuse_failed, verify, verify_built
+from trml_rt.proof.cases import Case, golden_cases
+from trml_rt.proof.fp32 import refuse_failed, verify
+from trml_rt.verify import verify_built
 
 
 class Drifting:

@@ -27,7 +27,7 @@ from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.install import BuildReport, foresee, install
 from trml_rt.engines.key import built_for_tensorrt, profile_of
 from trml_rt.errors import UsageError
-from trml_rt.proof.compare import Case
+from trml_rt.proof.cases import Case
 from trml_rt.proof.fp32 import verify_new
 
 __all__ = ["Graph", "Graphs", "Settings", "build_tensorrt", "plan_tensorrt"]

@@ -22,7 +22,7 @@ from trml_rt.build import plan
 from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
 from trml_rt.errors import ArtefactMismatch, UsageError
-from trml_rt.proof.compare import Case
+from trml_rt.proof.cases import Case
 
 
 @pytest.fixture
