@@ -1,0 +1,32 @@
+"""Say how far long work is, through `logging`; a command line shows it, a library is silent."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+__all__ = ["counted"]
+
+_SECONDS = 5.0  # between two lines
+
+T = TypeVar("T")
+
+
+def counted(items: Iterable[T], total: int, what: str, log: logging.Logger) -> Iterator[T]:
+    """Yield `items`, and log every few seconds how many of `total` are done.
+
+    Args:
+        items: what is worked on.
+        total: how many there are.
+        what: names the work, as in "the reference: 200 of 512".
+        log: the logger of the module that works.
+    """
+    told = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if now - told >= _SECONDS:
+            told = now
+            log.info("%s: %d of %d", what, done, total)
+        yield item
