@@ -22,8 +22,8 @@ from machine import describe, report
 from tests.trml_rt.backends.tensorrt.graphs_by_precision import PRECISIONS, graph_in
 from trml_rt.backends.tensorrt.child import compile_apart, memory_needed
 from trml_rt.backends.tensorrt.compiler import MEBIBYTE, PlanRequest
+from trml_rt.backends.tensorrt.plans import profile_of
 from trml_rt.bundle.folder import Bundle, default_bundle
-from trml_rt.engines.key import profile_of
 
 
 def measure(bundle: Bundle, engine: str, precision: str, target: str) -> dict[str, object]:

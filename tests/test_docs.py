@@ -25,7 +25,9 @@ def test_every_command_and_option_in_a_page_exists(page):
     for line in re.findall(r"^(?:\$ )?trml-rt (.+)$", page.read_text(), re.MULTILINE):
         command, *rest = line.split("#")[0].split()
         known = trml_rt.commands.get(command)
-        options = {o for p in known.params for o in p.opts} if known else set()
+        options = (
+            {o for p in known.params for o in (*p.opts, *p.secondary_opts)} if known else set()
+        )
         wrong += [line for w in rest if w.startswith("--") and w not in options | {"--help"}]
         wrong += [] if known else [line]
     assert wrong == []

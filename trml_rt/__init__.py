@@ -3,9 +3,18 @@
 >>> import trml_rt
 >>> with trml_rt.load() as rt:
 ...     answer = rt.infer(text="what a day", video="clip.mp4")
+
+Behind every command of `trml-rt` stands a function of the same name: `build`, `calibrate`,
+`verify`, `bench`, `inspect`, `doctor`, `lint`.
 """
 
 from trml_rt.answer import Answer, InputReport, Reason
+from trml_rt.backends import CompileOptions
+from trml_rt.bench import BenchReport, bench
+from trml_rt.build import BuildPreview, BuildReport, build, preview_build
+from trml_rt.bundle.folder import Bundle
+from trml_rt.calibrate import CalibrationReport, calibrate
+from trml_rt.doctor import Diagnosis, doctor
 from trml_rt.errors import (
     ArtefactMismatch,
     BackendUnavailable,
@@ -16,22 +25,43 @@ from trml_rt.errors import (
     VerificationFailed,
 )
 from trml_rt.inputs.prepare import Sample
+from trml_rt.inspect import Inspection, inspect
+from trml_rt.lint import LintReport, lint
 from trml_rt.modality import Modality
 from trml_rt.runtime import Runtime, load
+from trml_rt.verify import Verification, verify
 
 __all__ = [
     "Answer",
     "ArtefactMismatch",
     "BackendUnavailable",
+    "BenchReport",
+    "BuildPreview",
+    "BuildReport",
+    "Bundle",
+    "CalibrationReport",
+    "CompileOptions",
+    "Diagnosis",
     "EnvironmentUnfit",
     "InputReport",
     "InputUnusable",
+    "Inspection",
+    "LintReport",
     "Modality",
     "Reason",
     "Runtime",
     "Sample",
     "TrmlError",
     "UsageError",
+    "Verification",
     "VerificationFailed",
+    "bench",
+    "build",
+    "calibrate",
+    "doctor",
+    "inspect",
+    "lint",
     "load",
+    "preview_build",
+    "verify",
 ]

@@ -9,23 +9,31 @@ Because calls alternate, a machine that slows down slows every contender alike.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from trml_rt.backends.tensorrt.cuda import current_gpu
-from trml_rt.bundle.engine_folder import PRECISIONS, cpu_features, find_compiled, rebuild_command
-from trml_rt.bundle.folder import Bundle
+from trml_rt.backends import ONNXRUNTIME, row_of
+from trml_rt.backends.onnxruntime import cpu_features
+from trml_rt.bundle.engine_folder import PRECISIONS
+from trml_rt.bundle.folder import BundleLike, open_bundle
+from trml_rt.engines.choose import build_command, find_engines, fitting_precisions
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 
-__all__ = ["bench", "interleave", "recommend"]
+__all__ = ["PORTABLE", "BenchReport", "bench", "interleave", "recommend"]
+
+_log = logging.getLogger(__name__)
+
+PORTABLE = "portable"
+"""The name of the bundle's own graphs among the contenders."""
 
 _WARM_UP = 2
 _NOT_SLOWER = 0.97  # less is within what two runs of one graph differ by
@@ -110,89 +118,113 @@ def interleave(
                     pipe.close()
 
 
+@dataclass(frozen=True)
+class BenchReport:
+    """How fast each engine set is in each precision, on this device.
+
+    Attributes:
+        engine_sets: for each engine set and contender what `interleave` gives, with the
+            difference of its score to that of the portable graphs instead of the answer. Times
+            are milliseconds, `peak_mb` is megabytes.
+        recommended: the precision that this device should run, or "portable".
+        because: what was measured for that.
+        device: CPUs, their features, and the GPU of a back end that has one.
+    """
+
+    bundle: str
+    bundle_sha256: str
+    backend: str
+    device: dict[str, Any]
+    threads: int | None
+    engine_sets: dict[str, dict[str, dict[str, Any]]]
+    recommended: str
+    because: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON-ready values, as `trml-rt bench --json` prints it."""
+        return asdict(self)
+
+
 def bench(
-    bundle: Bundle,
+    bundle: BundleLike = None,
     precisions: Sequence[str] | None = None,
     *,
     backend: str = "onnxruntime",
     calls: int = 50,
     threads: int | None = None,
-    progress: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Time every engine set of `bundle` in each precision, the portable graphs first.
+) -> BenchReport:
+    """Time every engine set of a bundle in each precision, the portable graphs first.
 
     The portable graphs run on ONNX Runtime, whatever the back end of the others.
 
     Args:
-        bundle: the bundle; its engines must be built.
+        bundle: the bundle, as in `build`; its engines must be built.
         precisions: those to time beside the portable graphs; None takes all that are built.
-        backend: what the engines were built for, one of `compiled.BACKENDS`.
+        backend: what the engines were built for.
         calls: timed calls of each.
         threads: CPU threads an engine may use.
-        progress: called with a line for each engine set.
-
-    Returns:
-        `backend`, `device`, and for each engine set and precision what `interleave` gives, with the
-        difference of its score to that of the portable graphs instead of the answer.
 
     Raises:
-        ArtefactMismatch: a named precision is not built, or none for a back end with a GPU.
+        UsageError: there is no such back end.
+        ArtefactMismatch: a named precision is not built, or none for a back end other than ONNX
+            Runtime.
         EnvironmentUnfit: the back end or its device is not here, or a contender ended early.
     """
+    opened, row = open_bundle(bundle), row_of(backend)
     if precisions is None:
-        precisions = [name for name in PRECISIONS if _is_built(bundle, name, backend)]
-        if not precisions and backend != "onnxruntime":
+        precisions = fitting_precisions(opened, row)
+        if not precisions and row is not ONNXRUNTIME:
             raise ArtefactMismatch(
-                f"{bundle.folder}: no {backend} engines that fit; build them: "
-                f"{rebuild_command(bundle, 'fp16', backend)}"
+                f"{opened.folder}: no {backend} engines that fit; build them: "
+                f"{build_command(opened, 'fp16', row)}"
             )
     else:
         for name in precisions:
-            find_compiled(bundle, name, backend)
-    contenders = {"portable": "onnxruntime"} | dict.fromkeys(precisions, backend)
-    device: dict[str, Any] = {"cpus": os.cpu_count(), "cpu_features": cpu_features()}
-    if backend != "onnxruntime":
-        device["gpu"] = current_gpu().name
+            find_engines(opened, name, row)
+    contenders = {PORTABLE: ONNXRUNTIME.name} | dict.fromkeys(precisions, backend)
+    device = {"cpus": os.cpu_count(), "cpu_features": cpu_features()}
     sets: dict[str, Any] = {}
-    for engine_set in bundle.manifest.engine_sets:
-        progress(f"{engine_set.name}: {calls} calls of each")
+    for engine_set in opened.manifest.engine_sets:
+        _log.info("%s: %d calls of each", engine_set.name, calls)
         commands = {
             name: [
-                *(sys.executable, "-m", "trml_rt.bench_worker", str(bundle.folder)),
+                *(sys.executable, "-m", "trml_rt.cli.bench_worker", str(opened.folder)),
                 *(engine_set.name, runs_on, name, str(threads or 0)),
             ]
             for name, runs_on in contenders.items()
         }
-        found = interleave(commands, calls)
-        reference = np.array(found["portable"]["answer"])
-        for measured in found.values():
+        contended = interleave(commands, calls)
+        reference = np.array(contended[PORTABLE]["answer"])
+        for measured in contended.values():
             difference = np.abs(np.array(measured.pop("answer")) - reference).max()
             measured["score_difference"] = float(difference)
-        sets[engine_set.name] = found
-    return {
-        "bundle": bundle.manifest.name,
-        "bundle_sha256": bundle.sha256,
-        "backend": backend,
-        "device": device,
-        "threads": threads,
-        "engine_sets": sets,
-    }
+        sets[engine_set.name] = contended
+    recommended, because = recommend(sets)
+    return BenchReport(
+        bundle=opened.manifest.name,
+        bundle_sha256=opened.sha256,
+        backend=backend,
+        device=device | row.load().device(row.name),
+        threads=threads,
+        engine_sets=sets,
+        recommended=recommended,
+        because=because,
+    )
 
 
-def recommend(report: dict[str, Any]) -> tuple[str, str]:
-    """Return which precision this device should run by a report of `bench`, and why.
+def recommend(engine_sets: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
+    """Return which precision this device should run by the engine sets of a report, and why.
 
     What counts is the geometric mean of the gains over the engine sets. From the portable graphs
     over FP32 and FP16 to INT8, a precision takes the place of the one before if it gains 5 % on
     it and makes no engine set slower than the portable graphs.
     """
-    sets = report["engine_sets"]
     gains = {
-        name: {s: found[name]["speed_up"] for s, found in sets.items()}
+        name: {s: measured[name]["speed_up"] for s, measured in engine_sets.items()}
         for name in PRECISIONS
-        if name in next(iter(sets.values()))
+        if name in next(iter(engine_sets.values()))
     }
-    best, best_mean = "portable", 1.0
+    best, best_mean = PORTABLE, 1.0
     for name, by_set in gains.items():
         mean = math.prod(by_set.values()) ** (1 / len(by_set))
         if min(by_set.values()) >= _NOT_SLOWER and mean >= _GAIN * best_mean:
@@ -201,17 +233,9 @@ def recommend(report: dict[str, Any]) -> tuple[str, str]:
         f"{name} " + ", ".join(f"{s} {gain:.2f}x" for s, gain in by_set.items())
         for name, by_set in gains.items()
     )
-    if best == "portable":
+    if best == PORTABLE:
         return best, f"no precision is faster without an engine set that is slower: {shown}"
     return best, f"against the portable graphs, measured here: {shown}"
-
-
-def _is_built(bundle: Bundle, precision: str, backend: str) -> bool:
-    try:
-        find_compiled(bundle, precision, backend)
-    except ArtefactMismatch:
-        return False
-    return True
 
 
 def _line(name: str, process: subprocess.Popen[str]) -> dict[str, Any]:

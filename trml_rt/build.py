@@ -1,169 +1,366 @@
-"""Compile a bundle's graphs for this device and install them under `engines/<key>`.
+"""Compile a bundle's graphs for this device, prove them, and install them in the bundle.
 
-On ONNX Runtime that means: the graphs after its own optimiser, written once, with the
-weights stored in the wanted precision. The engines are compared with the golden files
-before they are installed; if they miss a gate, nothing is.
+A back end says by its recipes how a precision is made. This is the one room that asks
+`trml_calibration` for FP16 graphs.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
-from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
+from trml_rt.backends import (
+    BackendRow,
+    CompileJob,
+    CompileOptions,
+    CompileReport,
+    Recipe,
+    row_of,
+)
+from trml_rt.bench import bench
 from trml_rt.bundle.atomic import write_bytes
 from trml_rt.bundle.calibration import Calibrated, Form, open_calibration, source_of
 from trml_rt.bundle.engine_folder import (
     ENGINE_SCHEMA,
+    VERIFICATION,
     EngineManifest,
-    built_for_onnxruntime,
-    key_of,
+    Precision,
+    open_engine_folder,
     to_json,
 )
 from trml_rt.bundle.files import describe_files
-from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
 from trml_rt.dispatch import Dispatcher
-from trml_rt.engines.install import BuildReport, foresee, install
+from trml_rt.engines.install import fitting_manifest, install
+from trml_rt.engines.key import built_for_here, key_of
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
 from trml_rt.proof.cases import Case
+from trml_rt.proof.fp32 import to_json as record_to_json
 from trml_rt.proof.fp32 import verify_new
+from trml_rt.proof.golden import golden_inputs
+from trml_rt.proof.rows import read_cases
 
-__all__ = ["BuildReport", "Precision", "build", "plan"]
+__all__ = ["BuildPreview", "BuildReport", "build", "preview_build"]
 
-Precision = Literal["fp32", "fp16", "int8"]
+_log = logging.getLogger(__name__)
 
-_Sources = dict[str, tuple[Path, Form | None]]
+_CALLS = 15  # of each contender of the advice: enough to tell twice as fast from half
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes:
+        folder: the engines.
+        built: false where fitting engines were there already.
+        verified: whether they were compared with their references and passed.
+        manifest: the content of their `manifest.json`.
+        recommended: the precision that this device should run, None without `advise`.
+        because: what was measured for that.
+    """
+
+    folder: Path
+    built: bool
+    verified: bool
+    manifest: EngineManifest
+    recommended: str | None = None
+    because: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON-ready values, as `trml-rt build --json` prints it."""
+        advice = {"recommended": self.recommended, "because": self.because}
+        return {
+            "engines": str(self.folder),
+            "built": self.built,
+            **self.manifest.model_dump(by_alias=True),
+            **({} if self.recommended is None else advice),
+        }
+
+
+@dataclass(frozen=True)
+class BuildPreview:
+    """What a build would do.
+
+    Attributes:
+        engines: the folder of the engines.
+        would_build: false where fitting engines are there already.
+        why: why those that are there would not serve.
+        sources: the graph that each engine is compiled from.
+        built_for: the fields of the cache key.
+    """
+
+    engines: Path
+    would_build: bool
+    why: list[str]
+    sources: dict[str, Path]
+    built_for: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the preview as JSON-ready values."""
+        sources = {name: str(path) for name, path in self.sources.items()}
+        return asdict(self) | {"engines": str(self.engines), "sources": sources}
 
 
 def build(
-    bundle: Bundle,
-    precision: Precision,
+    bundle: BundleLike = None,
+    precision: Precision = "fp32",
     *,
-    store_weights: Callable[[Path], None] | None = None,
-    calibration: Path | None = None,
-    cases: Sequence[Case] | None = (),
+    backend: str = "onnxruntime",
+    options: CompileOptions | None = None,
+    calibration: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | None = None,
+    layout: str = "jsonl",
+    split: str = "valid",
+    rows: int = 512,
+    verify: bool = True,
+    advise: bool = False,
     force: bool = False,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> BuildReport:
-    """Build the ONNX Runtime engines of `precision` for this device.
+    """Compile the engines of `precision` for this device, verify them, and install them.
 
     Args:
-        bundle: the bundle to build for; its `engines/` folder is written.
-        precision: `fp32`; `fp16`: stored in FP16, computed in FP32; `int8`: encoders from the
-            INT8 graphs of a calibration, the small graphs as in fp16.
-        store_weights: rewrites a graph file so that its FP32 weights are stored in FP16;
-            needed for fp16 and int8 (`trml_calibration.fp16_stored.store_fp16`).
-        calibration: for int8 the folder of the calibration; None takes the bundle's own.
-        cases: inputs to verify the engines on; an empty list takes those of the golden files,
-            None leaves the verification out, and every answer says that.
+        bundle: the bundle to build for; its `engines/` folder is written. A path, an open bundle,
+            or None for `TRML_RT_BUNDLE`, else the bundle that ships inside the package.
+        precision: fp32, fp16 or int8. What that means is the back end's: `trml_rt.backends`.
+        backend: what the engines are for.
+        options: settings of the compiler; with `target` set nothing can be verified.
+        calibration: for int8 the folder of `calibrate`; None: the bundle's own calibration.
+        data: a data set whose rows the engines are verified on; None: the golden files' inputs.
+        layout: layout of `data`: jsonl, mmsa or meld.
+        split: the rows of `data` to take.
+        rows: the most rows of each kind: both inputs, text alone, video alone.
+        verify: False leaves the verification out, and every answer says that.
+        advise: measure at the end which precision this device should run.
         force: build even if fitting engines are there.
-        progress: called with a line for each step.
 
     Raises:
-        VerificationFailed: the engines miss a gate; nothing is installed.
-        EnvironmentUnfit: the bundle's folder cannot be written, or the disk is full.
-        ArtefactMismatch: the bundle is damaged.
+        UsageError: an argument has no meaning with this back end, or the data cannot be read.
+        VerificationFailed: the engines miss a limit; nothing is installed.
+        EnvironmentUnfit: a package, the device, memory or disk is lacking.
+        ArtefactMismatch: the bundle or its calibration is damaged, or int8 lacks a calibration.
     """
-    calibrated = open_calibration(bundle, calibration) if precision == "int8" else None
-    built_for = _built_for(bundle, precision, calibrated)
-    return install(
-        bundle,
-        key_of(built_for, precision),
-        built_for,
-        lambda staging: _compile(
-            bundle,
-            precision,
-            built_for,
-            _sources(bundle, calibrated),
-            staging,
-            store_weights,
-            cases,
-            progress,
-        ),
-        verified=cases is not None,
+    job = _settle(bundle, precision, backend, options, calibration)
+    verify = verify and job.options.target is None
+    if data is not None and job.options.target is not None:
+        raise UsageError("engines for a GPU that is elsewhere cannot be verified; leave data out")
+    cases: Sequence[Case] = ()
+    if verify and data is not None:
+        cases = read_cases(job.bundle, Path(data), layout=layout, split=split, rows=rows)
+    manifest, built = install(
+        job.bundle,
+        job.target,
+        job.built_for,
+        lambda staging: _make(job, staging, cases if verify else None),
+        must_be_verified=verify,
         force=force,
-        progress=progress,
     )
+    verified = bool(open_engine_folder(job.target).passed_sets())
+    if not advise:
+        return BuildReport(job.target, built, verified, manifest)
+    # A back end that may be taken unasked has several precisions that compete.
+    precisions = None if job.row.unasked else [job.precision]
+    report = bench(job.bundle, precisions, backend=backend, calls=_CALLS)
+    return BuildReport(job.target, built, verified, manifest, report.recommended, report.because)
 
 
-def plan(
-    bundle: Bundle, precision: Precision, calibration: Path | None = None, *, verified: bool = True
-) -> dict[str, Any]:
-    """Say what `build` would do, and write nothing.
-
-    Args:
-        bundle: as in `build`.
-        precision: as in `build`.
-        calibration: as in `build`.
-        verified: whether `build` would verify.
-
-    Returns:
-        As `foresee` does.
+def preview_build(
+    bundle: BundleLike = None,
+    precision: Precision = "fp32",
+    *,
+    backend: str = "onnxruntime",
+    options: CompileOptions | None = None,
+    calibration: str | os.PathLike[str] | None = None,
+    verify: bool = True,
+) -> BuildPreview:
+    """Say what `build` would do with the same arguments, and write nothing.
 
     Raises:
+        UsageError: an argument has no meaning with this back end.
+        EnvironmentUnfit: the back end, or the device that it needs, is not here.
         ArtefactMismatch: the bundle is damaged, or int8 lacks a calibration.
     """
-    calibrated = open_calibration(bundle, calibration) if precision == "int8" else None
-    built_for = _built_for(bundle, precision, calibrated)
-    paths = {name: path for name, (path, _) in _sources(bundle, calibrated).items()}
-    return foresee(bundle, key_of(built_for, precision), built_for, paths, verified=verified)
+    job = _settle(bundle, precision, backend, options, calibration)
+    why: list[str] = []
+    try:
+        fitting_manifest(
+            job.bundle, job.target, job.built_for, verify and job.options.target is None
+        )
+    except ArtefactMismatch as error:
+        why.append(str(error))
+    sources = {name: path for name, (path, _) in job.sources.items()}
+    return BuildPreview(job.target, bool(why), why, sources, job.built_for)
 
 
-def _built_for(
-    bundle: Bundle, precision: Precision, calibrated: Calibrated | None
-) -> dict[str, str]:
-    """Return what engines made now would be built for."""
-    return built_for_onnxruntime(
-        bundle, precision, None if calibrated is None else calibrated.sha256
+@dataclass(frozen=True)
+class _Job:
+    """What is settled before the first graph is compiled.
+
+    `sources` gives for each engine its graph, and the calibration's entry if it is an INT8 one.
+    """
+
+    bundle: Bundle
+    row: BackendRow
+    precision: Precision
+    options: CompileOptions
+    built_for: dict[str, str]
+    target: Path
+    sources: dict[str, tuple[Path, Form | None]]
+
+
+def _settle(
+    bundle: BundleLike,
+    precision: Precision,
+    backend: str,
+    options: CompileOptions | None,
+    calibration: str | os.PathLike[str] | None,
+) -> _Job:
+    """Look up what the arguments of `build` mean, and refuse those that mean nothing."""
+    row, options = row_of(backend), options or CompileOptions()
+    recipe = row.recipe(precision)
+    for option, value in asdict(options).items():
+        if value is not None and option not in row.options:
+            raise UsageError(
+                f"--{option.removesuffix('_mib').replace('_', '-')}: has no meaning with "
+                f"{backend}; leave it out"
+            )
+    opened = open_bundle(bundle)
+    calibrated: Calibrated | None = None
+    if recipe.int8_form is not None:
+        calibrated = open_calibration(opened, None if calibration is None else Path(calibration))
+    digest = None if calibrated is None else calibrated.sha256
+    built_for = built_for_here(opened, precision, row, options, digest)
+    form = recipe.int8_form or "portable"
+    return _Job(
+        bundle=opened,
+        row=row,
+        precision=precision,
+        options=options,
+        built_for=built_for,
+        target=opened.folder / "engines" / key_of(built_for, precision, row),
+        sources={n: source_of(opened, n, calibrated, form) for n in opened.manifest.engines},
     )
 
 
-def _sources(bundle: Bundle, calibrated: Calibrated | None) -> _Sources:
-    """Return the graph that each engine is compiled from, and its entry if it is an INT8 one."""
-    return {n: source_of(bundle, n, calibrated, "cpu") for n in bundle.manifest.engines}
+def _make(job: _Job, staging: Path, cases: Sequence[Case] | None) -> EngineManifest:
+    """Fill `staging` with engines, their record of verification and their manifest."""
+    reports: dict[str, CompileReport] = {}
+    islands: dict[str, list[str]] = {}
+    fp16 = _fp16_tools(job.row.recipe(job.precision))
+    with tempfile.TemporaryDirectory(dir=staging) as scratch:
+        for number, name in enumerate(job.sources, 1):
+            where = f"[{number}/{len(job.sources)}] {name}"
+            reports[name], islands[name] = _compile(job, name, staging, Path(scratch), where, fp16)
+    if cases is None:
+        _log.info("not verified; every answer of these engines says so")
+    else:
+        backend = job.row.load().open_backend(job.row.name, None, compiled=True)
+        with Dispatcher(
+            job.bundle.manifest, backend, lambda name: staging / _file(job, name)
+        ) as engines:
+            record = verify_new(job.bundle, engines, job.precision, cases)
+        write_bytes(staging / VERIFICATION, record_to_json(record))
+    manifest = _manifest(job, staging, reports, islands)
+    if log := [line for report in reports.values() for line in report.log]:
+        write_bytes(staging / "build.log", ("\n".join(log) + "\n").encode())
+    write_bytes(staging / "manifest.json", to_json(manifest))
+    return manifest
 
 
 def _compile(
-    bundle: Bundle,
-    precision: Precision,
-    built_for: dict[str, str],
-    sources: _Sources,
+    job: _Job, name: str, staging: Path, scratch: Path, where: str, fp16: _Fp16Tools | None
+) -> tuple[CompileReport, list[str]]:
+    """Compile one engine by the recipe; return what was said, and the FP32 islands in it."""
+    recipe, (graph, entry) = job.row.recipe(job.precision), job.sources[name]
+    computes: Precision = "fp32" if entry is None else "int8"
+    islands: list[str] = []
+    if fp16 is not None and recipe.convert_to_fp16:
+        computes = "fp16" if entry is None else "int8"
+        converted = scratch / f"{name}.onnx"
+        islands = fp16.convert(graph, converted, feeds=golden_inputs(job.bundle, name))
+        graph = converted
+    _log.info("%s: compiling, computes in %s", where, computes)
+    compiled = CompileJob(
+        engine=name,
+        spec=job.bundle.manifest.engines[name],
+        axes=job.bundle.manifest.axes,
+        graph=graph,
+        target=staging / _file(job, name),
+        computes=computes,
+        options=job.options,
+        keep=job.target.parent,
+    )
+    report = job.row.load().compile_graph(job.row.name, compiled)
+    if fp16 is not None and recipe.store_in_fp16:
+        _log.info("%s: storing weights in FP16", where)
+        fp16.store(compiled.target)
+    return report, islands
+
+
+def _manifest(
+    job: _Job,
     staging: Path,
-    store_weights: Callable[[Path], None] | None,
-    cases: Sequence[Case] | None,
-    progress: Callable[[str], None],
+    reports: dict[str, CompileReport],
+    islands: dict[str, list[str]],
 ) -> EngineManifest:
-    backend = OnnxRuntimeBackend()
-    for number, (name, (source, _)) in enumerate(sources.items(), 1):
-        progress(f"[{number}/{len(sources)}] {name}: optimising")
-        backend.optimise(source, staging / f"{name}.onnx")
-        if store_weights is not None:
-            progress(f"[{number}/{len(sources)}] {name}: storing in {precision}")
-            store_weights(staging / f"{name}.onnx")
-    files = describe_files(staging, [f"{name}.onnx" for name in bundle.manifest.engines])
-    verified: dict[str, float] = {}
-    if cases is not None:
-        built = OnnxRuntimeBackend(optimised=True)
-        with Dispatcher(bundle.manifest, built, lambda name: staging / f"{name}.onnx") as engines:
-            verified = verify_new(bundle, engines, precision, cases, staging, progress)
-    manifest = EngineManifest.model_validate(
+    recipe = job.row.recipe(job.precision)
+    entries = describe_files(staging, [_file(job, name) for name in job.sources])
+    return EngineManifest.model_validate(
         {
             "schema": ENGINE_SCHEMA,
-            "backend": backend.name,
-            "precision": precision,
-            "weights": precision,
-            "compute": "int8" if precision == "int8" else "fp32",
-            "built_for": built_for,
+            "backend": job.row.name,
+            "precision": job.precision,
+            "weights": job.precision,
+            "compute": recipe.compute,
+            "built_for": job.built_for,
             "files": {
                 name: {
-                    "file": f"{name}.onnx",
-                    **files[f"{name}.onnx"].model_dump(),
-                    "layers": {} if form is None else form.layers,
+                    "file": _file(job, name),
+                    **entries[_file(job, name)].model_dump(),
+                    "layers": entry.layers if entry and not recipe.convert_to_fp16 else {},
                 }
-                for name, (_, form) in sources.items()
+                for name, (_, entry) in job.sources.items()
             },
-            "verified": verified,
+            "products": {name: r.products for name, r in reports.items() if r.products},
+            "plan_layers": {name: r.layers for name, r in reports.items() if r.layers},
+            "islands": {name: nodes for name, nodes in islands.items() if nodes},
         }
     )
-    write_bytes(staging / "manifest.json", to_json(manifest))
-    return manifest
+
+
+def _file(job: _Job, engine: str) -> str:
+    return f"{engine}{job.row.suffix}"
+
+
+class _Fp16Tools(NamedTuple):
+    """What `trml_calibration` does to a graph file.
+
+    `convert` writes a graph with FP16 products and returns the nodes that stay in FP32. `store`
+    rewrites a graph so that its FP32 weights are stored in FP16.
+    """
+
+    convert: Callable[..., list[str]]
+    store: Callable[[Path], None]
+
+
+def _fp16_tools(recipe: Recipe) -> _Fp16Tools | None:
+    """Return the tools, or None if the recipe needs none of them.
+
+    Raises:
+        EnvironmentUnfit: a package is lacking.
+    """
+    if not (recipe.convert_to_fp16 or recipe.store_in_fp16):
+        return None
+    try:
+        from trml_calibration.fp16_computed import to_fp16
+        from trml_calibration.fp16_stored import store_fp16
+    except ImportError as error:
+        raise EnvironmentUnfit(
+            f'FP16 and INT8 engines need the package {error.name}; pip install "trml-rt[build]"'
+        ) from None
+    return _Fp16Tools(to_fp16, store_fp16)

@@ -7,39 +7,62 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from trml_rt.backends import ONNXRUNTIME, row_of, rows
 from trml_rt.backends.check import Check
-from trml_rt.backends.tensorrt.doctor import nvidia_checks
-from trml_rt.bundle.engine_folder import cpu_features
-from trml_rt.bundle.folder import Bundle
-from trml_rt.errors import ArtefactMismatch
+from trml_rt.backends.onnxruntime import cpu_features
+from trml_rt.bundle.folder import BundleLike, open_bundle
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 
-__all__ = ["diagnose"]
+__all__ = ["Diagnosis", "doctor"]
 
 _RUNTIME = ("numpy", "onnxruntime", "av", "pillow", "tokenizers", "pydantic", "click", "filelock")
 _DECODERS = ("h264", "hevc", "vp9", "mpeg4", "mjpeg")
 _EXTRAS = {"build": ("onnx",), "train": ("torch", "open_clip", "onnxscript", "safetensors")}
 
 
-def diagnose(bundle: str | os.PathLike[str], backend: str = "auto") -> dict[str, Any]:
-    """Return `fit` and the list of `checks` for this machine and the bundle in `bundle`.
+@dataclass(frozen=True)
+class Diagnosis:
+    """The checks of this machine; `fit` if all that are required hold."""
+
+    fit: bool
+    checks: list[Check]
+
+    def raise_if_unfit(self) -> None:
+        """Raise EnvironmentUnfit with the checks that failed, if one of them is required."""
+        failed = [f"{c.name} ({c.found})" for c in self.checks if c.required and not c.ok]
+        if failed:
+            raise EnvironmentUnfit(f"this machine is not fit: {'; '.join(failed)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the checks as JSON-ready values, as `trml-rt doctor --json` prints them."""
+        return asdict(self)
+
+
+def doctor(bundle: BundleLike = None, *, backend: str = "auto") -> Diagnosis:
+    """Check this machine, this installation and a bundle.
 
     Args:
-        bundle: folder of the bundle.
+        bundle: the bundle, as in `load`.
         backend: what the machine must be fit for. `auto` needs no GPU: ONNX Runtime serves.
+
+    Raises:
+        UsageError: there is no such back end.
     """
-    probes: list[Callable[[], Check]] = [_python, _system]
-    checks = [probe() for probe in probes]
-    checks += [_package(name) for name in _RUNTIME]
-    checks += [_session(), _decoders(), _bundle(bundle), *nvidia_checks(backend)]
+    checks = [_python(), _system(), *(_package(name) for name in _RUNTIME)]
+    checks += [_decoders(), _bundle(bundle), *_backends(backend)]
     checks += [_extra(name, modules) for name, modules in _EXTRAS.items()]
-    return {
-        "fit": all(check.ok for check in checks if check.required),
-        "checks": [asdict(check) for check in checks],
-    }
+    return Diagnosis(all(check.ok for check in checks if check.required), checks)
+
+
+def _backends(backend: str) -> list[Check]:
+    """Return the checks of the back end that is named, else of all; what they share once."""
+    required = None if backend in ("auto", ONNXRUNTIME.name) else row_of(backend)
+    checked = rows() if required is None else (ONNXRUNTIME, required)
+    checks = [check for row in checked for check in row.load().checks(row.name, row is required)]
+    return list({check.name: check for check in checks}.values())
 
 
 def _python() -> Check:
@@ -58,15 +81,6 @@ def _package(name: str) -> Check:
         return Check(f"package {name}", False, "absent", remedy="pip install trml-rt")
 
 
-def _session() -> Check:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        return Check("back end onnxruntime", False, str(error), remedy="pip install onnxruntime")
-    providers = onnxruntime.get_available_providers()
-    return Check("back end onnxruntime", "CPUExecutionProvider" in providers, ", ".join(providers))
-
-
 def _decoders() -> Check:
     try:
         import av
@@ -78,13 +92,13 @@ def _decoders() -> Check:
     return Check("video decoders", True, ", ".join(_DECODERS))
 
 
-def _bundle(folder: str | os.PathLike[str]) -> Check:
+def _bundle(bundle: BundleLike) -> Check:
     try:
-        bundle = Bundle(folder)
-        bundle.verify_files()
+        opened = open_bundle(bundle)
+        opened.verify_files()
     except ArtefactMismatch as error:
         return Check("bundle", False, str(error), remedy="copy or export the bundle again")
-    return Check("bundle", True, f"{bundle.manifest.name} at {bundle.folder}")
+    return Check("bundle", True, f"{opened.manifest.name} at {opened.folder}")
 
 
 def _extra(name: str, modules: tuple[str, ...]) -> Check:

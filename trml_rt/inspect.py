@@ -2,38 +2,77 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from trml_rt.bundle.engine_folder import engine_folders, open_compiled
-from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.engine_folder import engine_folders, open_engine_folder
+from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
+from trml_rt.engines.key import why_not
 from trml_rt.errors import ArtefactMismatch
 
-__all__ = ["inspect"]
+__all__ = ["Inspection", "inspect"]
 
 
-def inspect(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return a description of the bundle in `folder`, after comparing the hash of every file.
+@dataclass(frozen=True)
+class Inspection:
+    """What a bundle holds; every file's hash was compared.
+
+    Attributes:
+        bundle: its folder.
+        schema: version of the bundle format.
+        sha256: hash of the manifest, which holds all other hashes.
+        files: number of files, the manifest included; `bytes` is the size of the others.
+        engines: for each engine its file, size, types, inputs and outputs with their shapes.
+        engine_sets: for each engine set its engines, in running order.
+        parity: largest difference to the training framework's answers, as `engine set/tensor`.
+        built: for each folder of compiled engines its precision, verification and whether it fits.
+        training: what the training side wrote of itself.
+    """
+
+    bundle: str
+    name: str
+    schema: int
+    created_by: str
+    sha256: str
+    files: int
+    bytes: int
+    task: dict[str, Any]
+    text: dict[str, Any]
+    video: dict[str, Any]
+    engines: dict[str, dict[str, Any]]
+    engine_sets: dict[str, list[str]]
+    parity: dict[str, float]
+    built: dict[str, dict[str, Any]]
+    training: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the description as JSON-ready values, as `trml-rt inspect --json` prints it."""
+        return asdict(self)
+
+
+def inspect(bundle: BundleLike = None) -> Inspection:
+    """Describe a bundle, after comparing the hash of every file.
 
     Raises:
         ArtefactMismatch: the bundle breaks a rule of its format.
     """
-    bundle = Bundle(folder)
-    bundle.verify_files()
-    manifest = bundle.manifest
-    return {
-        "bundle": str(bundle.folder),
-        "name": manifest.name,
-        "schema": manifest.schema_,
-        "created_by": manifest.created_by,
-        "sha256": bundle.sha256,
-        "files": len(manifest.files) + 1,
-        "bytes": sum(entry.bytes for entry in manifest.files.values()),
-        "task": manifest.task.model_dump(exclude_none=True),
-        "text": manifest.text.model_dump(),
-        "video": manifest.video.model_dump(),
-        "engines": {
+    opened = open_bundle(bundle)
+    opened.verify_files()
+    manifest = opened.manifest
+    return Inspection(
+        bundle=str(opened.folder),
+        name=manifest.name,
+        schema=manifest.schema_,
+        created_by=manifest.created_by,
+        sha256=opened.sha256,
+        files=len(manifest.files) + 1,
+        bytes=sum(entry.bytes for entry in manifest.files.values()),
+        task=manifest.task.model_dump(exclude_none=True),
+        text=manifest.text.model_dump(),
+        video=manifest.video.model_dump(),
+        engines={
             name: {
                 "file": engine.file,
                 "bytes": manifest.files[engine.file].bytes,
@@ -44,41 +83,36 @@ def inspect(folder: str | os.PathLike[str]) -> dict[str, Any]:
             }
             for name, engine in manifest.engines.items()
         },
-        "engine_sets": {engine_set.name: engine_set.engines for engine_set in manifest.engine_sets},
-        "parity": manifest.parity,
-        "built": _built(bundle),
-        "training": manifest.training,
-    }
+        engine_sets={engine_set.name: engine_set.engines for engine_set in manifest.engine_sets},
+        parity=manifest.parity,
+        built={path.name: _built(opened, path) for path in engine_folders(opened)},
+        training=manifest.training,
+    )
 
 
 def _shape(shape: Sequence[int | str]) -> str:
     return "(" + ", ".join(str(size) for size in shape) + ")"
 
 
-def _built(bundle: Bundle) -> dict[str, Any]:
-    """Describe every engine folder: its precision, and whether it fits this device and why not."""
-    built: dict[str, Any] = {}
-    for path in engine_folders(bundle):
-        try:
-            compiled = open_compiled(path)
-            compiled.verify_files()
-        except ArtefactMismatch as error:
-            built[path.name] = {"fits": False, "why_not": [str(error)]}
-            continue
-        misfits = compiled.why_not(bundle)
-        built[path.name] = {
-            "backend": compiled.manifest.backend,
-            "precision": compiled.manifest.precision,
-            "weights": compiled.manifest.weights,
-            "compute": compiled.manifest.compute,
-            "bytes": sum(entry.bytes for entry in compiled.manifest.files.values()),
-            "layers": {
-                engine: entry.layers
-                for engine, entry in compiled.manifest.files.items()
-                if entry.layers
-            },
-            "verification": compiled.verification(),
-            "fits": not misfits,
-            "why_not": misfits,
-        }
-    return built
+def _built(bundle: Bundle, folder: Path) -> dict[str, Any]:
+    """Describe an engine folder: its precision, and whether it fits this device and why not."""
+    try:
+        engines = open_engine_folder(folder)
+        engines.verify_files()
+    except ArtefactMismatch as error:
+        return {"fits": False, "why_not": [str(error)]}
+    manifest, reasons = engines.manifest, why_not(engines, bundle)
+    return {
+        "backend": manifest.backend,
+        "precision": manifest.precision,
+        "weights": manifest.weights,
+        "compute": manifest.compute,
+        "bytes": sum(entry.bytes for entry in manifest.files.values()),
+        "layers": {name: entry.layers for name, entry in manifest.files.items() if entry.layers},
+        "products": manifest.products,
+        "plan_layers": manifest.plan_layers,
+        "islands": manifest.islands,
+        "verification": engines.verification(),
+        "fits": not reasons,
+        "why_not": reasons,
+    }

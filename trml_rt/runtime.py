@@ -6,17 +6,15 @@ which engines run that of the dispatcher, and how they run that of the back end.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from trml_rt.answer import Answer, read_prediction
 from trml_rt.backends import Tensors
-from trml_rt.bundle.engine_folder import BACKENDS, PRECISIONS
-from trml_rt.bundle.folder import Bundle, default_bundle
+from trml_rt.bundle.engine_folder import PRECISIONS, Precision
+from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
 from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import Choice, choose
 from trml_rt.errors import TrmlError, UsageError
@@ -31,17 +29,17 @@ _SINGLE = (Modality.TEXT, Modality.VIDEO)
 
 
 def load(
-    bundle: str | os.PathLike[str] | None = None,
+    bundle: BundleLike = None,
     *,
-    backend: Literal["auto", "onnxruntime", "tensorrt", "tensorrt-rtx"] = "auto",
-    precision: Literal["fp32", "fp16", "int8"] | None = None,
+    backend: str = "auto",
+    precision: Precision | None = None,
     threads: int | None = None,
 ) -> Runtime:
     """Open a bundle for inference; use the result as a context manager.
 
     Args:
-        bundle: folder of the bundle; None takes `TRML_RT_BUNDLE` from the environment, else the
-            bundle that ships inside the package.
+        bundle: folder of the bundle, or an open one; None takes `TRML_RT_BUNDLE` from the
+            environment, else the bundle that ships inside the package.
         backend: `auto` takes TensorRT engines that fit this device and are verified, else ONNX
             Runtime; the answer records which. A back end that is named is never replaced.
         precision: engines of this precision, which `trml-rt build` made for this device; None
@@ -53,15 +51,11 @@ def load(
         BackendUnavailable: the back end that was named is not installed.
         UsageError: `backend` is not known.
     """
-    if backend not in ("auto", *BACKENDS):
-        raise UsageError(f"no back end {backend!r}; choose auto, {', '.join(BACKENDS)}")
     if precision not in (None, *PRECISIONS):
         raise UsageError(f"no precision {precision!r}; choose {' or '.join(PRECISIONS)}")
     if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
         raise UsageError(f"threads must be 1 to {MOST_THREADS}, not {threads!r}")
-    if bundle is None:
-        bundle = os.environ.get("TRML_RT_BUNDLE") or default_bundle()
-    opened = Bundle(bundle)
+    opened = open_bundle(bundle)
     return Runtime(opened, choose(opened, backend, precision, threads))
 
 
@@ -77,8 +71,7 @@ class Runtime:
         self._backend_name, self._engines_name = choice.backend.name, choice.engines
         # Export and build write down what they compared; a bundle made by hand has nothing there.
         self._verified = all(
-            f"{engine_set.name}/prediction" in choice.verified
-            for engine_set in manifest.engine_sets
+            engine_set.name in choice.passed for engine_set in manifest.engine_sets
         )
         self._dispatcher = Dispatcher(manifest, choice.backend, choice.locate)
         self._inputs = Inputs(bundle)

@@ -75,7 +75,7 @@ def calibrate(
         plain[name] = _source(graph, feeds[name], methods[name])
         refined[name] = _refining(graph, feeds[name], methods[name])
     progress(f"answers of FP32 to {len(cases)} rows")
-    check = Check(bundle, [*cases, *golden_cases(bundle)], max_drop, progress)
+    check = Check(bundle, [*cases, *golden_cases(bundle)], max_drop)
     forms: dict[str, dict[str, Any]] = {name: {} for name in names}
     left_out: dict[str, dict[str, Any]] = {name: {} for name in names}
     try:

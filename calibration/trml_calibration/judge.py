@@ -6,8 +6,9 @@ encoder outputs and virtual vectors, scores, labels, and the task metric where r
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from trml_calibration.search import Judged
 from trml_rt.backends import Tensors
 from trml_rt.bundle.calibration import encoders
 from trml_rt.bundle.folder import Bundle
+from trml_rt.progress import counted
 from trml_rt.proof.cases import Case
 from trml_rt.proof.compare import LIMITS, Limits, compare
-from trml_rt.proof.fp32 import counted, reference_answers
+from trml_rt.proof.fp32 import reference_answers
 
 __all__ = ["Check", "MaxDrop"]
 
@@ -31,6 +33,9 @@ __all__ = ["Check", "MaxDrop"]
 _MARGIN = 0.6
 _FEW = 32  # cases, and at most as many hard ones; enough for an order of layers
 _HARD = 16  # cases of a graph that are worth a look first in the next one
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,6 @@ class Check:
         bundle: its FP32 graphs give the reference, and serve for what is not in INT8.
         cases: inputs that took no part in calibration.
         max_drop: the gate.
-        progress: called with a line every so many cases.
     """
 
     def __init__(
@@ -72,14 +76,13 @@ class Check:
         bundle: Bundle,
         cases: Sequence[Case],
         max_drop: MaxDrop,
-        progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._manifest, self._bundle = bundle.manifest, bundle
         self._encoders = encoders(bundle.manifest)
         self._cases = list(cases)
         self._limits = max_drop.limits
         self._expected = reference_answers(
-            bundle, counted(self._cases, progress, "answers of FP32")
+            bundle, counted(self._cases, len(self._cases), "answers of FP32", _log)
         )
         self.restart()
 

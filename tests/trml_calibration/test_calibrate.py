@@ -17,7 +17,6 @@ from PIL import Image
 import trml_rt
 from tests.trml_calibration.tiny_cases import cases
 from trml_calibration.calibrate import calibrate
-from trml_calibration.fp16_stored import store_fp16
 from trml_calibration.judge import MaxDrop
 from trml_rt.build import build
 from trml_rt.bundle.calibration import open_calibration
@@ -124,7 +123,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(bundle_copy, monkeypatch):
 
 def test_int8_engines_answer_and_say_what_they_are(bundle_copy):
     bundle = calibrated(bundle_copy)
-    report = build(bundle, "int8", store_weights=store_fp16)
+    report = build(bundle, "int8")
     assert (report.manifest.weights, report.manifest.compute) == ("int8", "int8")
     assert "_int8_" in report.folder.name
     with trml_rt.load(bundle_copy) as portable, trml_rt.load(bundle_copy, precision="int8") as rt:
@@ -174,7 +173,7 @@ def test_a_calibration_of_other_graphs_is_refused(bundle_copy):
 
 
 def test_engines_of_another_calibration_do_not_fit(bundle_copy):
-    build(calibrated(bundle_copy), "int8", store_weights=store_fp16)
+    build(calibrated(bundle_copy), "int8")
     calibrated(bundle_copy, force=True, max_drop=MaxDrop(cosine=0.5))
     with pytest.raises(ArtefactMismatch, match=r"calibration is '.*' there"):
         trml_rt.load(bundle_copy, precision="int8")
@@ -214,7 +213,7 @@ def test_an_unknown_engine_or_method_is_a_usage_error(bundle_copy, rows):
 def test_an_encoder_that_was_not_asked_for_stays_in_fp32(bundle_copy):
     bundle = calibrated(bundle_copy, methods={"frame": "max"})
     assert list(open_calibration(bundle).record.engines) == ["frame"]
-    files = build(bundle, "int8", store_weights=store_fp16).manifest.files
+    files = build(bundle, "int8").manifest.files
     assert (files["frame"].layers, files["text"].layers) == ({LAYER: "int8"}, {})
 
 
@@ -224,7 +223,7 @@ def test_an_encoder_that_cannot_hold_the_gate_is_left_out_and_recorded(bundle_co
     assert frame.forms == {}
     assert list(frame.left_out) == ["portable", "cpu"]
     assert [harm.layer for harm in frame.left_out["cpu"].sensitivity] == [LAYER]
-    report = build(bundle, "int8", store_weights=store_fp16)
+    report = build(bundle, "int8")
     assert report.manifest.files["frame"].layers == {}
 
 

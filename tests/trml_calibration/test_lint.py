@@ -86,8 +86,8 @@ def test_a_changed_file_is_an_error_and_exit_code_4(bundle_copy):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    report = lint(Bundle(bundle_copy))
-    assert [found["rule"] for found in report["findings"]] == ["hash"]
+    findings = lint(Bundle(bundle_copy))
+    assert [finding.rule for finding in findings] == ["hash"]
     result = CliRunner().invoke(program, ["lint", "--bundle", str(bundle_copy), "--json"])
     assert result.exit_code == 4
     assert not json.loads(result.stdout)["passed"]

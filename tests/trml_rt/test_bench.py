@@ -44,13 +44,11 @@ def test_a_contender_that_dies_is_named():
 
 
 def report(**gains):
-    """Return a report in which each precision has the gains given for text and video."""
+    """Return engine sets in which each precision has the gains given for text and video."""
     return {
-        "engine_sets": {
-            name: {"portable": {"speed_up": 1.0}}
-            | {precision: {"speed_up": pair[place]} for precision, pair in gains.items()}
-            for place, name in enumerate(("text", "video"))
-        }
+        name: {"portable": {"speed_up": 1.0}}
+        | {precision: {"speed_up": pair[place]} for precision, pair in gains.items()}
+        for place, name in enumerate(("text", "video"))
     }
 
 

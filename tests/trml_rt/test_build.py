@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import trml_rt
-from trml_rt.build import build
+from trml_rt.build import _Fp16Tools, build
 from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, VerificationFailed
 
@@ -23,10 +23,9 @@ NOISE = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 
 # Builds fp32 engines and kills itself at a step of the build, or before a rename to a file.
 KILLED = """
-import os, signal, sys
+import logging, os, signal, sys
 from pathlib import Path
 from trml_rt.build import build
-from trml_rt.bundle.folder import Bundle
 
 folder, point, force = sys.argv[1:]
 
@@ -34,8 +33,14 @@ def reach(name):
     if name.startswith(point):
         os.kill(os.getpid(), signal.SIGKILL)
 
+class Reach(logging.Handler):
+    def emit(self, record):
+        reach(record.getMessage())
+
+logging.getLogger("trml_rt").addHandler(Reach())
+logging.getLogger("trml_rt").setLevel("INFO")
 sys.addaudithook(lambda event, args: event == "os.rename" and reach(Path(args[1]).name))
-build(Bundle(folder), "fp32", force=force == "force", progress=reach)
+build(folder, "fp32", force=force == "force")
 """
 POINTS = {
     "some graphs are written": "[3/5]",
@@ -77,8 +82,12 @@ def test_force_builds_again(bundle_copy):
     assert build(Bundle(bundle_copy), "fp32", force=True).built
 
 
-def test_the_manifest_says_how_weights_are_stored_and_computed(bundle_copy):
-    manifest = build(Bundle(bundle_copy), "fp16", store_weights=lambda path: None).manifest
+def test_the_manifest_says_how_weights_are_stored_and_computed(bundle_copy, monkeypatch):
+    stored = []
+    tools = _Fp16Tools(convert=None, store=stored.append)
+    monkeypatch.setattr(sys.modules["trml_rt.build"], "_fp16_tools", lambda recipe: tools)
+    manifest = build(Bundle(bundle_copy), "fp16").manifest
+    assert [path.stem for path in stored] == list(manifest.files)
     assert (manifest.weights, manifest.compute) == ("fp16", "fp32")
 
 
@@ -106,13 +115,14 @@ def test_e1_engines_of_another_version_under_another_key_are_refused_too(bundle_
         trml_rt.load(bundle_copy, precision="fp32")
 
 
-def test_e2_a_build_that_dies_installs_nothing_and_the_next_cleans_up(bundle_copy):
-    def die(line):
-        if line.startswith("comparing"):
-            raise KeyboardInterrupt
+def test_e2_a_build_that_dies_installs_nothing_and_the_next_cleans_up(bundle_copy, monkeypatch):
+    def die(*_):
+        raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        build(Bundle(bundle_copy), "fp32", progress=die)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["trml_rt.build"], "verify_new", die)
+        with pytest.raises(KeyboardInterrupt):
+            build(Bundle(bundle_copy), "fp32")
     assert built(bundle_copy) == [".lock"]
     (bundle_copy / "engines" / ".partial-killed").mkdir()
     report = build(Bundle(bundle_copy), "fp32")
@@ -160,16 +170,16 @@ def test_e3_a_changed_engine_is_refused_when_it_is_opened(bundle_copy):
         rt.infer(text="good")
 
 
-def test_e3_damaged_engines_are_seen_by_inspect_and_built_anew(bundle_copy):
+def test_e3_damaged_engines_are_seen_by_inspect_and_built_anew(bundle_copy, caplog):
     from trml_rt.inspect import inspect
 
     folder = build(Bundle(bundle_copy), "fp32").folder
     (folder / "text.onnx").write_bytes(b"damaged".ljust((folder / "text.onnx").stat().st_size))
-    assert not inspect(bundle_copy)["built"][folder.name]["fits"]
-    lines = []
-    assert build(Bundle(bundle_copy), "fp32", progress=lines.append).built
-    assert "building anew" in lines[0]
-    assert inspect(bundle_copy)["built"][folder.name]["fits"]
+    assert not inspect(bundle_copy).built[folder.name]["fits"]
+    with caplog.at_level("INFO", "trml_rt"):
+        assert build(Bundle(bundle_copy), "fp32").built
+    assert "building anew" in caplog.messages[0]
+    assert inspect(bundle_copy).built[folder.name]["fits"]
 
 
 def test_e1_engines_that_lack_one_are_refused_and_built_anew(bundle_copy):
@@ -251,7 +261,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(bundle_copy, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("trml_rt.build.write_bytes", full)
+    monkeypatch.setattr(sys.modules["trml_rt.build"], "write_bytes", full)
     with pytest.raises(EnvironmentUnfit, match=r"\(No space left on device\); free some space"):
         build(Bundle(bundle_copy), "fp32")
     assert built(bundle_copy) == [".lock"]

@@ -10,7 +10,7 @@ from trml_rt.bundle.files import check_files, check_hash
 from trml_rt.bundle.manifest import Manifest, read_manifest
 from trml_rt.errors import ArtefactMismatch
 
-__all__ = ["Bundle", "default_bundle"]
+__all__ = ["Bundle", "BundleLike", "default_bundle", "open_bundle"]
 
 
 class Bundle:
@@ -56,3 +56,24 @@ class Bundle:
 def default_bundle() -> Path:
     """Return the folder of the bundle that ships inside the package."""
     return Path(__file__).parents[1] / "default_bundle"
+
+
+BundleLike = str | os.PathLike[str] | Bundle | None
+"""The folder of a bundle, an open one, or None for the one that `open_bundle` finds."""
+
+
+def open_bundle(bundle: BundleLike = None) -> Bundle:
+    """Open a bundle.
+
+    Args:
+        bundle: its folder, or an open one, which is returned as it is. None takes the folder
+            `TRML_RT_BUNDLE` of the environment, else the bundle that ships inside the package.
+
+    Raises:
+        ArtefactMismatch: the bundle breaks a rule of its format.
+    """
+    if isinstance(bundle, Bundle):
+        return bundle
+    if bundle is None:
+        bundle = os.environ.get("TRML_RT_BUNDLE") or default_bundle()
+    return Bundle(bundle)

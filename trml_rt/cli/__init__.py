@@ -21,6 +21,7 @@ from trml_rt.cli.export import export
 from trml_rt.cli.infer import infer
 from trml_rt.cli.inspect import inspect
 from trml_rt.cli.lint import lint
+from trml_rt.cli.logs import logs_on_stderr
 from trml_rt.cli.train import train
 from trml_rt.cli.verify import verify
 
@@ -38,11 +39,13 @@ class _Program(Exits, click.Group):
     epilog="Example: trml-rt infer --text t.txt --video v.mp4",
 )
 @click.version_option(importlib.metadata.version("trml-rt"), prog_name="trml-rt")
-def trml_rt() -> None:
+@click.pass_context
+def trml_rt(context: click.Context) -> None:
     """Robust multimodal inference on edge devices.
 
     Text and video in, sentiment or emotion out; either input may be missing.
     """
+    context.with_resource(logs_on_stderr())
 
 
 for _command in (

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from trml_rt.bundle.engine_folder import PRECISIONS
-from trml_rt.cli.options import as_json, backend_option, bundle_option, print_json
+from trml_rt.cli.options import (
+    as_json,
+    backend_option,
+    bundle_option,
+    precision_choice,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from trml_rt.bench import BenchReport
 
 __all__ = ["bench"]
 
@@ -25,52 +32,34 @@ Examples:
 @click.option(
     "--precision",
     "precisions",
-    type=click.Choice(PRECISIONS),
+    type=precision_choice,
     multiple=True,
     help="Time these beside the portable graphs.  [default: all that are built]",
 )
 @click.option("--calls", type=click.IntRange(1), default=50, show_default=True, help="Of each.")
 @click.option("--threads", type=click.IntRange(1, 256), help="CPU threads an engine may use.")
 @as_json
-def bench(
-    backend: str,
-    bundle: Path,
-    precisions: tuple[str, ...],
-    calls: int,
-    threads: int | None,
-    as_json: bool,
-) -> None:
+def bench(precisions: tuple[str, ...], as_json: bool, **arguments: Any) -> None:
     """Time every engine set in each precision, interleaved, each in a process of its own.
 
     The reference is always the portable graphs on ONNX Runtime.
     """
     from trml_rt.bench import bench as measure
-    from trml_rt.bench import recommend
-    from trml_rt.bundle.folder import Bundle
 
-    report = measure(
-        Bundle(bundle),
-        precisions or None,
-        backend=backend,
-        calls=calls,
-        threads=threads,
-        progress=lambda line: click.echo(line, err=True),
-    )
-    choice, why = recommend(report)
-    report |= {"recommended": choice, "because": why}
-    print_json(report) if as_json else click.echo(_for_people(report))
+    report = measure(precisions=precisions or None, **arguments)
+    print_json(report.to_dict()) if as_json else click.echo(_for_people(report))
 
 
-def _for_people(report: dict[str, Any]) -> str:
+def _for_people(report: BenchReport) -> str:
     lines = []
-    for engine_set, found in report["engine_sets"].items():
+    for engine_set, contenders in report.engine_sets.items():
         lines.append(engine_set)
-        for name, m in found.items():
+        for name, m in contenders.items():
             lines.append(
                 f"  {name:9} p50 {m['p50_ms']:8.2f}  p90 {m['p90_ms']:8.2f}"
                 f"  p99 {m['p99_ms']:8.2f} ms"
                 f"  load {m['load_ms']:7.1f}  first call {m['first_call_ms']:7.1f} ms"
                 f"  peak {m['peak_mb']:6.0f} MB  {m['speed_up']:.2f}x"
             )
-    lines.append(f"recommended: {report['recommended']} ({report['because']})")
+    lines.append(f"recommended: {report.recommended} ({report.because})")
     return "\n".join(lines)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from trml_rt.cli.options import any_path, as_json, data_layout, print_json, rows_of, rows_option
-from trml_rt.errors import EnvironmentUnfit, UsageError
+from trml_rt.cli.options import any_path, as_json, data_layout, print_json, rows_option
+from trml_rt.errors import UsageError
+
+if TYPE_CHECKING:
+    from trml_rt.bundle.calibration import Calibration
 
 __all__ = ["calibrate"]
-
-_CHECKED = 4  # every so many rows serve the check and not the ranges
 
 
 @click.command(
@@ -64,101 +66,67 @@ Examples:
 def calibrate(
     bundle: Path,
     data: Path,
-    layout: str,
-    split: str,
-    samples: int,
-    rows: int,
     engines: tuple[str, ...],
     methods: tuple[str, ...],
     max_drops: tuple[str, ...],
-    out: Path | None,
-    force: bool,
     as_json: bool,
+    **arguments: Any,
 ) -> None:
     """Measure activation ranges on real inputs, and make the encoders' INT8 graphs from them.
 
     A quarter of the rows takes no part in that: on those the answers of INT8 are compared with
     those of FP32.
     """
-    try:
-        from trml_calibration.calibrate import calibrate as run
-        from trml_calibration.judge import MaxDrop
-    except ImportError as error:
-        raise EnvironmentUnfit(
-            f'calibrating needs the package {error.name}; pip install "trml-rt[build]"'
-        ) from None
-    from trml_rt.bundle.calibration import encoders
-    from trml_rt.bundle.folder import Bundle
-    from trml_rt.proof.cases import encoder_inputs, row_cases
+    from trml_rt.calibrate import calibrate as make_calibration
 
-    opened, given = Bundle(bundle), rows_of(data, split, layout)
-    chosen = _methods(methods, _engines(engines, encoders(opened.manifest)))
-    drop = MaxDrop(**_max_drop(max_drops))
-    learnt, checked = given.apart(_CHECKED)
-    inputs = encoder_inputs(opened, learnt, samples)
-    cases, unusable = row_cases(opened, checked, rows)
-    for problem in (*inputs.unusable, *unusable):
-        click.echo(f"left out: {problem}", err=True)
-    record = run(
-        opened,
-        inputs.samples,
-        cases,
-        out or opened.folder / "calibration",
-        data={"sha256": given.sha256, "split": split},
-        methods=chosen,
-        max_drop=drop,
-        force=force,
-        progress=lambda line: click.echo(line, err=True),
+    report = make_calibration(
+        bundle,
+        data,
+        engines=engines or None,
+        **_methods(methods),
+        **_max_drop(max_drops),
+        **arguments,
     )
-    if as_json:
-        print_json(record.model_dump(by_alias=True))
-        return
+    print_json(report.to_dict()) if as_json else click.echo(_for_people(report.record))
+
+
+def _for_people(record: Calibration) -> str:
+    lines = []
     for name, engine in record.engines.items():
         for form, graph in engine.forms.items():
-            kept = [layer for layer, kind in graph.layers.items() if kind == "fp32"]
-            click.echo(
-                f"{name}, {form}: {len(graph.layers) - len(kept)} of {len(graph.layers)} layers in "
+            in_fp32 = sum(kind == "fp32" for kind in graph.layers.values())
+            lines.append(
+                f"{name}, {form}: {len(graph.layers) - in_fp32} of {len(graph.layers)} layers in "
                 f"INT8, {graph.bytes / 1e6:.1f} MB"
             )
-            for engine_set, seen in graph.checked.items():
-                click.echo(
-                    f"  {engine_set}: {seen.rows} rows, least cosine {seen.least_cosine:.4f}, "
-                    f"scores differ by {seen.largest_score_difference:.3f}, "
-                    f"{seen.flips:.2%} of labels flip"
-                )
-        for form in engine.left_out:
-            click.echo(
-                f"{name}, {form}: stays in FP32 whole; more than half of its layers would have to"
-            )
+            lines += [
+                f"  {engine_set}: {checked.rows} rows, least cosine {checked.least_cosine:.4f}, "
+                f"scores differ by {checked.largest_score_difference:.3f}, "
+                f"{checked.flips:.2%} of labels flip"
+                for engine_set, checked in graph.checked.items()
+            ]
+        lines += [
+            f"{name}, {form}: stays in FP32 whole; more than half of its layers would have to"
+            for form in engine.left_out
+        ]
+    return "\n".join(lines)
 
 
-def _engines(given: tuple[str, ...], known: list[str]) -> list[str]:
-    for name in given:
-        if name not in known:
-            raise UsageError(f"--engine {name}: no encoder of that name; {', '.join(known)}")
-    return [name for name in known if not given or name in given]
-
-
-def _max_drop(given: tuple[str, ...]) -> dict[str, float]:
-    """Return what `0.01` (of a cosine) and `0.5points` say, by the field of `MaxDrop`."""
-    found = {}
-    for word in given:
+def _max_drop(words: tuple[str, ...]) -> dict[str, Any]:
+    """Return the arguments that `0.01` (of a cosine) and `0.5points` stand for."""
+    arguments: dict[str, Any] = {}
+    for word in words:
         match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(points)?", word)
         if match is None or (match[2] is None and float(match[1]) > 1):
             raise UsageError(
                 f"--max-drop {word}: a drop of the cosine, such as 0.01, or of the accuracy, such "
                 "as 0.5points"
             )
-        found["points" if match[2] else "cosine"] = float(match[1])
-    return found
+        arguments["max_drop_points" if match[2] else "max_drop"] = float(match[1])
+    return arguments
 
 
-def _methods(given: tuple[str, ...], engines: list[str]) -> dict[str, str]:
-    """Return the method of each engine; a later word wins over an earlier one."""
-    methods = dict.fromkeys(engines, "max")
-    for word in given:
-        engine, _, method = word.rpartition("=")
-        if engine and engine not in methods:
-            raise UsageError(f"--method {word}: no encoder {engine!r}; {', '.join(methods)}")
-        methods |= dict.fromkeys([engine] if engine else engines, method)
-    return methods
+def _methods(words: tuple[str, ...]) -> dict[str, Any]:
+    """Return the arguments that `METHOD` and `ENGINE=METHOD` stand for; a later word wins."""
+    named = dict(word.rpartition("=")[::2] for word in words)
+    return {"method": named.pop("", "max"), "methods": named}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from trml_rt.bundle.engine_folder import BACKENDS, PRECISIONS
+from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.cli.options import any_path, as_json, data_layout, refuse_strangers
 from trml_rt.errors import EnvironmentUnfit, UsageError
 
@@ -31,7 +31,7 @@ Examples:
 @click.option("--bundle", type=any_path, help="Evaluate this bundle, on the runtime.")
 @click.option(
     "--backend",
-    type=click.Choice(["auto", *BACKENDS]),
+    metavar="NAME",
     default="auto",
     show_default=True,
     help="What runs the bundle.",

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from trml_rt.bundle.engine_folder import BACKENDS, PRECISIONS
-from trml_rt.cli.options import any_path, as_json, bundle_option, print_json
+from trml_rt.cli.options import (
+    any_backend_option,
+    any_path,
+    as_json,
+    bundle_option,
+    precision_choice,
+    print_json,
+)
 from trml_rt.runtime import MOST_THREADS
 
 __all__ = ["infer"]
@@ -25,16 +32,12 @@ Examples:
 @click.option("--text", type=any_path, help="UTF-8 text file.")
 @click.option("--video", type=any_path, help="Video or picture file.")
 @bundle_option
-@click.option(
-    "--backend",
-    type=click.Choice(["auto", *BACKENDS]),
-    default="auto",
-    show_default=True,
-    help="auto: TensorRT engines that fit this device, else ONNX Runtime.",
+@any_backend_option(
+    "auto: engines of a GPU that fit this device and are verified, else ONNX Runtime."
 )
 @click.option(
     "--precision",
-    type=click.Choice(PRECISIONS),
+    type=precision_choice,
     help="Use the engines of this precision, made by `trml-rt build`; else the portable graphs.",
 )
 @click.option(
@@ -43,24 +46,17 @@ Examples:
 @click.option("--degrade", is_flag=True, help="Count an unusable input as missing; say so.")
 @as_json
 def infer(
-    text: Path | None,
-    video: Path | None,
-    bundle: Path,
-    backend: str,
-    precision: str | None,
-    threads: int | None,
-    degrade: bool,
-    as_json: bool,
+    text: Path | None, video: Path | None, degrade: bool, as_json: bool, **arguments: Any
 ) -> None:
     """Answer on a text, a video, or both; a missing one is replaced by a virtual one."""
     from trml_rt.runtime import load
 
-    with load(bundle, backend=backend, precision=precision, threads=threads) as runtime:  # type: ignore[arg-type]
+    with load(**arguments) as runtime:
         answer = runtime.infer(text=text, video=video, degrade=degrade).to_dict()
     print_json(answer) if as_json else click.echo(_for_people(answer))
 
 
-def _for_people(answer: dict) -> str:  # type: ignore[type-arg]
+def _for_people(answer: dict[str, Any]) -> str:
     lines = [f"{answer['label']}  {answer['score']:+.3f}"]
     for name, report in answer["inputs"].items():
         words = [report["state"]]

@@ -19,7 +19,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
     """Show a bundle's engines and what was built from them; compare the hash of every file."""
     from trml_rt.inspect import inspect as describe
 
-    content = describe(bundle)
+    content = describe(bundle).to_dict()
     print_json(content) if as_json else click.echo(_for_people(content))
 
 

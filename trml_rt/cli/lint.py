@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from trml_rt.cli.options import as_json, bundle_option, print_json
-from trml_rt.errors import EnvironmentUnfit
+
+if TYPE_CHECKING:
+    from trml_rt.lint import LintReport
 
 __all__ = ["lint"]
 
@@ -17,21 +20,17 @@ __all__ = ["lint"]
 @as_json
 def lint(bundle: Path, as_json: bool) -> None:
     """Look for what keeps a device from building the graphs; exit 4 on an error."""
-    try:
-        from trml_calibration.lint import lint as look
-        from trml_calibration.lint import refuse_errors
-    except ImportError as error:
-        raise EnvironmentUnfit(
-            f'lint needs the package {error.name}; pip install "trml-rt[build]"'
-        ) from None
-    from trml_rt.bundle.folder import Bundle
+    from trml_rt.lint import lint as check_graphs
 
-    report = look(Bundle(bundle))
-    if as_json:
-        print_json(report)
-    else:
-        for found in report["findings"]:
-            where = f"{found['graph']}: {found['node']}" if found["node"] else found["graph"]
-            click.echo(f"{found['level']:8} {found['rule']:12} {where}: {found['text']}")
-        click.echo("no errors" if report["passed"] else "errors")
-    refuse_errors(report)
+    report = check_graphs(bundle)
+    print_json(report.to_dict()) if as_json else click.echo(_for_people(report))
+    report.raise_for_errors()
+
+
+def _for_people(report: LintReport) -> str:
+    lines = []
+    for finding in report.findings:
+        where = f"{finding.graph}: {finding.node}" if finding.node else finding.graph
+        lines.append(f"{finding.level:8} {finding.rule:12} {where}: {finding.text}")
+    lines.append("no errors" if report.passed else "errors")
+    return "\n".join(lines)

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from trml_rt.bundle.engine_folder import BACKENDS
+from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.bundle.folder import default_bundle
 from trml_rt.errors import UsageError
 
-if TYPE_CHECKING:
-    from trml_rt.bundle.folder import Bundle
-    from trml_rt.inputs.rows import Rows
-    from trml_rt.proof.cases import Case
-
 __all__ = [
+    "any_backend_option",
     "any_path",
     "as_json",
     "backend_option",
     "bundle_option",
-    "cases_of",
     "data_layout",
+    "precision_choice",
     "print_json",
     "refuse_strangers",
-    "rows_of",
     "rows_option",
 ]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 # A file that is absent or may not be read is for the library to refuse, with its exit code.
 any_path = click.Path(path_type=Path, readable=False)
@@ -46,11 +43,19 @@ bundle_option = click.option(
 
 backend_option = click.option(
     "--backend",
-    type=click.Choice(BACKENDS),
-    default=BACKENDS[0],
+    metavar="NAME",
+    default="onnxruntime",
     show_default=True,
-    help="What the engines are built for.",
+    help="What the engines are built for: onnxruntime, tensorrt or tensorrt-rtx.",
 )
+
+
+def any_backend_option(words: str) -> Callable[[Command], Command]:
+    """Return the option --backend of a command that also takes "auto", with `words` as its help."""
+    return click.option("--backend", metavar="NAME", default="auto", show_default=True, help=words)
+
+
+precision_choice = click.Choice(PRECISIONS)
 
 rows_option = click.option(
     "--rows",
@@ -71,49 +76,6 @@ data_layout = click.option(
 )
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-
-
-def rows_of(data: Path, split: str, layout: str) -> Rows:
-    """Return the rows of one split of a data set; inputs that are missing are named on stderr."""
-    from trml_rt.inputs.rows import Row, Rows, read_rows
-
-    if layout == "jsonl":
-        return read_rows(data, split)
-    from trml_export.config import load_config
-    from trml_export.data import FORMATS, read_dataset
-
-    config = load_config(defaults=FORMATS[layout].defaults)
-    found = read_dataset(data, config, layout)
-    for problem in found.problems:
-        click.echo(f"left out: {problem.id}: {problem.message}", err=True)
-    scored = config.task == "regression"
-    rows = [
-        Row(
-            id=sample.id,
-            split=split,
-            text=sample.text,
-            video=sample.video,
-            score=float(sample.target) if scored else None,
-            label=None if scored else config.labels[int(sample.target)],
-        )
-        for sample in found.samples
-        if sample.split == split and (sample.text, sample.video) != (None, None)
-    ]
-    return Rows(tuple(rows), found.sha256, split)
-
-
-def cases_of(bundle: Bundle, data: Path | None, split: str, layout: str, rows: int) -> list[Case]:
-    """Return `rows` of each kind of `data` to verify on; those of no use are named on stderr."""
-    if data is None:
-        return []
-    from trml_rt.proof.cases import row_cases
-
-    cases, unusable = row_cases(bundle, rows_of(data, split, layout), rows)
-    for line in unusable:
-        click.echo(f"left out: {line}", err=True)
-    if not cases:
-        raise UsageError(f"{data}: no row of the split {split!r} can be used; name another --split")
-    return cases
 
 
 def refuse_strangers(foreign: Collection[str], subject: str) -> None:

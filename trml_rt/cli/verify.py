@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.cli.options import (
     any_path,
     as_json,
     backend_option,
     bundle_option,
-    cases_of,
     data_layout,
+    precision_choice,
     print_json,
     rows_option,
 )
@@ -29,9 +27,7 @@ Examples:
   trml-rt verify --precision fp16 --backend tensorrt --data rows.jsonl
 """
 )
-@click.option(
-    "--precision", type=click.Choice(PRECISIONS), required=True, help="Engines to verify."
-)
+@click.option("--precision", type=precision_choice, required=True, help="Engines to verify.")
 @backend_option
 @bundle_option
 @click.option("--data", type=any_path, help="Rows to verify on, else the golden files' inputs.")
@@ -39,28 +35,13 @@ Examples:
 @click.option("--split", default="valid", show_default=True, help="The rows of --data to use.")
 @rows_option
 @as_json
-def verify(
-    precision: str,
-    backend: str,
-    bundle: Path,
-    data: Path | None,
-    layout: str,
-    split: str,
-    rows: int,
-    as_json: bool,
-) -> None:
+def verify(as_json: bool, **arguments: Any) -> None:
     """Compare built engines with FP32 and write verify.json beside them; exit 4 if they fail."""
-    from trml_rt.bundle.folder import Bundle
-    from trml_rt.proof.fp32 import refuse_failed
-    from trml_rt.verify import verify_built
+    from trml_rt.verify import verify as compare
 
-    opened = Bundle(bundle)
-    cases = cases_of(opened, data, split, layout, rows)
-    folder, record = verify_built(
-        opened, precision, cases, backend, progress=lambda line: click.echo(line, err=True)
-    )
-    print_json(record) if as_json else click.echo(_for_people(record))
-    refuse_failed(record, str(folder))
+    report = compare(**arguments)
+    print_json(report.to_dict()) if as_json else click.echo(_for_people(report.record))
+    report.raise_if_failed()
 
 
 def _for_people(record: dict[str, Any]) -> str:

@@ -1,116 +1,95 @@
-"""What a TensorRT plan is built for: the fields of its cache key, and its shape profile."""
+"""The cache key: every fact that decides what compiled engines are, or whether they may run.
+
+It is a flat record of strings, so that a mismatch can name the field and both values.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
-from typing import Any
 
-from trml_rt.backends.tensorrt.cuda import Gpu, current_gpu
-from trml_rt.backends.tensorrt.library import import_tensorrt
+from trml_rt.backends import BackendRow, CompileOptions, row_of
 from trml_rt.bundle.calibration import calibration_hash
+from trml_rt.bundle.engine_folder import ENGINE_SCHEMA, EngineFolder
 from trml_rt.bundle.folder import Bundle
-from trml_rt.bundle.manifest import Axes, Axis, EngineSpec
-from trml_rt.errors import UsageError
+from trml_rt.errors import EnvironmentUnfit, UsageError
 
-__all__ = ["DEFAULT_OPTIONS", "RECIPES", "built_for_tensorrt", "profile_of"]
+__all__ = ["built_for_here", "key_of", "misfits", "why_not"]
 
-RECIPES = {"fp32": "fp32/1", "fp16": "fp16-computed/2", "int8": "int8-qdq-fp16/1"}
-"""Name and version of what `trml-rt build` does for a precision on TensorRT."""
-
-DEFAULT_OPTIONS = "workspace_mib=1024 optimization_level=default"
-
-Profile = dict[str, tuple[list[int], list[int], list[int]]]
+# It decides what a compiled graph is, and not where it may run.
+_OPTIONS = "builder options"
 
 
-def profile_of(engine: EngineSpec, axes: Axes) -> Profile:
-    """Return the smallest, best and largest shape of each input of an engine."""
-    known: dict[str, Axis] = {"batch": axes.batch, "tokens": axes.tokens, "frames": axes.frames}
-
-    def sizes(shape: list[Any], which: str) -> list[int]:
-        return [getattr(known[d], which) if isinstance(d, str) else d for d in shape]
-
-    return {
-        tensor.name: (
-            sizes(tensor.shape, "min"),
-            sizes(tensor.shape, "opt"),
-            sizes(tensor.shape, "max"),
-        )
-        for tensor in engine.inputs
-    }
-
-
-def built_for_tensorrt(
+def built_for_here(
     bundle: Bundle,
     precision: str,
-    backend: str,
-    *,
-    target: str | None = None,
-    options: str = DEFAULT_OPTIONS,
+    row: BackendRow,
+    options: CompileOptions | None = None,
     calibration: str | None = None,
 ) -> dict[str, str]:
-    """Return what plans of `precision` made here and now would be built for.
-
-    A plan of full TensorRT belongs to one GPU model, TensorRT and CUDA version. A plan of
-    TensorRT for RTX belongs to a compute capability: its kernels are made when it loads.
+    """Return what engines made here and now would be built for.
 
     Args:
         bundle: the bundle.
-        precision: fp32, fp16 or int8.
-        backend: "tensorrt" or "tensorrt-rtx".
-        target: a compute capability instead of that of the GPU here, such as "8.9"; RTX only.
-        options: the settings of the compiler, as one string.
-        calibration: for int8 the hash of the calibration; None takes that of the bundle's own.
+        precision: of the engines.
+        row: their back end.
+        options: settings of the compiler; None: the defaults.
+        calibration: for int8 the hash of the calibration; None: the bundle's own calibration.
 
     Raises:
-        BackendUnavailable: TensorRT or cuda-bindings is not installed.
-        EnvironmentUnfit: there is no GPU, or TensorRT's version is not supported.
+        UsageError: the back end has no such precision.
+        EnvironmentUnfit: the back end, or the device that it needs, is not here.
     """
-    if precision not in RECIPES:
-        raise UsageError(f"no precision {precision!r} on TensorRT; choose {', '.join(RECIPES)}")
-    version = import_tensorrt(backend).__version__
-    manifest = bundle.manifest
-    return {
-        "schema": "1",
+    manifest, recipe = bundle.manifest, row.recipe(precision)
+    fields = {
+        "schema": str(ENGINE_SCHEMA),
         **{
             f"source of {name}": manifest.files[engine.file].sha256
             for name, engine in manifest.engines.items()
         },
-        "precision recipe": RECIPES[precision],
-        **_inputs_seen(bundle, precision, calibration),
-        "builder options": options,
+        "precision recipe": recipe.name,
         "shape profiles": json.dumps(manifest.axes.model_dump(), sort_keys=True),
-        "back end": backend,
-        "back end version": version,
-        **_device(backend, target),
+        "back end": row.name,
+        **row.load().built_for(row.name, options or CompileOptions()),
         "system": f"{platform.system().lower()} {platform.machine()}",
     }
+    if recipe.convert_to_fp16:  # the golden inputs show which nodes come near FP16's limit
+        for engine_set in manifest.engine_sets:
+            fields[f"golden of {engine_set.name}"] = manifest.files[engine_set.golden].sha256
+    if recipe.int8_form is not None:
+        calibration = calibration or calibration_hash(bundle.folder / "calibration")
+        if calibration is not None:
+            fields["calibration"] = calibration
+    return fields
 
 
-def _inputs_seen(bundle: Bundle, precision: str, calibration: str | None) -> dict[str, str]:
-    """Return the hashes of the data that FP16 and INT8 graphs depend on.
-
-    The golden inputs show which nodes come near FP16's limit, and the calibration's record holds
-    the hashes of the INT8 graphs.
-    """
-    if precision == "fp32":
-        return {}
-    manifest = bundle.manifest
-    golden = {f"golden of {s.name}": manifest.files[s.golden].sha256 for s in manifest.engine_sets}
-    if precision == "int8" and calibration is None:
-        calibration = calibration_hash(bundle.folder / "calibration")
-    return golden if calibration is None else golden | {"calibration": calibration}
+def key_of(built_for: dict[str, str], precision: str, row: BackendRow) -> str:
+    """Return the name of the engine folder for `built_for`: a readable prefix and a short hash."""
+    digest = hashlib.sha256(json.dumps(built_for, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{row.load().key_prefix(built_for)}_{precision}_{digest}"
 
 
-def _device(backend: str, target: str | None) -> dict[str, str]:
-    if target is not None:
-        return {"compute capability": target}
-    gpu: Gpu = current_gpu()
-    if backend == "tensorrt-rtx":
-        return {"compute capability": gpu.compute_capability}
-    return {
-        "compute capability": gpu.compute_capability,
-        "GPU": gpu.name,
-        "multiprocessors": str(gpu.multiprocessors),
-        "CUDA": gpu.cuda_driver,
-    }
+def misfits(engines: EngineFolder, bundle: Bundle, expected: dict[str, str]) -> list[str]:
+    """List why `engines` may not run for `bundle` on the device of `expected` (E1)."""
+    stated = engines.manifest.built_for
+    problems = [
+        f"{name} is {stated.get(name)!r} there, {expected.get(name)!r} here"
+        for name in sorted(stated.keys() | expected.keys())
+        if stated.get(name) != expected.get(name)
+        and name != _OPTIONS
+        # A bundle without a calibration of its own takes engines of any.
+        and not (name == "calibration" and name not in expected)
+    ]
+    missing = bundle.manifest.engines.keys() - engines.manifest.files.keys()
+    return problems + [f"{name} is not among its engines" for name in sorted(missing)]
+
+
+def why_not(engines: EngineFolder, bundle: Bundle) -> list[str]:
+    """List why `engines` may not run for `bundle` on this device; empty if they may."""
+    try:
+        row = row_of(engines.manifest.backend)
+        expected = built_for_here(bundle, engines.manifest.precision, row)
+    except (EnvironmentUnfit, UsageError) as error:
+        return [str(error)]
+    return misfits(engines, bundle, expected)

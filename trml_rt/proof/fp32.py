@@ -6,23 +6,22 @@ The reference is the bundle's portable graphs on ONNX Runtime.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
-from trml_rt.bundle.atomic import write_bytes
-from trml_rt.bundle.engine_folder import VERIFICATION
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import EngineSet
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import VerificationFailed
+from trml_rt.progress import counted
 from trml_rt.proof.cases import Case, golden_cases
 from trml_rt.proof.compare import LIMITS, Answers, compare
 from trml_rt.proof.golden import GATES, check_golden
 
 __all__ = [
-    "counted",
     "reference_answers",
     "refuse_failed",
     "run_cases",
@@ -31,7 +30,7 @@ __all__ = [
     "verify_new",
 ]
 
-_TELL = 200  # cases
+_log = logging.getLogger(__name__)
 
 
 def verify(
@@ -39,7 +38,6 @@ def verify(
     engines: Dispatcher,
     precision: str,
     cases: Sequence[Case],
-    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Compare `engines` with the bundle's FP32 graphs and return the record of verify.json.
 
@@ -48,14 +46,13 @@ def verify(
         engines: what is to be verified.
         precision: whose `LIMITS` count.
         cases: the inputs; a case runs every engine set that its inputs allow.
-        progress: called with a line every so many cases.
 
     Returns:
         What `compare` gives, with the precision and what the reference was.
     """
     sets = bundle.manifest.engine_sets
-    expected = reference_answers(bundle, counted(cases, progress, "the reference"))
-    given = run_cases(engines, sets, counted(cases, progress, f"{precision} engines"))
+    expected = reference_answers(bundle, counted(cases, len(cases), "the reference", _log))
+    given = run_cases(engines, sets, counted(cases, len(cases), f"{precision} engines", _log))
     return {
         "schema": 1,
         "precision": precision,
@@ -88,14 +85,6 @@ def reference_answers(
         return run_cases(reference, bundle.manifest.engine_sets if sets is None else sets, cases)
 
 
-def counted(cases: Sequence[Case], progress: Callable[[str], None], what: str) -> Iterator[Case]:
-    """Yield `cases`, and say every so many how far `what` is."""
-    for number, case in enumerate(cases):
-        if number and number % _TELL == 0:
-            progress(f"{what}: {number} of {len(cases)} rows")
-        yield case
-
-
 def run_cases(engines: Dispatcher, sets: Sequence[EngineSet], cases: Iterable[Case]) -> Answers:
     """Run those of `sets` that the inputs of each case allow; encoders run once a case."""
     largest_first = sorted(sets, key=lambda engine_set: -len(engine_set.engines))
@@ -118,34 +107,20 @@ def verify_new(
     engines: Dispatcher,
     precision: str,
     cases: Sequence[Case],
-    folder: Path,
-    progress: Callable[[str], None],
-) -> dict[str, float]:
-    """Hold engines that were just built against the golden files and FP32, and record it.
-
-    Args:
-        bundle: the bundle that they were built from.
-        engines: what is to be verified.
-        precision: whose gates and limits count.
-        cases: the inputs; an empty list takes those of the golden files.
-        folder: where verify.json is written.
-        progress: called with a line for each step and each warning.
-
-    Returns:
-        The differences to the golden outputs, by `check_golden`.
+) -> dict[str, Any]:
+    """Hold engines that were just built against the golden files and FP32.
 
     Raises:
         VerificationFailed: the engines miss a gate or a limit.
     """
-    progress("comparing with the golden files")
-    differences = check_golden(bundle, engines, GATES[precision])
-    progress("verifying against FP32")
-    record = verify(bundle, engines, precision, cases or golden_cases(bundle), progress)
+    _log.info("comparing with the golden files")
+    check_golden(bundle, engines, GATES[precision])
+    _log.info("verifying against FP32")
+    record = verify(bundle, engines, precision, cases or golden_cases(bundle))
     refuse_failed(record, str(bundle.folder))
     for warning in record["warnings"]:
-        progress(f"warning: {warning}")
-    write_bytes(folder / VERIFICATION, to_json(record))
-    return differences
+        _log.warning("%s", warning)
+    return record
 
 
 def refuse_failed(record: dict[str, Any], where: str) -> None:

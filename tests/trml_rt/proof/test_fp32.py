@@ -9,15 +9,16 @@ import pytest
 from click.testing import CliRunner
 
 import trml_rt
-from trml_rt.build import build, plan
-from trml_rt.bundle.engine_folder import find_compiled
+from trml_rt.backends import ONNXRUNTIME
+from trml_rt.build import build, preview_build
 from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
 from trml_rt.dispatch import Dispatcher
+from trml_rt.engines.choose import find_engines
 from trml_rt.errors import VerificationFailed
 from trml_rt.proof.cases import Case, golden_cases
 from trml_rt.proof.fp32 import refuse_failed, verify
-from trml_rt.verify import verify_built
+from trml_rt.verify import verify as verify_engines
 
 
 class Drifting:
@@ -132,13 +133,6 @@ def test_flips_and_lost_accuracy_count_where_labels_are_known(tiny_bundle):
     assert any("rank correlation" in problem for problem in found["problems"])
 
 
-def test_long_verification_says_how_far_it_is(tiny_bundle):
-    told = []
-    bundle = Bundle(tiny_bundle)
-    verify(bundle, Drifting(bundle, "none", None), "fp32", list(labelled(250)), told.append)
-    assert told == ["the reference: 200 of 250 rows", "fp32 engines: 200 of 250 rows"]
-
-
 def test_a_set_without_inputs_is_not_called_verified(tiny_bundle):
     found = record(tiny_bundle, "none", None, cases=list(labelled(3)))
     assert "video: no inputs to compare on" in found["problems"]
@@ -150,24 +144,24 @@ def test_a_build_leaves_verify_json_beside_the_engines(bundle_copy):
 
 
 def test_an_unverified_engine_says_so_in_every_answer(bundle_copy):
-    build(Bundle(bundle_copy), "fp32", cases=None)
+    build(Bundle(bundle_copy), "fp32", verify=False)
     with trml_rt.load(bundle_copy, precision="fp32") as rt:
         assert not rt.infer(text="good").verified
 
 
 def test_unverified_engines_serve_a_build_only_if_it_does_not_verify_either(bundle_copy):
     bundle = Bundle(bundle_copy)
-    build(bundle, "fp32", cases=None)
-    assert plan(bundle, "fp32")["would_build"]
-    assert not plan(bundle, "fp32", verified=False)["would_build"]
-    assert not build(bundle, "fp32", cases=None).built
-    assert build(bundle, "fp32").manifest.verified
+    build(bundle, "fp32", verify=False)
+    assert preview_build(bundle, "fp32").would_build
+    assert not preview_build(bundle, "fp32", verify=False).would_build
+    assert not build(bundle, "fp32", verify=False).built
+    assert build(bundle, "fp32").verified
 
 
 def test_engines_that_pass_later_are_verified_from_then_on(bundle_copy):
     bundle = Bundle(bundle_copy)
-    build(bundle, "fp32", cases=None)
-    assert verify_built(bundle, "fp32", [])[1]["passed"]
+    build(bundle, "fp32", verify=False)
+    assert verify_engines(bundle, "fp32").passed
     with trml_rt.load(bundle_copy, precision="fp32") as rt:
         assert rt.infer(text="good").verified
     assert not build(bundle, "fp32").built
@@ -193,14 +187,14 @@ def test_the_command_verifies_on_rows_and_says_what_it_found(bundle_copy, tmp_pa
         for n, w in enumerate(["good day", "bad", "a day"])
     ]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    build(Bundle(bundle_copy), "fp32", cases=None)
+    build(Bundle(bundle_copy), "fp32", verify=False)
 
     def run(*words):
         words = ["verify", "--bundle", bundle_copy, "--precision", "fp32", *words]
         return CliRunner().invoke(program, [str(word) for word in words])
 
     assert run().exit_code == 0
-    assert find_compiled(Bundle(bundle_copy), "fp32").verification()["passed"]
+    assert find_engines(Bundle(bundle_copy), "fp32", ONNXRUNTIME).verification()["passed"]
     result = run("--data", tmp_path / "rows.jsonl", "--split", "test")
     assert result.exit_code == 4  # no clips among the rows
     assert "text: 3 rows" in result.stdout
@@ -213,4 +207,4 @@ def test_a_dry_run_names_the_folder_and_writes_nothing(bundle_copy):
     assert result.stdout.startswith(f"would build: {bundle_copy}")
     assert not (bundle_copy / "engines").exists()
     build(Bundle(bundle_copy), "fp32")
-    assert not plan(Bundle(bundle_copy), "fp32")["would_build"]
+    assert not preview_build(bundle_copy, "fp32").would_build

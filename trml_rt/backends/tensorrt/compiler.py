@@ -30,6 +30,9 @@ __all__ = ["PlanReport", "PlanRequest", "compile_plan"]
 
 MEBIBYTE = 1 << 20
 
+WORKSPACE_MIB = 1024
+"""The most scratch memory that a kernel may use where nobody says how much."""
+
 
 @dataclass(frozen=True)
 class PlanRequest:
@@ -53,7 +56,7 @@ class PlanRequest:
     plan: str
     precision: str
     profile: dict[str, tuple[list[int], list[int], list[int]]]
-    workspace_mib: int = 1024
+    workspace_mib: int = WORKSPACE_MIB
     optimization_level: int | None = None
     timing_cache: str | None = None
     targets: list[str] = field(default_factory=list)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trml_rt.backends.check import Check
 from trml_rt.backends.tensorrt.cuda import Cuda, Gpu, cuda_runtime, current_gpu
-from trml_rt.backends.tensorrt.library import MODULES, import_tensorrt, origin
+from trml_rt.backends.tensorrt.library import import_tensorrt, origin
 from trml_rt.errors import BackendUnavailable, EnvironmentUnfit
 
 __all__ = ["jetpack_of", "nvidia_checks"]
@@ -25,20 +25,15 @@ _JETPACKS = (
 )
 
 
-def nvidia_checks(backend: str) -> list[Check]:
-    """Return the checks for the TensorRT back ends.
+def nvidia_checks(backend: str, required: bool) -> list[Check]:
+    """Return the checks for one TensorRT: JetPack, CUDA, the GPU, the library.
 
     Args:
-        backend: one of them, whose checks are then required; with another name ("auto",
-            "onnxruntime") they only inform.
+        backend: "tensorrt" or "tensorrt-rtx".
+        required: whether the machine must pass; else the checks only inform.
     """
-    needed = backend in MODULES
-    checks = [*_jetson(needed)]
-    gpu, cuda = _cuda(needed)
-    checks.append(cuda)
-    for name in [backend] if needed else MODULES:
-        checks += _tensorrt(name, gpu, needed)
-    return checks
+    gpu, cuda = _cuda(required)
+    return [*_jetson(required), cuda, *_tensorrt(backend, gpu, required)]
 
 
 def jetpack_of(release: str) -> tuple[tuple[int, int, int], str] | None:

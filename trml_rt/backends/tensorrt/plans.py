@@ -1,263 +1,151 @@
-"""Compile a bundle's graphs into TensorRT plans and install them under `engines/<key>`.
+"""What the table of back ends asks of TensorRT and of TensorRT for RTX.
 
-For the GPU that is here the plans are compared with the golden files before they are installed.
-TensorRT for RTX also compiles for a GPU that is elsewhere; such plans carry no verification, and
-answers made with them say so.
+TensorRT for RTX also compiles for a GPU that is elsewhere.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+import logging
+from collections.abc import Mapping
+from typing import Any
 
+from trml_rt.backends import CompileJob, CompileOptions, CompileReport
+from trml_rt.backends.check import Check
 from trml_rt.backends.tensorrt.backend import TensorRtBackend
 from trml_rt.backends.tensorrt.child import compile_apart
-from trml_rt.backends.tensorrt.compiler import PlanReport, PlanRequest
-from trml_rt.bundle.atomic import write_bytes
-from trml_rt.bundle.calibration import Calibrated, open_calibration, source_of
-from trml_rt.bundle.engine_folder import ENGINE_SCHEMA, EngineManifest, key_of, to_json
-from trml_rt.bundle.files import describe_files
-from trml_rt.bundle.folder import Bundle
-from trml_rt.dispatch import Dispatcher
-from trml_rt.engines.install import BuildReport, foresee, install
-from trml_rt.engines.key import built_for_tensorrt, profile_of
-from trml_rt.errors import UsageError
-from trml_rt.proof.cases import Case
-from trml_rt.proof.fp32 import verify_new
+from trml_rt.backends.tensorrt.compiler import WORKSPACE_MIB, PlanReport, PlanRequest
+from trml_rt.backends.tensorrt.cuda import current_gpu
+from trml_rt.backends.tensorrt.doctor import nvidia_checks
+from trml_rt.backends.tensorrt.library import import_tensorrt
+from trml_rt.bundle.manifest import Axes, Axis, EngineSpec
 
-__all__ = ["Graph", "Graphs", "Settings", "build_tensorrt", "plan_tensorrt"]
+__all__ = [
+    "built_for",
+    "checks",
+    "compile_graph",
+    "device",
+    "key_prefix",
+    "open_backend",
+    "profile_of",
+]
 
+_log = logging.getLogger(__name__)
 
-class Graph(NamedTuple):
-    """An engine's graph in the wanted precision.
-
-    `computes` is the precision of its products, for small graphs may keep another one, and
-    `islands` are the nodes that stay FP32 where the rest computes in FP16.
-    """
-
-    path: Path
-    computes: str
-    islands: Sequence[str] = ()
+_SHORT = {"tensorrt": "trt", "tensorrt-rtx": "rtx"}
+# A timing cache belongs to one GPU, TensorRT and CUDA.
+_OWNER = ("back end version", "GPU", "multiprocessors", "CUDA")
 
 
-Graphs = Callable[[str, Path], Graph]
-"""Gives the graph of an engine, written into the folder if need be."""
+def open_backend(name: str, threads: int | None, *, compiled: bool) -> TensorRtBackend:  # noqa: ARG001
+    """Open the back end on the GPU that is here; it loads compiled plans only."""
+    return TensorRtBackend(name)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to compile.
+def built_for(name: str, options: CompileOptions) -> dict[str, str]:
+    """Return what a plan belongs to.
 
-    Attributes:
-        backend: "tensorrt" or "tensorrt-rtx".
-        target: a compute capability such as "8.9", for a GPU that is not here; RTX only.
-        workspace_mib: the most scratch memory that a kernel may use.
-        optimization_level: 0 to 5; None leaves TensorRT's own.
-    """
-
-    backend: str = "tensorrt"
-    target: str | None = None
-    workspace_mib: int = 1024
-    optimization_level: int | None = None
-
-    def __str__(self) -> str:
-        level = "default" if self.optimization_level is None else self.optimization_level
-        return f"workspace_mib={self.workspace_mib} optimization_level={level}"
-
-
-def build_tensorrt(
-    bundle: Bundle,
-    precision: str,
-    settings: Settings,
-    *,
-    graphs: Graphs | None = None,
-    calibrated: Calibrated | None = None,
-    cases: Sequence[Case] | None = (),
-    force: bool = False,
-    progress: Callable[[str], None] = lambda _: None,
-) -> BuildReport:
-    """Build the plans of `precision` for the GPU that is here, or for `settings.target`.
-
-    Args:
-        bundle: the bundle to build for; its `engines/` folder is written.
-        precision: fp32, fp16 or int8: what the graphs compute in.
-        settings: how to compile.
-        graphs: gives the graphs of `precision`; None takes the bundle's own, for fp32.
-        calibrated: the calibration that int8 graphs are of; None takes the bundle's own.
-        cases: inputs to verify the engines on; an empty list takes those of the golden files,
-            None leaves the verification out, and every answer says that. For a GPU that is
-            elsewhere nothing can be verified.
-        force: build even if fitting engines are there.
-        progress: called with a line for each step.
+    A plan of full TensorRT belongs to one GPU model, TensorRT and CUDA version. A plan of
+    TensorRT for RTX belongs to a compute capability: its kernels are made when it loads.
 
     Raises:
-        VerificationFailed: a plan does not compute in `precision`, or the engines miss a gate.
-        EnvironmentUnfit: TensorRT, the GPU or memory is lacking, or TensorRT refuses a graph.
-        UsageError: the settings contradict each other.
+        BackendUnavailable: TensorRT or cuda-bindings is not installed.
+        EnvironmentUnfit: there is no GPU, or TensorRT's version is not supported.
     """
-    if graphs is None and precision != "fp32":
-        raise UsageError(f"{precision} plans need graphs that compute in {precision}")
-    if cases and settings.target is not None:
-        raise UsageError("plans for a GPU that is elsewhere cannot be verified; give no cases")
-    built_for = _built_for(bundle, precision, settings, calibrated)
-
-    def own(engine: str, _: Path) -> Graph:
-        return Graph(bundle.path(bundle.manifest.engines[engine].file), "fp32")
-
-    def make(staging: Path) -> EngineManifest:
-        reports, islands = _compile(bundle, settings, built_for, graphs or own, staging, progress)
-        verified: dict[str, float] = {}
-        if settings.target is not None:
-            progress(f"not compared with the golden files: sm {settings.target} is not here")
-        elif cases is not None:
-            backend = TensorRtBackend(settings.backend)
-            with Dispatcher(
-                bundle.manifest, backend, lambda name: staging / f"{name}.plan"
-            ) as engines:
-                verified = verify_new(bundle, engines, precision, cases, staging, progress)
-        files = describe_files(staging, [f"{name}.plan" for name in reports])
-        manifest = EngineManifest.model_validate(
-            {
-                "schema": ENGINE_SCHEMA,
-                "backend": settings.backend,
-                "precision": precision,
-                "weights": precision,
-                "compute": precision,
-                "built_for": built_for,
-                "files": {
-                    name: {"file": f"{name}.plan", **files[f"{name}.plan"].model_dump()}
-                    for name in reports
-                },
-                "verified": verified,
-                "products": {name: report.network for name, report in reports.items()},
-                "plan_layers": {name: report.layers for name, report in reports.items()},
-                "islands": islands,
-            }
-        )
-        write_bytes(staging / "build.log", _log(reports))
-        write_bytes(staging / "manifest.json", to_json(manifest))
-        return manifest
-
-    return install(
-        bundle,
-        key_of(built_for, precision),
-        built_for,
-        make,
-        verified=cases is not None and settings.target is None,
-        force=force,
-        progress=progress,
-    )
+    level = "default" if options.optimization_level is None else options.optimization_level
+    return {
+        "builder options": f"workspace_mib={_workspace(options)} optimization_level={level}",
+        "back end version": import_tensorrt(name).__version__,
+        **_device(name, options.target),
+    }
 
 
-def plan_tensorrt(
-    bundle: Bundle,
-    precision: str,
-    settings: Settings,
-    calibration: Path | None = None,
-    *,
-    verified: bool = True,
-) -> dict[str, Any]:
-    """Say what `build_tensorrt` would do, and write nothing.
-
-    Args:
-        bundle: as in `build_tensorrt`.
-        precision: as in `build_tensorrt`.
-        settings: as in `build_tensorrt`.
-        calibration: for int8 the folder of the calibration; None takes the bundle's own.
-        verified: whether `build_tensorrt` would verify.
-
-    Returns:
-        As `foresee` does.
-
-    Raises:
-        ArtefactMismatch: the bundle is damaged, or int8 lacks a calibration.
-        EnvironmentUnfit: TensorRT or the GPU is lacking.
-        UsageError: the settings contradict each other.
-    """
-    calibrated = open_calibration(bundle, calibration) if precision == "int8" else None
-    built_for = _built_for(bundle, precision, settings, calibrated)
-    sources = {n: source_of(bundle, n, calibrated, "portable")[0] for n in bundle.manifest.engines}
-    return foresee(
-        bundle,
-        key_of(built_for, precision),
-        built_for,
-        sources,
-        verified=verified and settings.target is None,
-    )
+def key_prefix(built_for: Mapping[str, str]) -> str:
+    """Return compute capability and version, such as `sm89_rtx1.7.1`."""
+    short = _SHORT[built_for["back end"]]
+    device = f"sm{built_for['compute capability'].replace('.', '')}"
+    return f"{device}_{short}{built_for['back end version']}"
 
 
-def _built_for(
-    bundle: Bundle, precision: str, settings: Settings, calibrated: Calibrated | None
-) -> dict[str, str]:
-    """Return what plans made now would be built for."""
-    if settings.target is not None and settings.backend != "tensorrt-rtx":
-        raise UsageError("full TensorRT compiles on the device only; leave --target out")
-    return built_for_tensorrt(
-        bundle,
-        precision,
-        settings.backend,
-        target=settings.target,
-        options=str(settings),
-        calibration=None if calibrated is None else calibrated.sha256,
-    )
+def compile_graph(name: str, job: CompileJob) -> CompileReport:
+    """Compile one graph into a plan, in a process of its own."""
 
+    def step(phase: str, done: int, of: int) -> None:
+        _log.info("%s: %s, %d of %d", job.engine, phase.lower(), done, of)
 
-def _compile(
-    bundle: Bundle,
-    settings: Settings,
-    built_for: dict[str, str],
-    graphs: Graphs,
-    staging: Path,
-    progress: Callable[[str], None],
-) -> tuple[dict[str, PlanReport], dict[str, list[str]]]:
-    """Compile every graph, each in a process of its own; return what each reported, and islands."""
-    reports, islands = {}, {}
     cache = None
-    if settings.backend == "tensorrt":  # the cache belongs to one GPU, TensorRT and CUDA
-        fields = ("back end version", "GPU", "multiprocessors", "CUDA")
-        owner = json.dumps([built_for[name] for name in fields])
+    if name == "tensorrt":
+        fields = built_for(name, job.options)
+        owner = json.dumps([fields[field] for field in _OWNER])
         digest = hashlib.sha256(owner.encode()).hexdigest()[:16]
-        cache = str(bundle.folder / "engines" / f".timing-{digest}")
-    with tempfile.TemporaryDirectory(dir=staging) as folder:
-        for number, (name, engine) in enumerate(bundle.manifest.engines.items(), 1):
-            head = f"[{number}/{len(bundle.manifest.engines)}] {name}"
-            graph = graphs(name, Path(folder))
-            if graph.islands:
-                islands[name] = list(graph.islands)
-            progress(f"{head}: compiling in {graph.computes}")
-
-            def step(phase: str, done: int, of: int, head: str = head) -> None:
-                progress(f"{head}: {phase.lower()}, {done} of {of}")
-
-            reports[name] = compile_apart(
-                PlanRequest(
-                    backend=settings.backend,
-                    graph=str(graph.path),
-                    plan=str(staging / f"{name}.plan"),
-                    precision=graph.computes,
-                    profile=profile_of(engine, bundle.manifest.axes),
-                    workspace_mib=settings.workspace_mib,
-                    optimization_level=settings.optimization_level,
-                    timing_cache=cache,
-                    targets=[] if settings.target is None else [settings.target],
-                ),
-                step,
-            )
-    return reports, islands
+        cache = str(job.keep / f".timing-{digest}")
+    report = compile_apart(
+        PlanRequest(
+            backend=name,
+            graph=str(job.graph),
+            plan=str(job.target),
+            precision=job.computes,
+            profile=profile_of(job.spec, job.axes),
+            workspace_mib=_workspace(job.options),
+            optimization_level=job.options.optimization_level,
+            timing_cache=cache,
+            targets=[] if job.options.target is None else [job.options.target],
+        ),
+        step,
+    )
+    return CompileReport(report.network, report.layers, _lines(job.engine, report))
 
 
-def _log(reports: dict[str, PlanReport]) -> bytes:
-    """Return what the compiler said of each engine, as a text for people."""
-    lines = []
-    for name, report in reports.items():
-        lines.append(
-            f"== {name}: {report.bytes} bytes in {report.seconds} s, {report.peak_mib} MiB at the "
-            f"peak; products as parsed: {report.network}; layers as built: {report.layers}"
+def checks(name: str, required: bool) -> list[Check]:
+    """Check JetPack, CUDA, the GPU and this TensorRT."""
+    return nvidia_checks(name, required)
+
+
+def device(name: str) -> dict[str, str]:  # noqa: ARG001
+    """Return the GPU's name."""
+    return {"gpu": current_gpu().name}
+
+
+def profile_of(engine: EngineSpec, axes: Axes) -> dict[str, tuple[list[int], list[int], list[int]]]:
+    """Return the smallest, best and largest shape of each input of an engine."""
+    known: dict[str, Axis] = {"batch": axes.batch, "tokens": axes.tokens, "frames": axes.frames}
+
+    def sizes(shape: list[Any], which: str) -> list[int]:
+        return [getattr(known[d], which) if isinstance(d, str) else d for d in shape]
+
+    return {
+        tensor.name: (
+            sizes(tensor.shape, "min"),
+            sizes(tensor.shape, "opt"),
+            sizes(tensor.shape, "max"),
         )
-        lines += report.log
-    return ("\n".join(lines) + "\n").encode()
+        for tensor in engine.inputs
+    }
+
+
+def _workspace(options: CompileOptions) -> int:
+    return WORKSPACE_MIB if options.workspace_mib is None else options.workspace_mib
+
+
+def _device(name: str, target: str | None) -> dict[str, str]:
+    if target is not None:
+        return {"compute capability": target}
+    gpu = current_gpu()
+    if name == "tensorrt-rtx":
+        return {"compute capability": gpu.compute_capability}
+    return {
+        "compute capability": gpu.compute_capability,
+        "GPU": gpu.name,
+        "multiprocessors": str(gpu.multiprocessors),
+        "CUDA": gpu.cuda_driver,
+    }
+
+
+def _lines(engine: str, report: PlanReport) -> list[str]:
+    """Return what the compiler said of an engine, for people."""
+    return [
+        f"== {engine}: {report.bytes} bytes in {report.seconds} s, {report.peak_mib} MiB at the "
+        f"peak; products as parsed: {report.network}; layers as built: {report.layers}",
+        *report.log,
+    ]

@@ -1,17 +1,23 @@
 """A machine with a GPU made of the stand-ins of fake_tensorrt.py, and engines built on it.
 
 The compiler is replaced by one that wraps the ONNX graph (fake_tensorrt.py says what that does not
-prove); the real compiler runs in test_tensorrt_compile.py.
+prove); the real compiler runs in test_real_compiler.py.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
+from unittest import mock
 
+import trml_rt
+from tests.conftest import file_entry
 from tests.trml_rt.backends.tensorrt.fake_tensorrt import FakeCuda, FakeTensorRt, fake_plan
 from trml_rt.backends.tensorrt.compiler import PlanReport
-from trml_rt.backends.tensorrt.plans import Graph, Settings, build_tensorrt
+from trml_rt.build import _Fp16Tools
+from trml_rt.bundle.calibration import encoders
 from trml_rt.bundle.folder import Bundle
 
 LAYERS = {"fp16": 3, "fp32": 1}
@@ -43,9 +49,46 @@ class Device:
         return PlanReport(len(plan), 1.5, 300, {request.precision: 4}, layers, ["[I] hello"])
 
 
-def make(folder, precision="fp32", settings=None, **changes):
-    if precision != "fp32":
-        bundle = Bundle(folder)
-        own = {name: bundle.path(e.file) for name, e in bundle.manifest.engines.items()}
-        changes.setdefault("graphs", lambda name, _: Graph(own[name], precision))
-    return build_tensorrt(Bundle(folder), precision, settings or Settings(), **changes)
+def make(folder, precision="fp32", *, islands=(), **arguments):
+    """Build engines without `onnx`: FP16 graphs are copies, INT8 graphs those of a calibration.
+
+    `islands` are what the small graphs are said to keep in FP32.
+    """
+
+    def convert(graph, target, feeds):
+        shutil.copy(graph, target)
+        return list(islands) if target.stem.startswith("fuse") else []
+
+    if precision == "int8" and not (folder / "calibration").exists():
+        calibrate_by_copying(folder)
+    arguments.setdefault("backend", "tensorrt")
+    tools = _Fp16Tools(convert, lambda path: None)
+    with mock.patch.object(sys.modules["trml_rt.build"], "_fp16_tools", return_value=tools):
+        return trml_rt.build(folder, precision, **arguments)
+
+
+def calibrate_by_copying(folder):
+    """Give a bundle a calibration whose INT8 graphs are the FP32 ones."""
+    manifest = Bundle(folder).manifest
+    target = folder / "calibration"
+    target.mkdir()
+    engines = {}
+    for name in encoders(manifest):
+        source = manifest.engines[name].file
+        forms = {}
+        for form in ("portable", "cpu"):
+            file = f"{name}.{form}.onnx"
+            shutil.copy(folder / source, target / file)
+            forms[form] = file_entry(target / file) | {
+                **{"file": file, "layers": {}, "refined": False},
+                **{"checked": {}, "sensitivity": []},
+            }
+        engines[name] = {
+            **{"source": manifest.files[source].sha256, "method": "max", "samples": 32},
+            **{"ranges": {}, "forms": forms, "left_out": {}},
+        }
+    content = {
+        **{"schema": 1, "created_by": "a test", "versions": {}, "data": {}},
+        **{"max_drop": {"cosine": 0.01, "points": 1.0}, "engines": engines},
+    }
+    (target / "calibration.json").write_text(json.dumps(content))

@@ -17,12 +17,10 @@ from PIL import Image
 
 import trml_rt
 from tests.trml_rt.backends.tensorrt.fake_device import make
-from trml_rt.backends.tensorrt.plans import Settings, build_tensorrt
-from trml_rt.build import plan
-from trml_rt.bundle.folder import Bundle
+from trml_rt.backends import CompileOptions
+from trml_rt.build import preview_build
 from trml_rt.cli import trml_rt as program
 from trml_rt.errors import ArtefactMismatch, UsageError
-from trml_rt.proof.cases import Case
 
 
 @pytest.fixture
@@ -137,12 +135,12 @@ def test_a_dry_run_says_folder_and_reason_as_on_onnxruntime_and_writes_nothing(d
     content = json.loads(run("build", bundle_copy, "--dry-run", "--json").stdout)
     assert not (bundle_copy / "engines").exists()
     assert device.requests == []
-    assert content.keys() == plan(Bundle(bundle_copy), "fp32").keys()
+    assert content.keys() == preview_build(bundle_copy, "fp32").to_dict().keys()
     assert content["would_build"]
     assert "No such file" in content["why"][0]
     assert content["sources"]["text"] == str(bundle_copy / "onnx" / "text.onnx")
 
-    folder = make(bundle_copy, cases=None).folder
+    folder = make(bundle_copy, verify=False).folder
     assert content["engines"] == str(folder)
     content = json.loads(run("build", bundle_copy, "--dry-run", "--json").stdout)
     assert "not verified" in content["why"][0]
@@ -155,7 +153,7 @@ def test_a_dry_run_for_a_gpu_elsewhere_needs_none_here(device, bundle_copy):
     words = ("--target", "8.9", "--dry-run")
     result = run("build", bundle_copy, *words, backend="tensorrt-rtx")
     assert result.stdout.startswith(f"would build: {bundle_copy}/engines/sm89_rtx")
-    make(bundle_copy, settings=Settings("tensorrt-rtx", target="8.9"))
+    make(bundle_copy, backend="tensorrt-rtx", options=CompileOptions(target="8.9"))
     result = run("build", bundle_copy, *words, backend="tensorrt-rtx")
     assert result.stdout.startswith("fits already")
 
@@ -165,9 +163,9 @@ def test_for_a_gpu_elsewhere_nothing_can_be_verified(device, bundle_copy, rows):
     result = run("build", bundle_copy, *words, backend="tensorrt-rtx")
     assert result.exit_code == 2
     assert "--data, --split: has no meaning with --target" in result.stderr
-    settings = Settings("tensorrt-rtx", target="8.9")
+    options = CompileOptions(target="8.9")
     with pytest.raises(UsageError, match="cannot be verified"):
-        build_tensorrt(Bundle(bundle_copy), "fp32", settings, cases=[Case({})])
+        make(bundle_copy, backend="tensorrt-rtx", options=options, data=rows)
 
 
 def test_int8_engines_of_a_calibration_elsewhere_are_built_and_found(
@@ -224,7 +222,7 @@ def test_portable_graphs_are_timed_on_onnxruntime_though_auto_would_take_tensorr
         commands.append({name: words[5] for name, words in contenders.items()})
         return {name: {"answer": [0.0], "speed_up": 1.0} for name in contenders}
 
-    monkeypatch.setattr("trml_rt.bench.interleave", interleave)
+    monkeypatch.setattr(sys.modules["trml_rt.bench"], "interleave", interleave)
     make(bundle_copy)
     assert run("bench", bundle_copy, "--json").exit_code == 0
     assert run("bench", bundle_copy, "--json", backend="onnxruntime").exit_code == 0

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from tests.conftest import TINY
 from tests.trml_rt.backends.tensorrt.fake_tensorrt import FakeCuda, FakeTensorRt
 from trml_rt.backends.tensorrt import doctor as doctor_nvidia
-from trml_rt.backends.tensorrt.doctor import jetpack_of, nvidia_checks
+from trml_rt.backends.tensorrt.doctor import jetpack_of
 from trml_rt.cli import trml_rt as cli
-from trml_rt.doctor import diagnose
+from trml_rt.doctor import doctor
 
 ORIN = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n"
 
@@ -42,7 +42,9 @@ class Machine:
         self.patch.setattr(doctor_nvidia, "cuda_runtime", lambda: self.cuda)
 
     def checks(self, backend="tensorrt"):
-        return {check.name: check for check in nvidia_checks(backend)}
+        checks = doctor(TINY, backend=backend).checks
+        nvidia = ("JetPack", "CUDA", "GPU for", "back end tensorrt")
+        return {check.name: check for check in checks if check.name.startswith(nvidia)}
 
 
 @pytest.fixture
@@ -150,4 +152,4 @@ def test_named_and_missing_is_exit_code_3_with_the_reason(machine):
 
 
 def test_the_machine_of_these_tests_is_fit_for_auto():
-    assert diagnose(TINY)["fit"]
+    assert doctor(TINY).fit

@@ -16,11 +16,11 @@ from click.testing import CliRunner
 import trml_rt
 from tests.conftest import file_entry
 from tests.trml_rt.backends.tensorrt.fake_device import LAYERS, make
-from trml_rt.backends.tensorrt.plans import Graph, Settings, build_tensorrt
+from trml_rt.backends import CompileOptions, row_of
 from trml_rt.build import build
-from trml_rt.bundle.engine_folder import built_for_here
 from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as cli
+from trml_rt.engines.key import built_for_here
 from trml_rt.errors import (
     ArtefactMismatch,
     BackendUnavailable,
@@ -54,7 +54,6 @@ def test_the_manifest_holds_products_as_parsed_and_layers_as_built(device, bundl
     assert (manifest.weights, manifest.compute) == ("fp16", "fp16")
     assert manifest.products["text"] == {"fp16": 4}
     assert manifest.plan_layers["text"] == LAYERS
-    assert manifest.verified["text/prediction"] < 1e-5
 
 
 def test_the_build_log_and_pure_plans_lie_beside_the_manifest(device, bundle_copy):
@@ -66,29 +65,24 @@ def test_the_build_log_and_pure_plans_lie_beside_the_manifest(device, bundle_cop
     assert "300 MiB at the peak" in (folder / "build.log").read_text()
 
 
-def test_each_engine_compiles_with_its_profile_workspace_and_progress(device, bundle_copy):
-    lines = []
-    make(bundle_copy, settings=Settings(workspace_mib=64), progress=lines.append)
+def test_each_engine_compiles_with_its_profile_workspace_and_progress(device, bundle_copy, caplog):
+    with caplog.at_level("INFO", "trml_rt"):
+        make(bundle_copy, options=CompileOptions(workspace_mib=64))
     profiles = {Path(r.plan).stem: r.profile for r in device.requests}
     assert profiles["fuse_video"] == {
         "frame_vectors": ([1, 4, 4], [1, 4, 4], [3, 4, 4]),
         "frame_mask": ([1, 4], [1, 4], [3, 4]),
     }
     assert {r.workspace_mib for r in device.requests} == {64}
-    assert "[1/5] text: building engine, 1 of 6" in lines
+    assert "[1/5] text: compiling, computes in fp32" in caplog.messages
+    assert "text: building engine, 1 of 6" in caplog.messages
 
 
 def test_small_graphs_may_keep_another_precision(device, bundle_copy, monkeypatch):
     from trml_rt.proof.golden import GATES
 
     monkeypatch.setitem(GATES, "int8", GATES["fp16"])
-    own = Bundle(bundle_copy)
-
-    def graphs(name, folder):
-        path = own.path(own.manifest.engines[name].file)
-        return Graph(path, "fp16", ["norm"]) if name.startswith("fuse") else Graph(path, "int8")
-
-    report = make(bundle_copy, "int8", graphs=graphs)
+    report = make(bundle_copy, "int8", islands=["norm"])
     small = ("fuse_text", "fuse_video", "fuse_text_video")
     assert report.manifest.islands == {name: ["norm"] for name in small}
     asked = {Path(r.plan).stem: r.precision for r in device.requests}
@@ -183,7 +177,7 @@ def test_auto_with_a_precision_keeps_to_it_on_onnxruntime(device, bundle_copy):
 
 
 def test_a_bundle_without_tensorrt_engines_never_looks_for_tensorrt(bundle_copy, monkeypatch):
-    monkeypatch.setattr("trml_rt.backends.tensorrt.library.importlib.import_module", None)
+    monkeypatch.setattr("trml_rt.backends.tensorrt.plans.import_tensorrt", None)
     with trml_rt.load(bundle_copy) as rt:
         assert rt.infer(text="good").backend == "onnxruntime"
 
@@ -218,7 +212,7 @@ def test_without_a_gpu_a_named_back_end_says_so(device, bundle_copy):
 
 
 def test_builder_options_make_other_engines_that_fit_as_well(device, bundle_copy):
-    make(bundle_copy, settings=Settings(workspace_mib=64))
+    make(bundle_copy, options=CompileOptions(workspace_mib=64))
     with trml_rt.load(bundle_copy, backend="tensorrt") as rt:
         rt.infer(text="good")
     make(bundle_copy)
@@ -237,43 +231,45 @@ def test_a_timing_cache_belongs_to_one_gpu_tensorrt_and_cuda(device, bundle_copy
     caches = [r.timing_cache for r in device.requests[::5]]
     assert caches[0] == caches[1] != caches[2]
     assert Path(caches[0]).parent == bundle_copy / "engines"
-    make(bundle_copy, settings=Settings("tensorrt-rtx"))
+    make(bundle_copy, backend="tensorrt-rtx")
     assert device.requests[-1].timing_cache is None
 
 
 def test_an_rtx_plan_belongs_to_a_compute_capability_not_to_a_gpu(device, bundle_copy):
     device.become(capability=(8, 9))
-    report = make(bundle_copy, settings=Settings("tensorrt-rtx"))
+    report = make(bundle_copy, backend="tensorrt-rtx")
     assert report.folder.name.startswith("sm89_rtx1.7.1.116_fp32_")
     device.cuda.properties.name = b"Another of its kind"
     device.cuda.properties.multiProcessorCount = 99
-    assert inspect(bundle_copy)["built"][report.folder.name]["fits"]
+    assert inspect(bundle_copy).built[report.folder.name]["fits"]
     device.cuda.properties.minor = 6
-    why = inspect(bundle_copy)["built"][report.folder.name]["why_not"]
+    why = inspect(bundle_copy).built[report.folder.name]["why_not"]
     assert why == ["compute capability is '8.9' there, '8.6' here"]
 
 
 def test_plans_for_a_gpu_elsewhere_are_not_verified_and_auto_leaves_them(device, bundle_copy):
-    report = make(bundle_copy, settings=Settings("tensorrt-rtx", target="8.9"))
-    assert report.manifest.verified == {}
+    report = make(bundle_copy, backend="tensorrt-rtx", options=CompileOptions(target="8.9"))
+    assert not report.verified
     device.become(capability=(8, 9))
     with trml_rt.load(bundle_copy) as rt:
         assert rt.infer(text="good").backend == "onnxruntime"
 
 
-def test_on_the_gpu_itself_plans_from_elsewhere_are_built_anew_and_verified(device, bundle_copy):
-    elsewhere = make(bundle_copy, settings=Settings("tensorrt-rtx", target="8.9"))
+def test_on_the_gpu_itself_plans_from_elsewhere_are_built_anew_and_verified(
+    device, bundle_copy, caplog
+):
+    elsewhere = make(bundle_copy, backend="tensorrt-rtx", options=CompileOptions(target="8.9"))
     device.become(capability=(8, 9))
-    lines = []
-    here = make(bundle_copy, settings=Settings("tensorrt-rtx"), progress=lines.append)
+    with caplog.at_level("INFO", "trml_rt"):
+        here = make(bundle_copy, backend="tensorrt-rtx")
     assert (here.folder, here.built) == (elsewhere.folder, True)
-    assert lines[0].endswith("its engines are not verified")
-    assert here.manifest.verified
+    assert caplog.messages[0].endswith("its engines are not verified")
+    assert here.verified
 
 
 def test_inspect_says_which_back_end_engines_are_for(device, bundle_copy):
     folder = make(bundle_copy).folder
-    found = inspect(bundle_copy)["built"][folder.name]
+    found = inspect(bundle_copy).built[folder.name]
     assert (found["backend"], found["fits"]) == ("tensorrt", True)
 
 
@@ -284,24 +280,24 @@ def test_fp16_and_int8_engines_depend_on_the_golden_inputs_that_show_outliers(de
         for s in bundle.manifest.engine_sets
     }
     for precision in ("fp16", "int8"):
-        assert files.items() <= built_for_here(bundle, precision, "tensorrt").items()
-    assert not files.keys() & built_for_here(bundle, "fp32", "tensorrt").keys()
+        assert files.items() <= built_for_here(bundle, precision, row_of("tensorrt")).items()
+    assert not files.keys() & built_for_here(bundle, "fp32", row_of("tensorrt")).keys()
 
 
 def test_int8_engines_depend_on_the_calibration(device, bundle_copy):
     bundle = Bundle(bundle_copy)
-    assert "calibration" not in built_for_here(bundle, "int8", "tensorrt")
+    assert "calibration" not in built_for_here(bundle, "int8", row_of("tensorrt"))
     (bundle_copy / "calibration").mkdir()
     (bundle_copy / "calibration" / "calibration.json").write_text("{}")
-    assert len(built_for_here(bundle, "int8", "tensorrt")["calibration"]) == 64
-    assert "calibration" not in built_for_here(bundle, "fp16", "tensorrt")
+    assert len(built_for_here(bundle, "int8", row_of("tensorrt"))["calibration"]) == 64
+    assert "calibration" not in built_for_here(bundle, "fp16", row_of("tensorrt"))
 
 
 def test_settings_that_contradict_each_other_are_refused(device, bundle_copy):
-    with pytest.raises(UsageError, match="on the device only"):
-        make(bundle_copy, settings=Settings("tensorrt", target="8.9"))
-    with pytest.raises(UsageError, match="graphs that compute in fp16"):
-        build_tensorrt(Bundle(bundle_copy), "fp16", Settings())
+    with pytest.raises(UsageError, match="--target: has no meaning with tensorrt"):
+        make(bundle_copy, options=CompileOptions(target="8.9"))
+    with pytest.raises(UsageError, match="--workspace: has no meaning with onnxruntime"):
+        make(bundle_copy, backend="onnxruntime", options=CompileOptions(workspace_mib=64))
 
 
 @pytest.mark.parametrize(

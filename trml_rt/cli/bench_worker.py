@@ -1,6 +1,6 @@
 """One contender of `trml-rt bench`: one engine set in one precision, in a process of its own.
 
-python -m trml_rt.bench_worker BUNDLE ENGINE_SET BACKEND PRECISION THREADS
+python -m trml_rt.cli.bench_worker BUNDLE ENGINE_SET BACKEND PRECISION THREADS
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def engine_set_call(
 
     runtime = trml_rt.load(
         bundle,
-        backend=backend,  # type: ignore[arg-type]
+        backend=backend,
         precision=None if precision == "portable" else precision,  # type: ignore[arg-type]
         threads=threads or None,
     )

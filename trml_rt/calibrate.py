@@ -1,0 +1,128 @@
+"""Calibrate a bundle's encoders for INT8 on rows of real data."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trml_rt.bundle.calibration import Calibration, encoders
+from trml_rt.bundle.folder import BundleLike, open_bundle
+from trml_rt.errors import EnvironmentUnfit, UsageError
+from trml_rt.proof.cases import encoder_inputs, row_cases
+from trml_rt.proof.rows import read_data
+
+__all__ = ["CalibrationReport", "calibrate"]
+
+_log = logging.getLogger(__name__)
+
+_CHECKED = 4  # every so many rows serve the check and not the ranges
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """The folder of a calibration, and its record, the content of `calibration.json`."""
+
+    folder: Path
+    record: Calibration
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON-ready values, as `trml-rt calibrate --json` prints it."""
+        return self.record.model_dump(by_alias=True)
+
+
+def calibrate(
+    bundle: BundleLike,
+    data: str | os.PathLike[str],
+    *,
+    layout: str = "jsonl",
+    split: str = "train",
+    samples: int = 512,
+    rows: int = 512,
+    engines: Sequence[str] | None = None,
+    method: str = "max",
+    methods: Mapping[str, str] | None = None,
+    max_drop: float | None = None,
+    max_drop_points: float | None = None,
+    out: str | os.PathLike[str] | None = None,
+    force: bool = False,
+) -> CalibrationReport:
+    """Measure activation ranges on real inputs, and make the encoders' INT8 graphs from them.
+
+    A quarter of the rows takes no part in that. On those the answers of INT8 are compared with
+    those of FP32.
+
+    Args:
+        bundle: the bundle, as in `build`; its FP32 graphs are what is quantised.
+        data: a data set of real inputs.
+        layout: layout of `data`: jsonl, mmsa or meld.
+        split: the rows of `data` to take; not those that you test on.
+        samples: texts, and clips, to measure ranges on, spread evenly over the rows.
+        rows: the most rows of each kind to compare on: both inputs, text alone, video alone.
+        engines: the encoders to make INT8 graphs of; None: all.
+        method: how ranges are chosen: max, entropy or percentile.
+        methods: another method for some encoders, by name.
+        max_drop: what the worst row's cosine to FP32 may lose; None: 0.01.
+        max_drop_points: what an engine set's accuracy may lose, in points; None: 1.
+        out: the folder to make; None: `calibration/` of the bundle.
+        force: replace an existing calibration.
+
+    Raises:
+        UsageError: an argument or the data is wrong, or there are too few samples.
+        VerificationFailed: no encoder keeps the drop with half of its layers in INT8.
+        EnvironmentUnfit: a package is lacking, or the folder cannot be written.
+        ArtefactMismatch: the bundle is damaged.
+    """
+    try:
+        from trml_calibration.calibrate import calibrate as make_calibration
+        from trml_calibration.judge import MaxDrop
+    except ImportError as error:
+        raise EnvironmentUnfit(
+            f'calibrating needs the package {error.name}; pip install "trml-rt[build]"'
+        ) from None
+    opened = open_bundle(bundle)
+    method_of = _methods(method, methods or {}, engines, encoders(opened.manifest))
+    limits = {"cosine": max_drop, "points": max_drop_points}
+    drop = MaxDrop(**{name: value for name, value in limits.items() if value is not None})
+    table = read_data(Path(data), layout=layout, split=split)
+    learnt, checked = table.apart(_CHECKED)
+    inputs = encoder_inputs(opened, learnt, samples)
+    cases, unusable = row_cases(opened, checked, rows)
+    for problem in (*inputs.unusable, *unusable):
+        _log.info("left out: %s", problem)
+    folder = opened.folder / "calibration" if out is None else Path(out)
+    record = make_calibration(
+        opened,
+        inputs.samples,
+        cases,
+        folder,
+        data={"sha256": table.sha256, "split": split},
+        methods=method_of,
+        max_drop=drop,
+        force=force,
+    )
+    return CalibrationReport(folder, record)
+
+
+def _methods(
+    method: str,
+    methods: Mapping[str, str],
+    engines: Sequence[str] | None,
+    known: Sequence[str],
+) -> dict[str, str]:
+    """Return the method of each encoder that is to be calibrated.
+
+    Raises:
+        UsageError: an encoder is named that the bundle does not have, or that is left out.
+    """
+    wanted = known if engines is None else engines
+    for name in (*wanted, *methods):
+        if name not in known:
+            raise UsageError(f"no encoder {name!r} in this bundle; choose {', '.join(known)}")
+    for name in methods:
+        if name not in wanted:
+            raise UsageError(f"a method is given for {name!r}, which is not to be calibrated")
+    return {name: methods.get(name, method) for name in known if name in wanted}
