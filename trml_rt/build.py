@@ -1,44 +1,35 @@
 """Compile a bundle's graphs for this device, prove them, and install them in the bundle.
 
-A back end says by its recipes how a precision is made. This is the one room that asks
-`trml_calibration` for FP16 graphs.
+The order of steps: settle what the arguments mean, compile every graph, compare the engines with
+their references, install them, and measure whether they pay.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from trml_rt.backends import (
-    BackendRow,
-    CompileJob,
-    CompileOptions,
-    CompileReport,
-    Recipe,
-    row_of,
-)
+from trml_rt.backends import CompileOptions, row_of
 from trml_rt.bench import bench
 from trml_rt.bundle.atomic import write_bytes
-from trml_rt.bundle.calibration import Calibrated, Form, open_calibration, source_of
+from trml_rt.bundle.calibration import Calibrated, open_calibration, source_of
 from trml_rt.bundle.engine_folder import (
-    ENGINE_SCHEMA,
     VERIFICATION,
     EngineManifest,
     Precision,
     open_engine_folder,
     to_json,
 )
-from trml_rt.bundle.files import describe_files
-from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
+from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.dispatch import Dispatcher
+from trml_rt.engines.compile import BuildJob, compile_all, describe_engines
 from trml_rt.engines.install import fitting_manifest, install
 from trml_rt.engines.key import built_for_here, key_of
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
+from trml_rt.errors import ArtefactMismatch, UsageError
 from trml_rt.proof.cases import Case
 from trml_rt.proof.fp32 import to_json as record_to_json
 from trml_rt.proof.fp32 import verify_new
@@ -197,29 +188,13 @@ def preview_build(
     return BuildPreview(job.target, bool(why), why, sources, job.built_for)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What is settled before the first graph is compiled.
-
-    `sources` gives for each engine its graph, and the calibration's entry if it is an INT8 one.
-    """
-
-    bundle: Bundle
-    row: BackendRow
-    precision: Precision
-    options: CompileOptions
-    built_for: dict[str, str]
-    target: Path
-    sources: dict[str, tuple[Path, Form | None]]
-
-
 def _settle(
     bundle: BundleLike,
     precision: Precision,
     backend: str,
     options: CompileOptions | None,
     calibration: str | os.PathLike[str] | None,
-) -> _Job:
+) -> BuildJob:
     """Look up what the arguments of `build` mean, and refuse those that mean nothing."""
     row, options = row_of(backend), options or CompileOptions()
     recipe = row.recipe(precision)
@@ -236,7 +211,7 @@ def _settle(
     digest = None if calibrated is None else calibrated.sha256
     built_for = built_for_here(opened, precision, row, options, digest)
     form = recipe.int8_form or "portable"
-    return _Job(
+    return BuildJob(
         bundle=opened,
         row=row,
         precision=precision,
@@ -247,120 +222,18 @@ def _settle(
     )
 
 
-def _make(job: _Job, staging: Path, cases: Sequence[Case] | None) -> EngineManifest:
+def _make(job: BuildJob, staging: Path, cases: Sequence[Case] | None) -> EngineManifest:
     """Fill `staging` with engines, their record of verification and their manifest."""
-    reports: dict[str, CompileReport] = {}
-    islands: dict[str, list[str]] = {}
-    fp16 = _fp16_tools(job.row.recipe(job.precision))
-    with tempfile.TemporaryDirectory(dir=staging) as scratch:
-        for number, name in enumerate(job.sources, 1):
-            where = f"[{number}/{len(job.sources)}] {name}"
-            reports[name], islands[name] = _compile(job, name, staging, Path(scratch), where, fp16)
+    compiled = compile_all(job, staging, lambda name: golden_inputs(job.bundle, name))
     if cases is None:
         _log.info("not verified; every answer of these engines says so")
     else:
         backend = job.row.load().open_backend(job.row.name, None, compiled=True)
         with Dispatcher(
-            job.bundle.manifest, backend, lambda name: staging / _file(job, name)
+            job.bundle.manifest, backend, lambda name: staging / job.file(name)
         ) as engines:
             record = verify_new(job.bundle, engines, job.precision, cases)
         write_bytes(staging / VERIFICATION, record_to_json(record))
-    manifest = _manifest(job, staging, reports, islands)
-    if log := [line for report in reports.values() for line in report.log]:
-        write_bytes(staging / "build.log", ("\n".join(log) + "\n").encode())
+    manifest = describe_engines(job, staging, compiled)
     write_bytes(staging / "manifest.json", to_json(manifest))
     return manifest
-
-
-def _compile(
-    job: _Job, name: str, staging: Path, scratch: Path, where: str, fp16: _Fp16Tools | None
-) -> tuple[CompileReport, list[str]]:
-    """Compile one engine by the recipe; return what was said, and the FP32 islands in it."""
-    recipe, (graph, entry) = job.row.recipe(job.precision), job.sources[name]
-    computes: Precision = "fp32" if entry is None else "int8"
-    islands: list[str] = []
-    if fp16 is not None and recipe.convert_to_fp16:
-        computes = "fp16" if entry is None else "int8"
-        converted = scratch / f"{name}.onnx"
-        islands = fp16.convert(graph, converted, feeds=golden_inputs(job.bundle, name))
-        graph = converted
-    _log.info("%s: compiling, computes in %s", where, computes)
-    compiled = CompileJob(
-        engine=name,
-        spec=job.bundle.manifest.engines[name],
-        axes=job.bundle.manifest.axes,
-        graph=graph,
-        target=staging / _file(job, name),
-        computes=computes,
-        options=job.options,
-        keep=job.target.parent,
-    )
-    report = job.row.load().compile_graph(job.row.name, compiled)
-    if fp16 is not None and recipe.store_in_fp16:
-        _log.info("%s: storing weights in FP16", where)
-        fp16.store(compiled.target)
-    return report, islands
-
-
-def _manifest(
-    job: _Job,
-    staging: Path,
-    reports: dict[str, CompileReport],
-    islands: dict[str, list[str]],
-) -> EngineManifest:
-    recipe = job.row.recipe(job.precision)
-    entries = describe_files(staging, [_file(job, name) for name in job.sources])
-    return EngineManifest.model_validate(
-        {
-            "schema": ENGINE_SCHEMA,
-            "backend": job.row.name,
-            "precision": job.precision,
-            "weights": job.precision,
-            "compute": recipe.compute,
-            "built_for": job.built_for,
-            "files": {
-                name: {
-                    "file": _file(job, name),
-                    **entries[_file(job, name)].model_dump(),
-                    "layers": entry.layers if entry and not recipe.convert_to_fp16 else {},
-                }
-                for name, (_, entry) in job.sources.items()
-            },
-            "products": {name: r.products for name, r in reports.items() if r.products},
-            "plan_layers": {name: r.layers for name, r in reports.items() if r.layers},
-            "islands": {name: nodes for name, nodes in islands.items() if nodes},
-        }
-    )
-
-
-def _file(job: _Job, engine: str) -> str:
-    return f"{engine}{job.row.suffix}"
-
-
-class _Fp16Tools(NamedTuple):
-    """What `trml_calibration` does to a graph file.
-
-    `convert` writes a graph with FP16 products and returns the nodes that stay in FP32. `store`
-    rewrites a graph so that its FP32 weights are stored in FP16.
-    """
-
-    convert: Callable[..., list[str]]
-    store: Callable[[Path], None]
-
-
-def _fp16_tools(recipe: Recipe) -> _Fp16Tools | None:
-    """Return the tools, or None if the recipe needs none of them.
-
-    Raises:
-        EnvironmentUnfit: a package is lacking.
-    """
-    if not (recipe.convert_to_fp16 or recipe.store_in_fp16):
-        return None
-    try:
-        from trml_calibration.fp16_computed import to_fp16
-        from trml_calibration.fp16_stored import store_fp16
-    except ImportError as error:
-        raise EnvironmentUnfit(
-            f'FP16 and INT8 engines need the package {error.name}; pip install "trml-rt[build]"'
-        ) from None
-    return _Fp16Tools(to_fp16, store_fp16)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import trml_rt
-from trml_rt.build import _Fp16Tools, build
+from trml_rt.build import build
 from trml_rt.bundle.folder import Bundle
+from trml_rt.engines.compile import Fp16Tools
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, VerificationFailed
 
 NOISE = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
@@ -84,8 +85,8 @@ def test_force_builds_again(bundle_copy):
 
 def test_the_manifest_says_how_weights_are_stored_and_computed(bundle_copy, monkeypatch):
     stored = []
-    tools = _Fp16Tools(convert=None, store=stored.append)
-    monkeypatch.setattr(sys.modules["trml_rt.build"], "_fp16_tools", lambda recipe: tools)
+    tools = Fp16Tools(convert=None, store=stored.append)
+    monkeypatch.setattr("trml_rt.engines.compile._fp16_tools", lambda recipe: tools)
     manifest = build(Bundle(bundle_copy), "fp16").manifest
     assert [path.stem for path in stored] == list(manifest.files)
     assert (manifest.weights, manifest.compute) == ("fp16", "fp32")

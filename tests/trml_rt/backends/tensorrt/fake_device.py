@@ -16,9 +16,9 @@ import trml_rt
 from tests.conftest import file_entry
 from tests.trml_rt.backends.tensorrt.fake_tensorrt import FakeCuda, FakeTensorRt, fake_plan
 from trml_rt.backends.tensorrt.compiler import PlanReport
-from trml_rt.build import _Fp16Tools
 from trml_rt.bundle.calibration import encoders
 from trml_rt.bundle.folder import Bundle
+from trml_rt.engines.compile import Fp16Tools
 
 LAYERS = {"fp16": 3, "fp32": 1}
 
@@ -62,8 +62,8 @@ def make(folder, precision="fp32", *, islands=(), **arguments):
     if precision == "int8" and not (folder / "calibration").exists():
         calibrate_by_copying(folder)
     arguments.setdefault("backend", "tensorrt")
-    tools = _Fp16Tools(convert, lambda path: None)
-    with mock.patch.object(sys.modules["trml_rt.build"], "_fp16_tools", return_value=tools):
+    tools = Fp16Tools(convert, lambda path: None)
+    with mock.patch("trml_rt.engines.compile._fp16_tools", return_value=tools):
         return trml_rt.build(folder, precision, **arguments)
 
 
