@@ -8,11 +8,13 @@ Behind every command of `trml-rt` stands a function of the same name: `build`, `
 `verify`, `bench`, `inspect`, `doctor`, `lint`.
 """
 
+from trml_rt._version import __version__
 from trml_rt.answer import Answer, InputReport, Reason
 from trml_rt.backends import CompileOptions
 from trml_rt.bench import BenchReport, bench
 from trml_rt.build import BuildPreview, BuildReport, build, preview_build
 from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.modality import Modality
 from trml_rt.calibrate import CalibrationReport, calibrate
 from trml_rt.doctor import Diagnosis, doctor
 from trml_rt.errors import (
@@ -27,7 +29,6 @@ from trml_rt.errors import (
 from trml_rt.inputs.prepare import Sample
 from trml_rt.inspect import Inspection, inspect
 from trml_rt.lint import LintReport, lint
-from trml_rt.modality import Modality
 from trml_rt.runtime import Runtime, load
 from trml_rt.verify import Verification, verify
 
@@ -55,6 +56,7 @@ __all__ = [
     "UsageError",
     "Verification",
     "VerificationFailed",
+    "__version__",
     "bench",
     "build",
     "calibrate",

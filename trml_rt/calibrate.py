@@ -11,7 +11,7 @@ from typing import Any
 
 from trml_rt.bundle.calibration import Calibration, encoders
 from trml_rt.bundle.folder import BundleLike, open_bundle
-from trml_rt.errors import EnvironmentUnfit, UsageError
+from trml_rt.errors import UsageError, lacks_package
 from trml_rt.proof.cases import encoder_inputs, row_cases
 from trml_rt.proof.rows import read_data
 
@@ -80,9 +80,7 @@ def calibrate(
         from trml_calibration.calibrate import calibrate as make_calibration
         from trml_calibration.judge import MaxDrop
     except ImportError as error:
-        raise EnvironmentUnfit(
-            f'calibrating needs the package {error.name}; pip install "trml-rt[build]"'
-        ) from None
+        raise lacks_package("calibrating", error, "build") from None
     opened = open_bundle(bundle)
     method_of = _methods(method, methods or {}, engines, encoders(opened.manifest))
     limits = {"cosine": max_drop, "points": max_drop_points}

@@ -15,8 +15,8 @@ from pathlib import Path
 from trml_rt.backends import Backend, Chain, Engine, LinkingBackend, Tensors
 from trml_rt.backends.tensors import lay_out
 from trml_rt.bundle.manifest import EngineSet, Manifest
-from trml_rt.errors import UsageError
-from trml_rt.modality import Modality
+from trml_rt.bundle.modality import Modality
+from trml_rt.errors import UsageError, closed
 
 __all__ = ["Dispatcher", "lay_out"]
 
@@ -97,7 +97,7 @@ class Dispatcher:
         engines = {name: self._engine(name) for name in names}
         with self._lock:
             if self._closed:
-                raise UsageError("this runtime is closed; load the bundle again")
+                raise closed()
             if names not in self._chains:
                 self._chains[names] = backend.link(engines)
             return self._chains[names]
@@ -105,7 +105,7 @@ class Dispatcher:
     def _engine(self, name: str) -> Engine:
         with self._lock:
             if self._closed:
-                raise UsageError("this runtime is closed; load the bundle again")
+                raise closed()
             if name not in self._engines:
                 path = self._locate(name)
                 self._engines[name] = self._backend.load(self._manifest.engines[name], path)

@@ -14,7 +14,7 @@ from trml_rt.backends import ONNXRUNTIME, row_of, rows
 from trml_rt.backends.check import Check
 from trml_rt.backends.onnxruntime import cpu_features
 from trml_rt.bundle.folder import BundleLike, open_bundle
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, install_command
 
 __all__ = ["Diagnosis", "doctor"]
 
@@ -78,7 +78,7 @@ def _package(name: str) -> Check:
     try:
         return Check(f"package {name}", True, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return Check(f"package {name}", False, "absent", remedy="pip install trml-rt")
+        return Check(f"package {name}", False, "absent", remedy=install_command())
 
 
 def _decoders() -> Check:
@@ -104,5 +104,5 @@ def _bundle(bundle: BundleLike) -> Check:
 def _extra(name: str, modules: tuple[str, ...]) -> Check:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     found = f"without {', '.join(missing)}" if missing else "installed"
-    remedy = f'pip install "trml-rt[{name}]"' if missing else None
+    remedy = install_command(name) if missing else None
     return Check(f"extra [{name}]", not missing, found, required=False, remedy=remedy)

@@ -6,6 +6,9 @@ message and exits with `exit_code`; a traceback therefore always means a bug.
 
 from __future__ import annotations
 
+import errno
+import os
+
 __all__ = [
     "ArtefactMismatch",
     "BackendUnavailable",
@@ -14,6 +17,10 @@ __all__ = [
     "TrmlError",
     "UsageError",
     "VerificationFailed",
+    "cannot_write",
+    "closed",
+    "install_command",
+    "lacks_package",
 ]
 
 
@@ -62,3 +69,40 @@ class InputUnusable(TrmlError, ValueError):
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def install_command(extra: str = "") -> str:
+    """Return how to install trml-rt with an extra; it is not on PyPI, so a checkout is needed."""
+    return f'in the checkout of trml-rt: pip install ".{f"[{extra}]" if extra else ""}"'
+
+
+def lacks_package(purpose: str, error: ImportError, extra: str) -> EnvironmentUnfit:
+    """Return the error for a package that `purpose` needs and that is not installed.
+
+    Args:
+        purpose: what needs it, as the subject of a sentence: "training".
+        error: the failed import.
+        extra: the extra of trml-rt that installs the package.
+    """
+    package = error.name or str(error)
+    return EnvironmentUnfit(f"{purpose} needs the package {package}; {install_command(extra)}")
+
+
+def cannot_write(path: str | os.PathLike[str], error: OSError, instead: str) -> EnvironmentUnfit:
+    """Return the error for a file or folder that cannot be written.
+
+    Args:
+        path: what was to be written.
+        error: why it could not.
+        instead: what to do unless the disk is full.
+    """
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "free some space and try again" if full else instead
+    return EnvironmentUnfit(
+        f"{os.fspath(path)}: cannot be written ({error.strerror or error}); {hint}"
+    )
+
+
+def closed() -> UsageError:
+    """Return the error for a call on a runtime that was closed."""
+    return UsageError("this runtime is closed; load the bundle again")

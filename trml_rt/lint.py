@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from trml_rt.bundle.folder import BundleLike, open_bundle
-from trml_rt.errors import EnvironmentUnfit, VerificationFailed
+from trml_rt.errors import VerificationFailed, lacks_package
 
 if TYPE_CHECKING:
     from trml_calibration.lint import Finding
@@ -48,9 +48,7 @@ def lint(bundle: BundleLike = None) -> LintReport:
     try:
         from trml_calibration.lint import lint as check_graphs
     except ImportError as error:
-        raise EnvironmentUnfit(
-            f'lint needs the package {error.name}; pip install "trml-rt[build]"'
-        ) from None
+        raise lacks_package("lint", error, "build") from None
     opened = open_bundle(bundle)
     findings = check_graphs(opened)
     passed = not any(finding.level == "error" for finding in findings)

@@ -15,12 +15,12 @@ from trml_rt.answer import Answer, read_prediction
 from trml_rt.backends import Tensors
 from trml_rt.bundle.engine_folder import PRECISIONS, Precision
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
+from trml_rt.bundle.modality import Modality
 from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import Choice, choose
 from trml_rt.errors import TrmlError, UsageError
 from trml_rt.inputs.prepare import Inputs, Prepared, Sample, TextLike, VideoLike
 from trml_rt.inputs.tokenizer import pad
-from trml_rt.modality import Modality
 
 __all__ = ["MOST_THREADS", "Runtime", "load"]
 

@@ -13,7 +13,7 @@ from trml_rt.bundle.engine_folder import VERIFICATION, Precision
 from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import choose
-from trml_rt.errors import EnvironmentUnfit
+from trml_rt.errors import cannot_write
 from trml_rt.proof.cases import Case, golden_cases
 from trml_rt.proof.fp32 import refuse_failed, to_json
 from trml_rt.proof.fp32 import verify as compare_with_fp32
@@ -88,8 +88,5 @@ def verify(
     try:
         write_bytes(folder / VERIFICATION, to_json(record))
     except OSError as error:
-        raise EnvironmentUnfit(
-            f"{folder}: cannot be written ({error.strerror}); free some space, or copy "
-            "the bundle to a folder of yours"
-        ) from None
+        raise cannot_write(folder, error, "copy the bundle to a folder of yours") from None
     return Verification(folder, record["passed"], record["problems"], record["warnings"], record)

@@ -6,7 +6,6 @@ and stay as they are.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -22,11 +21,12 @@ from trml_calibration.judge import Check, MaxDrop
 from trml_calibration.ranges import METHODS, Feed, Ranges, check_feeds, collect_ranges
 from trml_calibration.refine import measure_channels, smooth
 from trml_calibration.search import Guarded, Judged, Source, guard
+from trml_rt._version import __version__
 from trml_rt.bundle.atomic import check_target, staged_folder, write_bytes
 from trml_rt.bundle.calibration import CALIBRATION_SCHEMA, RECORD, Calibration, encoders, to_json
 from trml_rt.bundle.files import describe_files
 from trml_rt.bundle.folder import Bundle
-from trml_rt.errors import EnvironmentUnfit, UsageError, VerificationFailed
+from trml_rt.errors import UsageError, VerificationFailed, cannot_write
 from trml_rt.proof.cases import Case, golden_cases
 
 __all__ = ["calibrate"]
@@ -107,7 +107,7 @@ def calibrate(
             record = Calibration.model_validate(
                 {
                     "schema": CALIBRATION_SCHEMA,
-                    "created_by": f"trml-rt {metadata.version('trml-rt')}",
+                    "created_by": f"trml-rt {__version__}",
                     "versions": {p: metadata.version(p) for p in ("onnx", "onnxruntime")},
                     "data": dict(data),
                     "max_drop": asdict(max_drop),
@@ -128,8 +128,7 @@ def calibrate(
             )
             write_bytes(staging / RECORD, to_json(record))
     except OSError as error:
-        hint = "free some space" if error.errno == errno.ENOSPC else "name another with --out"
-        raise EnvironmentUnfit(f"{out}: cannot be written ({error.strerror}); {hint}") from None
+        raise cannot_write(out, error, "name another folder with --out") from None
     return record
 
 

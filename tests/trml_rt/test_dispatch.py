@@ -9,9 +9,9 @@ import pytest
 
 from tests.conftest import TINY
 from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.modality import Modality
 from trml_rt.dispatch import Dispatcher, lay_out
 from trml_rt.errors import UsageError
-from trml_rt.modality import Modality
 
 
 class SumEngine:

@@ -11,7 +11,7 @@ from trml_rt.backends.check import Check
 from trml_rt.backends.tensors import differences
 from trml_rt.bundle.manifest import EngineSpec
 from trml_rt.bundle.records import refuse
-from trml_rt.errors import ArtefactMismatch, BackendUnavailable, UsageError
+from trml_rt.errors import ArtefactMismatch, BackendUnavailable, closed
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -124,7 +124,7 @@ class OnnxRuntimeBackend:
             import onnxruntime
         except ImportError:
             raise BackendUnavailable(
-                'ONNX Runtime is not installed; pip install "trml-rt"'
+                "ONNX Runtime is not installed; pip install onnxruntime"
             ) from None
         from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -209,7 +209,7 @@ class OnnxRuntimeEngine:
         """Run the graph and return its outputs by name, in arrays of the caller's own."""
         session = self._session  # another thread may close this engine; ours lives on till the end
         if session is None:
-            raise UsageError("this runtime is closed; load the bundle again")
+            raise closed()
         try:
             return dict(zip(self._outputs, session.run(self._outputs, inputs), strict=True))
         except self._refusals as error:

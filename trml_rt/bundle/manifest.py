@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from trml_rt.bundle.files import FileEntry, path_problem
+from trml_rt.bundle.modality import Modality
 from trml_rt.bundle.records import Strict, parse_json, refuse, validate
-from trml_rt.modality import Modality
 
 __all__ = [
     "SCHEMA",

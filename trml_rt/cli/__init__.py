@@ -6,11 +6,11 @@ mismatch, 6 input unusable. A traceback means a bug.
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import NoReturn
 
 import click
 
+from trml_rt._version import __version__
 from trml_rt.cli.bench import bench
 from trml_rt.cli.build import build
 from trml_rt.cli.calibrate import calibrate
@@ -38,7 +38,7 @@ class _Program(Exits, click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: trml-rt infer --text t.txt --video v.mp4",
 )
-@click.version_option(importlib.metadata.version("trml-rt"), prog_name="trml-rt")
+@click.version_option(__version__, prog_name="trml-rt")
 @click.pass_context
 def trml_rt(context: click.Context) -> None:
     """Robust multimodal inference on edge devices.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from trml_rt.cli.options import (
     precision_choice,
     print_json,
 )
+from trml_rt.runtime import MOST_THREADS
 
 if TYPE_CHECKING:
     from trml_rt.bench import BenchReport
@@ -37,7 +39,9 @@ Examples:
     help="Time these beside the portable graphs.  [default: all that are built]",
 )
 @click.option("--calls", type=click.IntRange(1), default=50, show_default=True, help="Of each.")
-@click.option("--threads", type=click.IntRange(1, 256), help="CPU threads an engine may use.")
+@click.option(
+    "--threads", type=click.IntRange(1, MOST_THREADS), help="CPU threads an engine may use."
+)
 @as_json
 def bench(precisions: tuple[str, ...], as_json: bool, **arguments: Any) -> None:
     """Time every engine set in each precision, interleaved, each in a process of its own.
@@ -59,7 +63,7 @@ def _for_people(report: BenchReport) -> str:
                 f"  {name:9} p50 {m['p50_ms']:8.2f}  p90 {m['p90_ms']:8.2f}"
                 f"  p99 {m['p99_ms']:8.2f} ms"
                 f"  load {m['load_ms']:7.1f}  first call {m['first_call_ms']:7.1f} ms"
-                f"  peak {m['peak_mb']:6.0f} MB  {m['speed_up']:.2f}x"
+                f"  peak {m['peak_mb'] or math.nan:6.0f} MB  {m['speed_up']:.2f}x"
             )
     lines.append(f"recommended: {report.recommended} ({report.because})")
     return "\n".join(lines)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from trml_rt.backends.memory import peak_memory
+
 __all__ = ["engine_set_call", "peak_mb", "serve"]
 
 TEXT = "I did not expect much, but the people were kind and the food was good."
@@ -32,12 +34,10 @@ def serve(load: Callable[[], Callable[[], list[float]]]) -> None:
     _say({"peak_mb": peak_mb()})
 
 
-def peak_mb() -> float:
-    """Return the largest resident memory of this process so far, in MB."""
-    import resource
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(most / (1e6 if sys.platform == "darwin" else 1e3), 1)
+def peak_mb() -> float | None:
+    """Return the largest resident memory of this process so far, in MB; None if unknown."""
+    peak = peak_memory()
+    return None if peak is None else round(peak / 1e6, 1)
 
 
 def engine_set_call(

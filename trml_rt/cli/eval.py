@@ -8,7 +8,7 @@ import click
 
 from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.cli.options import any_path, as_json, data_layout, refuse_strangers
-from trml_rt.errors import EnvironmentUnfit, UsageError
+from trml_rt.errors import UsageError, lacks_package
 
 __all__ = ["evaluate"]
 
@@ -97,8 +97,7 @@ def evaluate(
         from trml_export.evaluation.methods import choose
         from trml_export.evaluation.report import check_target
     except ImportError as error:
-        message = f'evaluation needs the package {error.name}; pip install "trml-rt[train]"'
-        raise EnvironmentUnfit(message) from None
+        raise lacks_package("evaluation", error, "train") from None
 
     subjects = {"--checkpoint": checkpoint, "--bundle": bundle, "--backbone": backbone}
     given = [name for name, value in subjects.items() if value is not None]

@@ -1,7 +1,13 @@
-"""End a command with one sentence and the exit code of what went wrong."""
+"""End a command with one sentence and the exit code of what went wrong.
+
+Of OSErrors only those are caught here that stand for a full disk, a closed pipe on standard output,
+or a file that is named. Any other one ends in a traceback, which always means a bug.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -31,7 +37,11 @@ class Exits(click.Command):
             click.echo("trml-rt: interrupted", err=True)
             code = _INTERRUPTED
         except OSError as error:
-            # Of writing the output: whatever a command reads or writes has words of its own.
-            click.echo(f"trml-rt: {error.strerror or error}", err=True)
+            where = error.filename
+            if where is None:
+                if error.errno not in (errno.EPIPE, errno.ENOSPC):
+                    raise
+                where = "standard output"
+            click.echo(f"trml-rt: {os.fspath(where)}: {error.strerror}", err=True)
             code = EnvironmentUnfit.exit_code
         sys.exit(code or 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from trml_rt.cli.options import any_path, as_json, print_json
-from trml_rt.errors import EnvironmentUnfit
+from trml_rt.errors import lacks_package
 
 __all__ = ["export"]
 
@@ -44,9 +44,7 @@ def export(
         from trml_calibration.fp16_stored import store_fp16
         from trml_export.to_bundle.export import export as export_bundle
     except ImportError as error:
-        raise EnvironmentUnfit(
-            f'exporting needs the package {error.name}; pip install "trml-rt[train]"'
-        ) from None
+        raise lacks_package("exporting", error, "train") from None
 
     report = export_bundle(
         checkpoint,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from trml_rt.cli.options import any_path, as_json, data_layout, print_json
-from trml_rt.errors import EnvironmentUnfit
+from trml_rt.errors import lacks_package
 
 __all__ = ["train"]
 
@@ -46,8 +46,7 @@ def train(
         from trml_export.data import FORMATS
         from trml_export.training.train import train as run
     except ImportError as error:
-        message = f'training needs the package {error.name}; pip install "trml-rt[train]"'
-        raise EnvironmentUnfit(message) from None
+        raise lacks_package("training", error, "train") from None
 
     report = run(
         data,

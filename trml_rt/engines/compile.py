@@ -25,7 +25,7 @@ from trml_rt.bundle.calibration import Form
 from trml_rt.bundle.engine_folder import ENGINE_SCHEMA, EngineManifest, Precision
 from trml_rt.bundle.files import describe_files
 from trml_rt.bundle.folder import Bundle
-from trml_rt.errors import EnvironmentUnfit
+from trml_rt.errors import lacks_package
 
 __all__ = ["BuildJob", "CompiledEngine", "Fp16Tools", "compile_all", "describe_engines"]
 
@@ -183,7 +183,5 @@ def _fp16_tools(recipe: Recipe) -> Fp16Tools | None:
         from trml_calibration.fp16_computed import to_fp16
         from trml_calibration.fp16_stored import store_fp16
     except ImportError as error:
-        raise EnvironmentUnfit(
-            f'FP16 and INT8 engines need the package {error.name}; pip install "trml-rt[build]"'
-        ) from None
+        raise lacks_package("building in FP16 or INT8", error, "build") from None
     return Fp16Tools(to_fp16, store_fp16)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from trml_rt.bundle.engine_folder import EngineManifest, open_engine_folder
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.records import refuse
 from trml_rt.engines.key import misfits
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, cannot_write
 
 __all__ = ["fitting_manifest", "install"]
 
@@ -66,12 +65,8 @@ def install(
             f"{engines}: another build holds the lock; wait for it to end"
         ) from None
     except OSError as error:
-        hint = (
-            "free some space and build again"
-            if error.errno == errno.ENOSPC
-            else "copy the bundle to a folder of yours and name it with --bundle"
-        )
-        raise EnvironmentUnfit(f"{engines}: cannot be written ({error.strerror}); {hint}") from None
+        instead = "copy the bundle to a folder of yours and name it with --bundle"
+        raise cannot_write(engines, error, instead) from None
 
 
 def fitting_manifest(

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from trml_rt.answer import InputReport, Reason
 from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.modality import Modality
 from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError
 from trml_rt.inputs.image import Preprocessing, to_pixels
 from trml_rt.inputs.text import read_text
 from trml_rt.inputs.tokenizer import Tokenizer, Tokens
 from trml_rt.inputs.video import Clip, frames_from_array, read_frames
-from trml_rt.modality import Modality
 
 __all__ = ["Inputs", "Prepared", "Sample", "TextLike", "VideoLike"]
 

@@ -18,7 +18,7 @@ from trml_export.features.features import Features
 __all__ = ["CASES", "Case", "incomplete", "presence"]
 
 TEXT, VIDEO, BOTH = 1, 2, 3
-"""The bits of `trml_rt.modality.Modality`."""
+"""The bits of `trml_rt.bundle.modality.Modality`."""
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,11 @@ from trml_export.to_bundle.graphs import GraphSpec, graphs, write_onnx
 from trml_export.to_bundle.rounding import keep_batch_norms_apart, round_to_fp16
 from trml_export.to_bundle.tokenizer import TokenizerInfo, write_tokenizer
 from trml_export.training.checkpoint import Checkpoint, load_checkpoint
+from trml_rt._version import __version__
 from trml_rt.bundle.atomic import check_target, staged_folder, write_bytes
 from trml_rt.bundle.files import describe_files
 from trml_rt.bundle.manifest import SCHEMA, SET_INPUTS, read_manifest
-from trml_rt.errors import EnvironmentUnfit, UsageError, VerificationFailed
+from trml_rt.errors import UsageError, VerificationFailed, cannot_write
 
 __all__ = ["PARITY", "export"]
 
@@ -109,8 +108,7 @@ def export(
             read_manifest(data)  # what is written is what a reader accepts
             write_bytes(staging / "model.json", data)
     except OSError as error:
-        hint = "free some space" if error.errno == errno.ENOSPC else "name another folder"
-        raise EnvironmentUnfit(f"{out}: cannot be written ({error.strerror}); {hint}") from None
+        raise cannot_write(out, error, "name another folder with --out") from None
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     return {"bundle": str(out), "bytes": size, "cut": cut, "parity": parity}
 
@@ -187,7 +185,7 @@ def _manifest(
     return {
         "schema": SCHEMA,
         "name": name,
-        "created_by": f"trml-rt {metadata.version('trml-rt')}",
+        "created_by": f"trml-rt {__version__}",
         "embedding_dim": backbone.size,
         "text": {
             "tokenizer": "tokenizer.json",

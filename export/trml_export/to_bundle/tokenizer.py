@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trml_rt.errors import EnvironmentUnfit, UsageError, VerificationFailed
+from trml_rt.errors import UsageError, VerificationFailed, lacks_package
 
 from .tokenizer_cleaning import CLEAN_KINDS, cleaning
 
@@ -51,9 +51,7 @@ def write_tokenizer(tokenizer: Any, context: int, path: str | Path) -> Tokenizer
     try:
         from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
     except ImportError as error:
-        raise EnvironmentUnfit(
-            f'exporting a tokenizer needs {error.name}; pip install "trml-rt[train]"'
-        ) from error
+        raise lacks_package("exporting a tokenizer", error, "train") from error
 
     if isinstance(tokenizer, SimpleTokenizer):
         carried, pad_id, eos_id = _from_clip(tokenizer), 0, tokenizer.eot_token_id

@@ -16,7 +16,7 @@ from trml_export.features.features import Features, compute_features
 from trml_export.training.checkpoint import TrainingRecord, check_target, save_checkpoint
 from trml_export.training.fitting import fit
 from trml_export.training.run_key import run_key
-from trml_rt.errors import EnvironmentUnfit, InputUnusable
+from trml_rt.errors import InputUnusable, cannot_write
 
 __all__ = ["TrainReport", "train"]
 
@@ -87,10 +87,7 @@ def train(
         try:
             features[split] = compute_features(samples, towers, config, cache=cache)
         except OSError as error:
-            raise EnvironmentUnfit(
-                f"{cache}: the feature cache cannot be written ({error.strerror}); name another "
-                "folder with --cache"
-            ) from None
+            raise cannot_write(cache, error, "name another folder with --cache") from None
         if not features[split].samples:
             problem = features[split].problems[0]
             raise InputUnusable(

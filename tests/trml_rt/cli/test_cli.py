@@ -159,7 +159,7 @@ def test_build_fp16_without_onnx_names_the_extra(run, bundle_copy, monkeypatch):
     monkeypatch.setitem(sys.modules, "trml_calibration.fp16_stored", None)
     result = run("build", "--bundle", bundle_copy, "--precision", "fp16")
     assert result.exit_code == 3
-    assert 'pip install "trml-rt[build]"' in one_sentence(result)
+    assert 'pip install ".[build]"' in one_sentence(result)
 
 
 def test_inspect_describes_the_bundle_and_its_engines(run, bundle_copy):

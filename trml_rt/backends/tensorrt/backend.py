@@ -17,7 +17,7 @@ from trml_rt.backends.tensorrt.library import construct, import_tensorrt, new_lo
 from trml_rt.backends.tensors import differences
 from trml_rt.bundle.manifest import EngineSpec
 from trml_rt.bundle.records import refuse
-from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_rt.errors import ArtefactMismatch, closed
 
 if TYPE_CHECKING:
     import tensorrt
@@ -102,7 +102,7 @@ class TensorRtEngine:
     def as_link(self, name: str) -> Link:
         """Return this engine as a part of a chain."""
         if self._engine is None:
-            raise UsageError("this runtime is closed; load the bundle again")
+            raise closed()
         return Link(name, self._spec, self._engine)
 
     def run(self, inputs: Tensors) -> Tensors:

@@ -23,7 +23,7 @@ from trml_rt.backends.tensorrt.cuda import Cuda, Memory, Slot, Stream
 from trml_rt.backends.tensorrt.library import Log, fault
 from trml_rt.backends.tensors import lay_out, real_places
 from trml_rt.bundle.manifest import EngineSpec, TensorSpec
-from trml_rt.errors import EnvironmentUnfit, UsageError
+from trml_rt.errors import EnvironmentUnfit, UsageError, closed
 
 if TYPE_CHECKING:
     import tensorrt
@@ -111,7 +111,7 @@ class TensorRtChain:
         """
         with self._lock:
             if self._closed:
-                raise UsageError("this runtime is closed; load the bundle again")
+                raise closed()
             feed: dict[_Key, NDArray[np.generic]] = {
                 key: lay_out(tensors[key[0]], key[1], tensors).astype(spec.dtype, copy=False)
                 for key, spec in self._given.items()

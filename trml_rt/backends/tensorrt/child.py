@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from trml_rt import errors
+from trml_rt.backends.memory import available_memory
 from trml_rt.backends.tensorrt.compiler import MEBIBYTE, PlanReport, PlanRequest
 from trml_rt.errors import EnvironmentUnfit, TrmlError
 
 _COMPILER = "trml_rt.backends.tensorrt.compiler"
 
-__all__ = ["available_memory", "compile_apart", "memory_needed"]
+__all__ = ["compile_apart", "memory_needed"]
 
 # Measured with TensorRT for RTX on a CPU (benchmarks/results/tensorrt_compile.json): 228 MiB for
 # the smallest graph; the towers of ViT-B/32 in FP32, 242 and 335 MiB, took 1111 and 1400. For each
@@ -44,16 +45,6 @@ def memory_needed(request: PlanRequest) -> int:
     weights = _WIDENING[request.precision] * Path(request.graph).stat().st_size
     workspace = 0 if request.targets else request.workspace_mib * MEBIBYTE
     return _BASE[request.backend] + _TIMES_WEIGHTS * weights + workspace
-
-
-def available_memory() -> int | None:
-    """Return the bytes that a new process could take without swapping, None if unknown."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    return int(fields["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in fields else None
 
 
 def compile_apart(

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trml_rt.backends.memory import peak_memory
 from trml_rt.backends.tensorrt.layers import computed_in_network, count_layers, require
 from trml_rt.backends.tensorrt.library import Log, construct, fault, import_tensorrt, new_log
 from trml_rt.bundle.atomic import write_bytes
@@ -123,7 +124,7 @@ def compile_plan(
     return PlanReport(
         bytes=len(data),
         seconds=round(time.perf_counter() - start, 2),
-        peak_mib=_peak_mib(),
+        peak_mib=(peak_memory() or 0) // MEBIBYTE,
         network=counts,
         layers=layers,
         log=log.everything(),
@@ -243,19 +244,6 @@ def _monitor(trt: Any, progress: Callable[[str, int, int], None]) -> Any:
                 self.outermost = None
 
     return Monitor()
-
-
-def _peak_mib() -> int:
-    """Return the most memory that this process has held; 0 where the system does not tell.
-
-    Not `getrusage`: its figure begins with what the parent held when it forked.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-    except OSError:
-        return 0
-    lines = [line.split() for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(lines[0][1]) // 1024 if lines else 0
 
 
 def _say(kind: str, content: Any) -> None:

@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 from trml_rt.backends.check import Check
+from trml_rt.backends.tensorrt import library
 from trml_rt.backends.tensorrt.cuda import Cuda, Gpu, cuda_runtime, current_gpu
 from trml_rt.backends.tensorrt.library import import_tensorrt, origin
 from trml_rt.errors import BackendUnavailable, EnvironmentUnfit
 
 __all__ = ["jetpack_of", "nvidia_checks"]
 
-_TEGRA_RELEASE = Path("/etc/nv_tegra_release")
 _MODEL = Path("/proc/device-tree/model")
 _OLDEST_L4T = (36, 4)  # JetPack 6.1, the first with TensorRT 10.3
 _OLDEST_COMPUTE = (7, 5)  # of full TensorRT 10.3 to 11
@@ -53,7 +53,7 @@ def jetpack_of(release: str) -> tuple[tuple[int, int, int], str] | None:
 def _jetson(needed: bool) -> list[Check]:
     """Return one check on a Jetson, none elsewhere."""
     try:
-        release = _TEGRA_RELEASE.read_text(encoding="utf-8", errors="replace")
+        release = library.TEGRA_RELEASE.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     try:
@@ -63,7 +63,7 @@ def _jetson(needed: bool) -> list[Check]:
     found = jetpack_of(release)
     if found is None:
         told = release.strip().splitlines()[0] if release.strip() else "nothing"
-        return [Check("JetPack", False, f"{model}, {_TEGRA_RELEASE} says {told}", needed)]
+        return [Check("JetPack", False, f"{model}, {library.TEGRA_RELEASE} says {told}", needed)]
     version, jetpack = found
     return [
         Check(
@@ -110,15 +110,15 @@ def _tensorrt(backend: str, gpu: Gpu | None, needed: bool) -> list[Check]:
     """Return the checks of one TensorRT: that it is there and fit, and takes this GPU."""
     name = f"back end {backend}"
     try:
-        library = import_tensorrt(backend)
+        module = import_tensorrt(backend)
     except EnvironmentUnfit as error:
         return [Check(name, False, str(error), needed)]
-    found = f"{library.__version__} from {origin(library)}"
+    found = f"{module.__version__} from {origin(module)}"
     checks = [Check(name, True, found, needed)]
     if gpu is None:
         return checks
     if backend == "tensorrt-rtx":
-        targets = [target for target in library.ComputeCapability.__members__ if "SM" in target]
+        targets = [target for target in module.ComputeCapability.__members__ if "SM" in target]
         takes = "SM" + gpu.compute_capability.replace(".", "") in targets
         told = f"compute capability {gpu.compute_capability}; it takes {', '.join(targets)}"
     else:

@@ -14,13 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from trml_rt.errors import BackendUnavailable, EnvironmentUnfit
+from trml_rt.errors import BackendUnavailable, EnvironmentUnfit, install_command
 
 if TYPE_CHECKING:
     import tensorrt
 
 __all__ = [
     "MODULES",
+    "TEGRA_RELEASE",
     "Log",
     "construct",
     "fault",
@@ -39,11 +40,12 @@ Made = TypeVar("Made")
 _SUPPORTED = {"tensorrt": ((10, 3), 12), "tensorrt-rtx": ((1, 2), 2)}
 _INSTALL = {
     "tensorrt": 'on a Jetson it comes with JetPack (make the environment with "python3 -m venv '
-    '--system-site-packages"), elsewhere pip install "trml-rt[tensorrt]"',
-    "tensorrt-rtx": 'pip install "trml-rt[rtx]"',
+    '--system-site-packages"), elsewhere ' + install_command("tensorrt"),
+    "tensorrt-rtx": install_command("rtx"),
 }
 _KEEP = 200  # log lines; an error needs the last few
-_TEGRA = Path("/etc/nv_tegra_release")
+TEGRA_RELEASE = Path("/etc/nv_tegra_release")
+"""The file that only a Jetson has."""
 
 
 def import_tensorrt(backend: str) -> Any:
@@ -82,7 +84,7 @@ def refusal(backend: str, version: str, file: str | None) -> str | None:
         return f"{low} or later is needed{old.get(major, '')}"
     if major >= beyond:
         return f"newer than this runtime knows ({low} to {beyond - 1}.x); upgrade trml-rt"
-    if backend == "tensorrt" and _TEGRA.exists() and _from_pip(file):
+    if backend == "tensorrt" and TEGRA_RELEASE.exists() and _from_pip(file):
         return (
             "a pip wheel on a Jetson may lack kernels for its GPU; uninstall it and use JetPack's "
             'own (make the environment with "python3 -m venv --system-site-packages")'

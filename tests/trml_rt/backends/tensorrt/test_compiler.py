@@ -77,7 +77,7 @@ def test_other_versions_are_refused_with_the_reason(version, reason):
 
 
 def test_a_pip_wheel_on_a_jetson_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(tensorrt_library, "_TEGRA", tmp_path)
+    monkeypatch.setattr(tensorrt_library, "TEGRA_RELEASE", tmp_path)
     wheel = "/home/a/venv/lib/python3.10/site-packages/tensorrt/__init__.py"
     assert "lack kernels" in refusal("tensorrt", "10.3.0", wheel)
     own = "/usr/lib/python3.10/dist-packages/tensorrt/__init__.py"

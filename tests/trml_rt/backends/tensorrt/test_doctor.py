@@ -30,7 +30,7 @@ class Machine:
         if release is not None:
             path.write_text(release)
         (self.folder / "model").write_text(model)
-        self.patch.setattr(doctor_nvidia, "_TEGRA_RELEASE", path)
+        self.patch.setattr("trml_rt.backends.tensorrt.library.TEGRA_RELEASE", path)
         self.patch.setattr(doctor_nvidia, "_MODEL", self.folder / "model")
 
     def install(self, *, version="10.3.0", rtx=None, capability=(8, 7)):
