@@ -18,13 +18,14 @@ test: $(TRAIN)/.ready  ## all tests, the training side included
 	$(TRAIN)/bin/python -m pytest
 
 test-runtime: $(RUNTIME)/.ready  ## the runtime's own tests, without torch
-	$(RUNTIME)/bin/pip install --quiet --disable-pip-version-check pytest
+	$(RUNTIME)/bin/pip install --quiet --disable-pip-version-check pytest hypothesis
 	$(RUNTIME)/bin/python -m pytest tests/trml_rt
 
 lint: $(TRAIN)/.ready $(STUBS)/.ready
 	$(TRAIN)/bin/ruff check .
 	$(TRAIN)/bin/ruff format --check .
 	$(TRAIN)/bin/mypy
+	$(TRAIN)/bin/lint-imports
 
 bench: $(TRAIN)/.ready  ## time of everything outside the engines
 	$(TRAIN)/bin/python benchmarks/overhead.py --out benchmarks/results/overhead.json
@@ -129,5 +130,5 @@ $(TRAIN)/.ready: pyproject.toml
 
 $(NATIVE)/.ready: pyproject.toml
 	$(PYTHON) -m venv --clear $(NATIVE)
-	$(NATIVE)/bin/pip install --quiet --disable-pip-version-check --editable . 'openvino>=2025.0' pytest
+	$(NATIVE)/bin/pip install --quiet --disable-pip-version-check --editable . 'openvino>=2025.0' pytest hypothesis
 	touch $@

@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, and no clock: a test fails for a reason, not for a slow machine.
+settings.register_profile("deterministic", derandomize=True, deadline=None, max_examples=100)
+settings.load_profile("deterministic")
 
 TINY = Path(__file__).parent / "bundles" / "schema1"
 

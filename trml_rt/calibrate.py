@@ -85,7 +85,7 @@ def calibrate(
     method_of = _methods(method, methods or {}, engines, encoders(opened.manifest))
     limits = {"cosine": max_drop, "points": max_drop_points}
     drop = MaxDrop(**{name: value for name, value in limits.items() if value is not None})
-    table = read_data(Path(data), layout=layout, split=split)
+    table = read_data(Path(data), opened.manifest.task, layout=layout, split=split)
     learnt, checked = table.apart(_CHECKED)
     inputs = encoder_inputs(opened, learnt, samples)
     cases, unusable = row_cases(opened, checked, rows)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import numpy as np
-
 from trml_rt.answer import Answer, read_prediction
 from trml_rt.backends import Tensors
 from trml_rt.bundle.engine_folder import PRECISIONS, Precision
@@ -20,7 +18,6 @@ from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import Choice, choose
 from trml_rt.errors import TrmlError, UsageError
 from trml_rt.inputs.prepare import Inputs, Prepared, Sample, TextLike, VideoLike
-from trml_rt.inputs.tokenizer import pad
 
 __all__ = ["MOST_THREADS", "Runtime", "load"]
 
@@ -165,7 +162,7 @@ class Runtime:
             As `infer` does.
         """
         row = self._inputs.prepare(Sample(text, video), degrade=degrade)
-        known = self._tensors([row])
+        known = self._inputs.stack([row])
         found: dict[str, Tensors] = {}
         for present in (row.present, *_SINGLE):  # the whole first: it runs all encoders
             if present not in row.present or self._set_names.get(present) in found:
@@ -196,7 +193,7 @@ class Runtime:
         """Run rows of one presence together."""
         present = rows[0].present
         start = time.perf_counter()
-        inputs = self._tensors(rows)
+        inputs = self._inputs.stack(rows)
         shaping = (time.perf_counter() - start) * 1e3
         tensors, engines_ms = self._dispatcher.run(present, inputs)
         answers = []
@@ -219,19 +216,3 @@ class Runtime:
                 )
             )
         return answers
-
-    def _tensors(self, rows: list[Prepared]) -> Tensors:
-        """Stack rows into the input tensors of an engine set, by the names of the format."""
-        tensors: Tensors = {}
-        tokens = [row.tokens for row in rows if row.tokens is not None]
-        if tokens:
-            settings = self.bundle.manifest.text
-            length = None if settings.cut else settings.context
-            tensors["ids"] = pad(tokens, settings.pad_id, length)  # (batch, tokens)
-        clips = [row.pixels for row in rows if row.pixels is not None]
-        if clips:
-            places = np.arange(self.bundle.manifest.video.frames)
-            lengths = np.array([[len(clip)] for clip in clips])
-            tensors["frames"] = np.concatenate(clips)  # (frames, height, width, 3)
-            tensors["frame_mask"] = places < lengths  # (batch, n)
-        return tensors

@@ -18,8 +18,8 @@ import trml_rt
 from tests.conformance.patches import harm
 from tests.conformance.pictures import nv12_to_rgb, picture
 from trml_rt import Sample, TrmlError
+from trml_rt.inputs.clip import choose_indices, choose_times
 from trml_rt.inputs.image import Preprocessing, to_pixels
-from trml_rt.inputs.video import choose_indices, choose_times
 
 HERE = Path(__file__).parent
 TINY = HERE.parent / "bundles" / "schema1"

@@ -19,9 +19,9 @@ from tests.conftest import TINY
 from trml_rt import Sample, TrmlError
 from trml_rt.bundle.folder import default_bundle
 from trml_rt.errors import InputUnusable
+from trml_rt.inputs.clip import choose_indices, choose_times
 from trml_rt.inputs.image import Preprocessing, to_pixels
 from trml_rt.inputs.tokenizer import Tokenizer
-from trml_rt.inputs.video import choose_indices, choose_times
 
 FILES = Path(__file__).parents[1] / "conformance"
 

@@ -14,6 +14,7 @@ from trml_rt._version import __version__
 from trml_rt.cli.bench import bench
 from trml_rt.cli.build import build
 from trml_rt.cli.calibrate import calibrate
+from trml_rt.cli.convert import convert
 from trml_rt.cli.doctor import doctor
 from trml_rt.cli.eval import evaluate
 from trml_rt.cli.exits import Exits
@@ -49,7 +50,7 @@ def trml_rt(context: click.Context) -> None:
 
 
 for _command in (
-    *(train, evaluate, export, calibrate, lint, build, verify, bench),
+    *(convert, train, evaluate, export, calibrate, lint, build, verify, bench),
     *(infer, inspect, doctor),
 ):
     trml_rt.add_command(_command)

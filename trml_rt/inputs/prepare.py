@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trml_rt.answer import InputReport, Reason
+from trml_rt.backends import Tensors
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.modality import Modality
 from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError
+from trml_rt.inputs.clip import Clip
 from trml_rt.inputs.image import Preprocessing, to_pixels
 from trml_rt.inputs.text import read_text
-from trml_rt.inputs.tokenizer import Tokenizer, Tokens
-from trml_rt.inputs.video import Clip, frames_from_array, read_frames
+from trml_rt.inputs.tokenizer import Tokenizer, Tokens, pad
+from trml_rt.inputs.video import frames_from_array, read_frames
 
 __all__ = ["Inputs", "Prepared", "Sample", "TextLike", "VideoLike"]
 
@@ -117,6 +119,27 @@ class Inputs:
                 reason=refused[0].reason,
             )
         return prepared
+
+    def stack(self, rows: Sequence[Prepared]) -> Tensors:
+        """Stack prepared rows of one presence into the input tensors of an engine set.
+
+        Returns:
+            By the names of the format: `ids` (batch, tokens) int32, `frames` (frames, height,
+            width, 3) uint8, the clips one after another, and `frame_mask` (batch, n) bool.
+        """
+        manifest = self._bundle.manifest
+        tensors: Tensors = {}
+        tokens = [row.tokens for row in rows if row.tokens is not None]
+        if tokens:
+            length = None if manifest.text.cut else manifest.text.context
+            tensors["ids"] = pad(tokens, manifest.text.pad_id, length)
+        clips = [row.pixels for row in rows if row.pixels is not None]
+        if clips:
+            places = np.arange(manifest.video.frames)
+            lengths = np.array([[len(clip)] for clip in clips])
+            tensors["frames"] = np.concatenate(clips)
+            tensors["frame_mask"] = places < lengths
+        return tensors
 
     def _text(self, given: Any, prepared: Prepared) -> None:
         text = given if isinstance(given, str) else read_text(given)

@@ -1,28 +1,33 @@
-"""Read real inputs for calibration and verification: one JSON object a line.
+"""Read one JSON object a line; every fault is found before any work begins.
 
-    {"id": "a1", "split": "valid", "text": "what a day", "video": "clips/a1.mp4", "score": 1.4}
+    {"id": "a1", "split": "train", "text": "what a day", "video": "clips/a1.mp4", "score": 1.4}
 
-The layout of `docs/training.md`: text or video may be missing, a video is a video file, a picture
-or a folder of frame pictures, by a path relative to the file; `score` or `label` is optional here.
+`split` is train, valid or test. `text` or `video` may be left out (or null), not both; a video is
+a video file, a picture or a folder of frame pictures, by a path relative to the file. `score` and
+`label` may both stand in a row. Training, calibration and verification read rows here.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import math
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeVar
 
 from trml_rt.bundle.records import parse_json
-from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError
+from trml_rt.errors import ArtefactMismatch, UsageError
 
-__all__ = ["Row", "Rows", "evenly", "read_rows"]
+__all__ = ["SPLITS", "Row", "Rows", "evenly", "read_rows", "refuse_all"]
 
+SPLITS = ("train", "valid", "test")
+
+_KEYS = frozenset({"id", "split", "text", "video", "score", "label"})
 _SHOWN = 20
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -36,51 +41,45 @@ class Row:
     score: float | None
     label: str | None
 
-    def frames(self) -> Path | list[NDArray[np.uint8]]:
-        """Return the video as the runtime takes it: a path, or the pictures of a folder.
-
-        Raises:
-            InputUnusable: the folder holds something else than pictures.
-        """
-        assert self.video is not None
-        if not self.video.is_dir():
-            return self.video
-        from PIL import Image
-
-        try:
-            files = sorted(self.video.iterdir(), key=lambda path: (len(path.name), path.name))
-            return [np.asarray(Image.open(path).convert("RGB")) for path in files]
-        except (OSError, ValueError) as error:
-            raise InputUnusable(
-                f"{self.video}: not a folder of pictures: {error}", reason="undecodable"
-            ) from None
-
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one split, in file order, and the hash of the whole file."""
+    """Rows in file order, and the hash of the whole file."""
 
     rows: tuple[Row, ...]
     sha256: str
-    split: str
+
+    def of_split(self, split: str) -> Rows:
+        """Return the rows of one split."""
+        return replace(self, rows=tuple(row for row in self.rows if row.split == split))
 
     def apart(self, every: int) -> tuple[Rows, Rows]:
         """Return the rows without every `every`-th, and those."""
-        kept = tuple(row for number, row in enumerate(self.rows) if number % every)
-        return replace(self, rows=kept), replace(self, rows=self.rows[::every])
+        others = tuple(row for number, row in enumerate(self.rows) if number % every)
+        return replace(self, rows=others), replace(self, rows=self.rows[::every])
 
 
-def read_rows(path: Path, split: str) -> Rows:
-    """Read the rows of `split` from `path`.
+def read_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda _: ()) -> Rows:
+    """Read and check the file `path`, or `data.jsonl` in the folder `path`.
+
+    Args:
+        path: the file or folder.
+        target_faults: says what is wrong with the score or label of a row.
 
     Raises:
-        UsageError: the file cannot be read, or a line is wrong; the first twenty are listed.
+        UsageError: the file cannot be read, or a line is wrong; the message counts the problems
+            and lists the first twenty.
     """
+    if path.is_dir():
+        path = path / "data.jsonl"
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
-    rows, problems = [], []
+    rows: list[Row] = []
+    problems: list[str] = []
+    line_of: dict[str, int] = {}
+    # A byte order mark is what spreadsheets put before the first line.
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
         if not line.strip():
             continue
@@ -89,44 +88,92 @@ def read_rows(path: Path, split: str) -> Rows:
         except ArtefactMismatch as problem:
             problems.append(str(problem))
             continue
-        if fault := _fault(content):
-            problems.append(f"line {number}: {fault}")
-        elif content.get("split") == split:
+        faults = list(_faults(content, path.parent))
+        identity = content.get("id")
+        if isinstance(identity, str) and identity in line_of:
+            faults.append(f"id {identity!r} stands twice, also in line {line_of[identity]}")
+        elif isinstance(identity, str):
+            line_of[identity] = number
+        if not any(fault.startswith(("score", "label")) for fault in faults):
+            faults += target_faults(_row(content, path.parent))
+        if not faults:
             rows.append(_row(content, path.parent))
-    if problems:
-        shown = "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
-        raise UsageError(f"{path}: {len(problems)} lines are wrong\n{shown}")
-    return Rows(tuple(rows), hashlib.sha256(data).hexdigest(), split)
+        problems += [f"line {number}: {fault}" for fault in faults]
+    refuse_all(path, problems)
+    return Rows(tuple(rows), hashlib.sha256(data).hexdigest())
 
 
-def evenly(rows: Sequence[Row], count: int) -> list[Row]:
-    """Return `count` of `rows`, evenly spread over them, or all when there are fewer."""
-    if len(rows) <= count:
-        return list(rows)
-    return [rows[number * len(rows) // count] for number in range(count)]
+def refuse_all(path: Path, problems: Sequence[str]) -> None:
+    """Raise UsageError with the number of `problems` and the first twenty, if there are any."""
+    if not problems:
+        return
+    lines = [f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
+    lines += [f"  {problem}" for problem in problems[:_SHOWN]]
+    lines += [f"  and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    raise UsageError("\n".join(lines))
 
 
-def _fault(content: dict[str, Any]) -> str | None:
-    if not isinstance(content.get("id"), str):
-        return "id must be a string"
-    given = [content.get("text"), content.get("video")]
-    if given == [None, None] or not all(g is None or (isinstance(g, str) and g) for g in given):
-        return "text or video must be there, and be a string that is not empty"
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """Return `count` of `items`, evenly spread over them, or all when there are fewer."""
+    if len(items) <= count:
+        return list(items)
+    return [items[number * len(items) // count] for number in range(count)]
+
+
+def _faults(content: dict[str, Any], folder: Path) -> Iterator[str]:
+    """Yield what is wrong with one row."""
+    if unknown := sorted(content.keys() - _KEYS):
+        yield f"unknown key {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}"
+    if not isinstance(content.get("id"), str) or not content["id"]:
+        yield "id must be a string that is not empty"
+    if content.get("split") not in SPLITS:
+        yield f"split must be one of {', '.join(SPLITS)}"
+    text, video = content.get("text"), content.get("video")
+    if text is None and video is None:
+        yield "neither text nor video; give one at least"
+    if text is not None and (not isinstance(text, str) or not text.strip()):
+        yield "text must be a string that is not blank; leave it out where there is none"
+    elif text is not None and any("\ud800" <= character <= "\udfff" for character in text):
+        yield "text holds half of a surrogate pair, which is no character"
+    if video is not None:
+        if not isinstance(video, str) or not video:
+            yield "video must be a path; leave it out where there is none"
+        elif problem := _unreadable(folder / video):
+            yield f"video {video} {problem}"
     score, label = content.get("score"), content.get("label")
-    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
-        return "score must be a number"
+    if score is not None and (
+        isinstance(score, bool) or not isinstance(score, int | float) or not _is_finite(score)
+    ):
+        yield "score must be a number"
     if label is not None and not isinstance(label, str):
-        return "label must be a string"
-    return None
+        yield "label must be a string"
+
+
+def _is_finite(score: float) -> bool:
+    try:
+        return math.isfinite(score)
+    except OverflowError:  # an integer beyond every float
+        return False
+
+
+def _unreadable(path: Path) -> str | None:
+    """Say why `path` is neither a file nor a folder, or None."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
+        return "does not exist"
+    regular = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    return None if regular else "is neither a file nor a folder"
 
 
 def _row(content: dict[str, Any], folder: Path) -> Row:
+    """Return the row; where it has faults, they are known and it is thrown away."""
     video, score = content.get("video"), content.get("score")
     return Row(
-        id=content["id"],
-        split=content["split"],
+        id=str(content.get("id")),
+        split=str(content.get("split")),
         text=content.get("text"),
-        video=None if video is None else folder / video,
+        video=folder / video if isinstance(video, str) else None,
         score=None if score is None else float(score),
         label=content.get("label"),
     )

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from trml_rt.inputs.video import choose_indices, choose_times
+from trml_rt.inputs.clip import choose_indices, choose_times
 
 __all__ = ["Moment", "Plan", "stamp_of", "survey"]
 

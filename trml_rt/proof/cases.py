@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from trml_rt.backends import Tensors
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import SET_INPUTS
 from trml_rt.errors import InputUnusable
 from trml_rt.inputs.prepare import Inputs, Sample
 from trml_rt.inputs.rows import Rows, evenly
-from trml_rt.inputs.tokenizer import pad
 from trml_rt.proof.golden import load_golden
 
 __all__ = ["Case", "EncoderInputs", "encoder_inputs", "golden_cases", "row_cases"]
@@ -40,29 +37,25 @@ def encoder_inputs(bundle: Bundle, rows: Rows, count: int) -> EncoderInputs:
 
     A row that cannot be used is left out and named.
     """
-    inputs, settings = Inputs(bundle), bundle.manifest.text
-    found = EncoderInputs()
-    made: dict[str, list[Tensors]] = {"text": [], "video": []}
-    for modality, samples in made.items():
+    inputs, prepared = Inputs(bundle), EncoderInputs()
+    tensors_of: dict[str, list[Tensors]] = {"text": [], "video": []}
+    for modality, tensors in tensors_of.items():
         having = [row for row in rows.rows if getattr(row, modality) is not None]
         for row in evenly(having, count):
+            sample = Sample(row.text) if modality == "text" else Sample(video=row.video)
             try:
-                sample = Sample(row.text) if modality == "text" else Sample(video=row.frames())
-                prepared = inputs.prepare(sample, degrade=False)
+                tensors.append(inputs.stack([inputs.prepare(sample, degrade=False)]))
             except InputUnusable as error:
-                found.unusable.append(f"{row.id}: {error}")
-                continue
-            if prepared.tokens is not None:
-                length = None if settings.cut else settings.context
-                samples.append({"ids": pad([prepared.tokens], settings.pad_id, length)})
-            elif prepared.pixels is not None:
-                samples.append({"frames": prepared.pixels})
+                prepared.unusable.append(f"{row.id}: {error}")
     for name, engine in bundle.manifest.engines.items():
         needed = {tensor.name for tensor in engine.inputs}
         for modality, raw in SET_INPUTS.items():
             if needed <= set(raw):
-                found.samples[name] = made[modality]
-    return found
+                prepared.samples[name] = [
+                    {tensor: value for tensor, value in tensors.items() if tensor in needed}
+                    for tensors in tensors_of[modality]
+                ]
+    return prepared
 
 
 def row_cases(bundle: Bundle, rows: Rows, count: int) -> tuple[list[Case], list[str]]:
@@ -71,26 +64,16 @@ def row_cases(bundle: Bundle, rows: Rows, count: int) -> tuple[list[Case], list[
     Returns:
         The cases, and a line for each row that could not be used.
     """
-    inputs, manifest = Inputs(bundle), bundle.manifest
-    cases, unusable = [], []
-    for wanted in ((True, True), (True, False), (False, True)):
-        having = [r for r in rows.rows if (r.text is not None, r.video is not None) == wanted]
+    inputs, cases, unusable = Inputs(bundle), [], []
+    for presence in ((True, True), (True, False), (False, True)):
+        having = [r for r in rows.rows if (r.text is not None, r.video is not None) == presence]
         for row in evenly(having, count):
             try:
-                sample = Sample(row.text, None if row.video is None else row.frames())
-                prepared = inputs.prepare(sample, degrade=False)
+                prepared = inputs.prepare(Sample(row.text, row.video), degrade=False)
             except InputUnusable as error:
                 unusable.append(f"{row.id}: {error}")
                 continue
-            tensors: Tensors = {}
-            if prepared.tokens is not None:
-                length = None if manifest.text.cut else manifest.text.context
-                tensors["ids"] = pad([prepared.tokens], manifest.text.pad_id, length)
-            if prepared.pixels is not None:
-                tensors["frames"] = prepared.pixels
-                places = np.arange(manifest.video.frames)[np.newaxis]
-                tensors["frame_mask"] = places < len(prepared.pixels)
-            cases.append(Case(tensors, row.score, row.label))
+            cases.append(Case(inputs.stack([prepared]), row.score, row.label))
     return cases, unusable
 
 

@@ -13,8 +13,9 @@ from trml_export.data.meld import DEFAULTS as MELD
 from trml_export.data.meld import read_meld
 from trml_export.data.mmsa import DEFAULTS as MMSA
 from trml_export.data.mmsa import read_mmsa
-from trml_export.data.samples import SPLITS, DataSet, InputProblem, Sample
+from trml_export.data.samples import DataSet, InputProblem, Sample
 from trml_rt.errors import UsageError
+from trml_rt.inputs.rows import SPLITS
 
 __all__ = ["FORMATS", "SPLITS", "DataSet", "Format", "InputProblem", "Sample", "read_dataset"]
 

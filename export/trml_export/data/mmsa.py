@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trml_export.config import Config
-from trml_export.data.samples import SPLITS, DataSet
-from trml_export.data.tables import Clips, Collector, Row, class_number, read_table
+from trml_export.data.samples import DataSet
+from trml_export.data.tables import Clips, Collector, TableRow, class_number, read_table
 from trml_rt.errors import UsageError
+from trml_rt.inputs.rows import SPLITS
 
 __all__ = ["DEFAULTS", "read_mmsa"]
 
@@ -53,7 +54,7 @@ def read_mmsa(path: Path, config: Config) -> DataSet:
     return found.finish()
 
 
-def _faults(row: Row) -> Iterator[str]:
+def _faults(row: TableRow) -> Iterator[str]:
     """Yield what is wrong with the ids and the split of a row."""
     for column in ("video_id", "clip_id"):
         value = row[column]
@@ -63,7 +64,7 @@ def _faults(row: Row) -> Iterator[str]:
         yield f"mode {row['mode']!r} must be one of {', '.join(SPLITS)}"
 
 
-def _target(row: Row, config: Config) -> float | int | str:
+def _target(row: TableRow, config: Config) -> float | int | str:
     """Return the score or the number of the class, or what is wrong."""
     if config.task == "classification":
         number = class_number(config, row["annotation"])

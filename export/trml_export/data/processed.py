@@ -1,6 +1,4 @@
-"""Convert MMSA's processed pickles to lines of JSON, without trusting them.
-
-    python -m trml_export.data.processed unaligned_50.pkl --out mosi.jsonl
+"""Convert MMSA's processed pickles to rows of JSON lines, without trusting them.
 
 The pickles hold features of other encoders and no pictures, so what comes out has texts alone.
 """
@@ -14,17 +12,14 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 from trml_export.data.plain_pickle import load_plain
-from trml_export.data.samples import SPLITS
 from trml_rt.bundle.atomic import write_bytes
-from trml_rt.cli.exits import Exits
-from trml_rt.cli.options import any_path
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
+from trml_rt.errors import ArtefactMismatch, UsageError, cannot_write
+from trml_rt.inputs.rows import SPLITS
 
-__all__ = ["convert"]
+__all__ = ["convert", "convert_file"]
 
 
 def convert(content: Any, where: str) -> tuple[list[dict[str, Any]], int]:
@@ -105,15 +100,21 @@ def _number(value: Any, what: str) -> float:
     return number
 
 
-@click.command(cls=Exits)
-@click.argument("source", metavar="PICKLE", type=any_path)
-@click.option("--out", type=any_path, required=True, help="JSONL file to write.")
-@click.option("--force", is_flag=True, help="Replace an existing file.")
-def processed(source: Path, out: Path, force: bool) -> None:
-    """Convert one of MMSA's processed pickles to lines of JSON, texts alone.
+def convert_file(source: Path, out: Path, *, force: bool = False) -> tuple[int, int]:
+    """Convert one of MMSA's processed pickles to JSON lines, texts alone.
 
-    The pickles hold features of other encoders and no pictures, so only the text path can be
-    trained and evaluated on what comes out. Nothing but arrays, strings and dicts is unpickled.
+    Args:
+        source: the pickle; nothing but arrays, strings and dicts is unpickled.
+        out: the file to write, whole or not at all.
+        force: replace an existing file.
+
+    Returns:
+        How many rows were written, and how many were left out for a blank text.
+
+    Raises:
+        UsageError: `out` exists already.
+        ArtefactMismatch: `source` is no such pickle.
+        EnvironmentUnfit: `out` cannot be written.
     """
     if out.exists() and not force:
         raise UsageError(f"{out}: exists already; name another file, or pass --force")
@@ -121,11 +122,6 @@ def processed(source: Path, out: Path, force: bool) -> None:
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     try:
         write_bytes(out, lines.encode())
-    except OSError as problem:
-        raise EnvironmentUnfit(f"{out}: cannot be written ({problem.strerror})") from None
-    left_out = f", {blank} left out for a blank text" if blank else ""
-    click.echo(f"{out}: {len(rows)} samples{left_out}; texts alone, there are no pictures in it")
-
-
-if __name__ == "__main__":
-    processed(prog_name="python -m trml_export.data.processed")
+    except OSError as error:
+        raise cannot_write(out, error, "name another file with --out") from None
+    return len(rows), blank

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SPLITS", "DataSet", "InputProblem", "Sample"]
-
-SPLITS = ("train", "valid", "test")
+__all__ = ["DataSet", "InputProblem", "Sample"]
 
 
 @dataclass(frozen=True)

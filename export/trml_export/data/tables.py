@@ -13,14 +13,13 @@ from pathlib import Path
 from trml_export.config import Config
 from trml_export.data.samples import DataSet, InputProblem, Sample
 from trml_rt.errors import UsageError
+from trml_rt.inputs.rows import refuse_all
 
-__all__ = ["Clips", "Collector", "Row", "class_number", "read_table", "refuse_all"]
-
-_SHOWN = 20
+__all__ = ["Clips", "Collector", "TableRow", "class_number", "read_table"]
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row of a table: its cells by column, and where it stands, for messages."""
 
     where: str
@@ -30,7 +29,7 @@ class Row:
         return self.cells[column]
 
 
-def read_table(path: Path, columns: Sequence[str]) -> tuple[list[Row], bytes]:
+def read_table(path: Path, columns: Sequence[str]) -> tuple[list[TableRow], bytes]:
     """Return the rows of a CSV file (UTF-8, any line ends, quoted line breaks) and its bytes.
 
     Raises:
@@ -53,7 +52,7 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[Row], bytes]:
             raise UsageError(f"{path}: has no column {', '.join(missing)}")
         for cells in reader:
             where = f"{path.name}, line {reader.line_num}"
-            rows.append(Row(where, {name: cells[name] or "" for name in columns}))
+            rows.append(TableRow(where, {name: cells[name] or "" for name in columns}))
     except csv.Error as problem:
         raise UsageError(f"{path}: line {reader.line_num}: {problem}") from None
     return rows, data
@@ -118,7 +117,7 @@ class Collector:
         """Count `data`, the bytes of a table, into the data set's hash."""
         self._digest.update(hashlib.sha256(data).digest())
 
-    def fault(self, row: Row, message: str) -> None:
+    def fault(self, row: TableRow, message: str) -> None:
         """Note a fault of the table itself."""
         self._faults.append(f"{row.where}: {message}")
 
@@ -127,7 +126,7 @@ class Collector:
         self._problems.append(InputProblem(identity, str(file), reason, message))
 
     def sample(
-        self, row: Row, identity: str, split: str, clips: Clips, name: str, target: float | int
+        self, row: TableRow, identity: str, split: str, clips: Clips, name: str, target: float | int
     ) -> None:
         """Take one sample, with the text of column `text`; whatever it lacks is noted."""
         if identity in self._seen:
@@ -164,17 +163,6 @@ class Collector:
         ]
         refuse_all(self._path, problems)
         return DataSet(tuple(self._samples), self._digest.hexdigest(), tuple(self._problems))
-
-
-def refuse_all(path: Path, problems: Sequence[str]) -> None:
-    """Raise UsageError if there are `problems`: how many, and the first twenty."""
-    if not problems:
-        return
-    lines = [f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
-    lines += [f"  {problem}" for problem in problems[:_SHOWN]]
-    if len(problems) > _SHOWN:
-        lines.append(f"  and {len(problems) - _SHOWN} more")
-    raise UsageError("\n".join(lines))
 
 
 def class_number(config: Config, label: str) -> int | None:

@@ -24,11 +24,12 @@ from trml_export.evaluation.predictions import Predictions, predict
 from trml_export.evaluation.protocol import COMPLETENESS, Run, run_protocol
 from trml_export.evaluation.record import Evaluation
 from trml_export.evaluation.scoring import floors, score_cases, score_retrieval
-from trml_export.features.clips import check_length, read_clip, seconds
+from trml_export.features.clips import check_length, seconds
 from trml_export.features.features import Features, compute_features
 from trml_export.training.checkpoint import load_checkpoint
 from trml_rt.bundle.manifest import Manifest
 from trml_rt.errors import InputUnusable, UsageError
+from trml_rt.inputs.video import read_frames
 
 __all__ = ["Rows", "Trace", "evaluate_bundle", "evaluate_checkpoint", "evaluate_method"]
 
@@ -210,7 +211,7 @@ def _traced(
         if sample.video is not None:
             try:
                 check_length(sample.video, seconds(sample.video), config)
-                clip = read_clip(sample.video, config.frames)
+                clip = read_frames(sample.video, config.frames)
             except InputUnusable as problem:
                 path = str(sample.video)
                 problems.append(InputProblem(sample.id, path, problem.reason, str(problem)))

@@ -1,4 +1,4 @@
-"""Read what a data set calls a video: a video file, a picture, or a folder of frame pictures."""
+"""What training asks of a clip beside its frames: its length, and a hash of its content."""
 
 from __future__ import annotations
 
@@ -7,28 +7,9 @@ from pathlib import Path
 
 from trml_export.config import Config
 from trml_rt.errors import InputUnusable
-from trml_rt.inputs.video import Clip, choose_indices, read_frames
+from trml_rt.inputs.picture import frame_pictures
 
-__all__ = ["check_length", "digest", "read_clip", "seconds"]
-
-_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-
-
-def read_clip(path: Path, count: int) -> Clip:
-    """Return at most `count` frames of a video, a picture, or a folder of frame pictures.
-
-    A folder's pictures follow each other by name, and are chosen as untimed frames are.
-
-    Raises:
-        InputUnusable: nothing can be decoded, or a folder holds no picture.
-    """
-    if not path.is_dir():
-        return read_frames(path, count)
-    pictures = _pictures(path)
-    if not pictures:
-        raise InputUnusable(f"{path}: no picture in this folder", reason="too_short")
-    chosen = [read_frames(pictures[i], 1) for i in choose_indices(len(pictures), count)]
-    return Clip(tuple(clip.frames[0] for clip in chosen), any(clip.incomplete for clip in chosen))
+__all__ = ["check_length", "digest", "seconds"]
 
 
 def seconds(path: Path) -> float | None:
@@ -49,7 +30,7 @@ def seconds(path: Path) -> float | None:
                     return float(stream.duration * stream.time_base)
             return None if container.duration is None else container.duration / av.time_base
     except (av.FFmpegError, OSError, ValueError):
-        return None  # whether it can be used at all, `read_clip` says
+        return None  # whether it can be used at all, `read_frames` says
 
 
 def check_length(path: Path, length: float | None, config: Config) -> None:
@@ -77,7 +58,7 @@ def digest(path: Path) -> bytes:
     """
     found = hashlib.sha256()
     if path.is_dir():
-        for picture in _pictures(path):
+        for picture in frame_pictures(path):
             found.update(
                 b"\0" + picture.name.encode() + hashlib.sha256(picture.read_bytes()).digest()
             )
@@ -86,7 +67,3 @@ def digest(path: Path) -> bytes:
         while piece := file.read(1 << 20):
             found.update(piece)
     return found.digest()
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)

@@ -26,10 +26,11 @@ from tqdm import tqdm
 from trml_export.backbone.backbone import Backbone
 from trml_export.backbone.cutting import cut, cutting_is_exact
 from trml_export.data import Sample
-from trml_export.features.clips import digest, read_clip, seconds
+from trml_export.features.clips import digest, seconds
 from trml_export.features.store import Failure, FeatureStore, Stored
 from trml_rt.errors import ArtefactMismatch, InputUnusable
 from trml_rt.inputs.image import Preprocessing, to_pixels
+from trml_rt.inputs.video import read_frames
 
 __all__ = ["encode_clips", "encode_texts"]
 
@@ -146,7 +147,7 @@ def _decode(path: Path, backbone: Backbone, frames: int) -> _Decoded:
     )
     length = seconds(path)
     try:
-        clip = read_clip(path, frames)
+        clip = read_frames(path, frames)
     except InputUnusable as problem:
         failure = Failure(problem.reason, str(problem).removeprefix(f"{path}: "))
         return _Decoded(np.zeros((0, p.height, p.width, 3), np.uint8), False, length, failure)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from trml_export.config import Config
 from trml_export.data import read_dataset
 from trml_export.data.plain_pickle import load_plain
-from trml_export.data.processed import processed
+from trml_rt.cli import trml_rt as program
 from trml_rt.errors import ArtefactMismatch
 
 
@@ -35,7 +35,9 @@ def _convert(tmp_path, content=CONTENT, *more: str, protocol: int = 4):
     source = tmp_path / "processed.pkl"
     data = content if isinstance(content, bytes) else pickle.dumps(content, protocol)
     source.write_bytes(data)
-    return CliRunner().invoke(processed, [str(source), "--out", str(tmp_path / "out.jsonl"), *more])
+    return CliRunner().invoke(
+        program, ["convert", str(source), "--out", str(tmp_path / "out.jsonl"), *more]
+    )
 
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])

@@ -20,10 +20,10 @@ from tests import media
 from trml_export.config import Config
 from trml_export.data import Sample
 from trml_export.features import encoding
-from trml_export.features.clips import read_clip
 from trml_export.features.features import Features, compute_features
 from trml_export.features.store import FeatureStore
 from trml_rt.errors import ArtefactMismatch, InputUnusable
+from trml_rt.inputs.video import read_frames
 
 
 def _sample(name, *, text=None, video=None) -> Sample:
@@ -90,13 +90,13 @@ def test_a_folder_gives_its_pictures_in_order_evenly_chosen(tmp_path):
     for index in range(6):
         _picture(tmp_path / "clip" / f"{index}.png", level=index * 40)
     (tmp_path / "clip" / "notes.txt").write_text("no picture")
-    frames = read_clip(tmp_path / "clip", 3).frames
+    frames = read_frames(tmp_path / "clip", 3).frames
     assert [frame.getpixel((0, 0))[0] for frame in frames] == [40, 120, 200]
 
 
 def test_a_folder_without_a_picture_is_unusable(tmp_path):
     with pytest.raises(InputUnusable, match="no picture"):
-        read_clip(tmp_path, 3)
+        read_frames(tmp_path, 3)
 
 
 def test_what_is_absent_stays_absent(clip, tmp_path):

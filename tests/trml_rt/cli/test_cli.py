@@ -43,7 +43,7 @@ COMMANDS = sorted(trml_rt.commands)
 
 
 def test_every_command_of_this_version_is_there():
-    expected = "bench build calibrate doctor eval export infer inspect lint train verify"
+    expected = "bench build calibrate convert doctor eval export infer inspect lint train verify"
     assert expected.split() == COMMANDS
 
 

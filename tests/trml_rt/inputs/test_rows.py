@@ -1,17 +1,14 @@
-"""Rows for calibration and verification, from every layout of a data set."""
+"""One reader of rows, for training, calibration and verification alike."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
-from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from tests.layouts import make_meld, make_mmsa
-from trml_rt.build import build
-from trml_rt.bundle.folder import Bundle
-from trml_rt.cli import trml_rt as program
-from trml_rt.cli.options import rows_of
 from trml_rt.errors import UsageError
 from trml_rt.inputs.rows import evenly, read_rows
 
@@ -34,7 +31,8 @@ def row(number, **more):
 
 def test_rows_of_one_split_in_file_order_with_or_without_a_target(lines):
     path = lines(row(1, score=0.5), row(2, split="test"), row(3, label="joy", video="c.mp4"))
-    found = read_rows(path, "train")
+    (path.parent / "c.mp4").touch()
+    found = read_rows(path).of_split("train")
     assert [(r.id, r.score, r.label) for r in found.rows] == [
         ("r1", 0.5, None),
         ("r3", None, "joy"),
@@ -46,18 +44,18 @@ def test_rows_of_one_split_in_file_order_with_or_without_a_target(lines):
     ("more", "words"),
     [
         ({"id": 7}, "id must be a string"),
-        ({"text": None}, "text or video must be there"),
+        ({"text": None}, "neither text nor video"),
         ({"score": True}, "score must be a number"),
         ({"label": 3}, "label must be a string"),
     ],
 )
 def test_a_wrong_line_is_named(lines, more, words):
     with pytest.raises(UsageError, match=f"line 2: {words}"):
-        read_rows(lines(row(1), row(2, **more)), "train")
+        read_rows(lines(row(1), row(2, **more)))
 
 
 def test_rows_are_set_apart_without_one_in_both(lines):
-    kept, apart = read_rows(lines(*map(row, range(10))), "train").apart(4)
+    kept, apart = read_rows(lines(*map(row, range(10)))).apart(4)
     assert [r.id for r in apart.rows] == ["r0", "r4", "r8"]
     assert len(kept.rows) == 7
     assert not {r.id for r in kept.rows} & {r.id for r in apart.rows}
@@ -68,33 +66,52 @@ def test_rows_are_taken_evenly():
     assert evenly(range(2), 3) == [0, 1]
 
 
-def test_mosi_as_mmsa_has_it_gives_scores(tmp_path, capsys):
-    found = rows_of(make_mmsa(tmp_path / "MOSI"), "train", "mmsa")
-    scores = {r.id: (r.score, r.label, r.video is None) for r in found.rows}
-    assert scores["-3g5yACwYnA$_$1"] == (2.4, None, False)
-    assert scores["-3g5yACwYnA$_$0010"] == (1.0, None, True)  # its clip is gone, its text is not
-    assert "left out: -3g5yACwYnA$_$0010: " in capsys.readouterr().err
+@pytest.mark.parametrize("number", ["NaN", "1e999", "-1e999", "1" + "0" * 400])
+def test_a_score_that_is_no_finite_number_is_named(tmp_path, number):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"id": "a", "split": "train", "text": "x", "score": {number}}}')
+    with pytest.raises(UsageError, match="line 1: "):
+        read_rows(path)
 
 
-def test_meld_gives_labels_of_its_test_split(tmp_path):
-    found = rows_of(make_meld(tmp_path / "MELD"), "test", "meld")
-    assert {r.split for r in found.rows} == {"test"}
-    assert {r.label for r in found.rows} == {"fear", "disgust", "neutral"}
-    assert {r.score for r in found.rows} == {None}
+def test_training_reads_the_rows_that_calibration_reads(tmp_path):
+    from trml_export.config import Config
+    from trml_export.data import read_dataset
+
+    lines = [row(1, score=1), row(2, split="valid", score=-1), row(3, split="test", score=0)]
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    samples = read_dataset(tmp_path, Config()).samples
+    rows = read_rows(tmp_path).rows
+    assert [(s.id, s.split, s.text, s.video, s.target) for s in samples] == [
+        (r.id, r.split, r.text, r.video, r.score) for r in rows
+    ]
 
 
-def test_engines_are_verified_on_a_data_set_as_it_is_distributed(bundle_copy, tmp_path):
-    make_mmsa(tmp_path / "MOSI")
-    build(Bundle(bundle_copy), "fp32")
-    words = ["verify", "--bundle", bundle_copy, "--precision", "fp32", "--split", "train"]
-    words += ["--data", tmp_path / "MOSI", "--format", "mmsa", "--json"]
-    result = CliRunner().invoke(program, list(map(str, words)))
-    assert result.exit_code == 0, result.stderr
-    assert "left out: -3g5yACwYnA$_$2: " in result.stderr
-    sets = json.loads(result.stdout)["engine_sets"]
-    assert {name: found["rows"] for name, found in sets.items()} == {
-        "text": 3,  # two with their clip, one without; the broken clip's row is left out
-        "video": 2,
-        "text_video": 2,
-    }
-    assert sets["text"]["accuracy"]["rows"] == 3
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+KEYS = st.sampled_from(["id", "split", "text", "video", "score", "label", "mood"])
+
+
+@given(st.dictionaries(KEYS, JSON | st.sampled_from(["train", "test"])))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_object_is_a_row_or_a_sentence_that_names_its_line(tmp_path, content):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(content))
+    refusal = None
+    try:
+        [read] = read_rows(path).rows
+    except UsageError as error:
+        refusal = str(error)
+    assert "  line 1: " in refusal if refusal else read.id == content["id"]
+
+
+@given(st.binary())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_are_rows_or_a_sentence(tmp_path, data):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(data)
+    with contextlib.suppress(UsageError):
+        assert read_rows(path).rows == ()

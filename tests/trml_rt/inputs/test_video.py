@@ -11,7 +11,8 @@ from PIL import Image
 
 from tests import media
 from trml_rt.errors import InputUnusable, UsageError
-from trml_rt.inputs.video import choose_indices, choose_times, frames_from_array, read_frames
+from trml_rt.inputs.clip import choose_indices, choose_times
+from trml_rt.inputs.video import frames_from_array, read_frames
 
 # Twenty frames, eight wanted: floor((2 i + 1) * 20 / 16).
 EIGHT_OF_20 = [1, 3, 6, 8, 11, 13, 16, 18]

@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests import media
 from trml_rt.errors import InputUnusable, UsageError
-from trml_rt.inputs.video import choose_indices, read_frames
+from trml_rt.inputs.clip import choose_indices
+from trml_rt.inputs.video import read_frames
 
 FASTSTART = {"movflags": "faststart"}
 
@@ -39,8 +40,8 @@ def test_an_absent_file_is_undecodable(tmp_path):
     assert refusal(tmp_path / "none.mp4").reason == "undecodable"
 
 
-def test_a_folder_is_undecodable(tmp_path):
-    assert "folder" in str(refusal(tmp_path))
+def test_a_folder_without_a_picture_is_named(tmp_path):
+    assert "no picture in this folder" in str(refusal(tmp_path))
 
 
 def test_an_empty_file_is_undecodable(tmp_path):

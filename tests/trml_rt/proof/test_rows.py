@@ -1,0 +1,78 @@
+"""Rows of a data set in every layout, for calibration and verification."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import trml_rt
+from tests.layouts import make_meld, make_mmsa
+from trml_rt.bundle.manifest import Task
+from trml_rt.cli import trml_rt as program
+from trml_rt.errors import UsageError
+from trml_rt.proof.rows import read_data
+
+REGRESSION = Task(kind="regression", labels=["bad", "good"], range=[-3, 3], thresholds=[0])
+CLASSES = Task(kind="classification", labels=["anger", "joy"])
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "words"),
+    [
+        (REGRESSION, {"score": 99}, "score 99 is outside of the bundle's range, -3 to 3"),
+        (CLASSES, {"label": "bliss"}, "label must be one of anger, joy"),
+    ],
+)
+def test_a_target_that_the_bundle_cannot_give_is_refused(tmp_path, task, target, words):
+    row = {"id": "a", "split": "train", "text": "x", **target}
+    (tmp_path / "data.jsonl").write_text(json.dumps(row))
+    with pytest.raises(UsageError, match=f"line 1: {words}"):
+        read_data(tmp_path, task, layout="jsonl", split="train")
+
+
+def test_rows_need_no_target_and_a_folder_stands_for_its_file(tmp_path):
+    row = {"id": "a", "split": "train", "text": "x"}
+    (tmp_path / "data.jsonl").write_text(json.dumps(row))
+    for task in (REGRESSION, CLASSES):
+        [read] = read_data(tmp_path, task, layout="jsonl", split="train").rows
+        assert (read.score, read.label) == (None, None)
+
+
+def test_an_unknown_layout_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="no layout csv; choose of jsonl, mmsa, meld"):
+        read_data(tmp_path, CLASSES, layout="csv", split="train")
+
+
+def test_mosi_as_mmsa_has_it_gives_scores(tmp_path, caplog):
+    with caplog.at_level("INFO", "trml_rt"):
+        found = read_data(make_mmsa(tmp_path / "MOSI"), REGRESSION, layout="mmsa", split="train")
+    scores = {r.id: (r.score, r.label, r.video is None) for r in found.rows}
+    assert scores["-3g5yACwYnA$_$1"] == (2.4, None, False)
+    assert scores["-3g5yACwYnA$_$0010"] == (1.0, None, True)  # its clip is gone, its text is not
+    assert "left out: -3g5yACwYnA$_$0010: " in caplog.text
+
+
+def test_meld_gives_labels_of_its_test_split(tmp_path):
+    found = read_data(make_meld(tmp_path / "MELD"), REGRESSION, layout="meld", split="test")
+    assert {r.split for r in found.rows} == {"test"}
+    assert {r.label for r in found.rows} == {"fear", "disgust", "neutral"}
+    assert {r.score for r in found.rows} == {None}
+
+
+def test_engines_are_verified_on_a_data_set_as_it_is_distributed(bundle_copy, tmp_path):
+    make_mmsa(tmp_path / "MOSI")
+    trml_rt.build(bundle_copy)
+    words = ["verify", "--bundle", bundle_copy, "--precision", "fp32", "--split", "train"]
+    words += ["--data", tmp_path / "MOSI", "--format", "mmsa", "--json"]
+    result = CliRunner().invoke(program, list(map(str, words)))
+    assert result.exit_code == 0, result.stderr
+    assert "left out: -3g5yACwYnA$_$2: " in result.stderr
+    sets = json.loads(result.stdout)["engine_sets"]
+    assert {name: found["rows"] for name, found in sets.items()} == {
+        "text": 3,  # two with their clip, one without; the broken clip's row is left out
+        "video": 2,
+        "text_video": 2,
+    }
+    assert sets["text"]["accuracy"]["rows"] == 3
