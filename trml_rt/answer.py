@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trml_rt.bundle.manifest import Task
 from trml_rt.errors import VerificationFailed
 
-__all__ = ["Answer", "InputReport", "Reason", "read_prediction"]
+__all__ = ["Answer", "InputReport", "Reason", "label_of", "read_prediction"]
 
 
 class Reason(str, enum.Enum):
@@ -103,11 +103,16 @@ def read_prediction(
             "the engines gave NaN or infinity; build them again: trml-rt build"
         )
     if task.kind == "regression":
-        assert task.range is not None  # R11, as are the thresholds
-        assert task.thresholds is not None
+        assert task.range is not None  # R11
         score = min(max(values[0], task.range[0]), task.range[1])
-        return task.labels[sum(bound <= score for bound in task.thresholds)], score, None
+        return label_of(score, task), score, None
     powers = [math.exp(value - max(values)) for value in values]
     named = {name: p / sum(powers) for name, p in zip(task.labels, powers, strict=True)}
     best = max(named, key=named.__getitem__)
     return best, named[best], named
+
+
+def label_of(score: float, task: Task) -> str:
+    """Return the label of a score: the number of thresholds at or below it is its place."""
+    assert task.thresholds is not None  # R11
+    return task.labels[sum(bound <= score for bound in task.thresholds)]

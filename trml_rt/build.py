@@ -30,7 +30,7 @@ from trml_rt.engines.compile import BuildJob, compile_all, describe_engines
 from trml_rt.engines.install import fitting_manifest, install
 from trml_rt.engines.key import built_for_here, key_of
 from trml_rt.errors import ArtefactMismatch, UsageError
-from trml_rt.proof.cases import Case
+from trml_rt.proof.compare import Case
 from trml_rt.proof.fp32 import to_json as record_to_json
 from trml_rt.proof.fp32 import verify_new
 from trml_rt.proof.golden import golden_inputs

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trml_rt.backends import Backend, Chain, Engine, LinkingBackend, Tensors
@@ -92,6 +92,32 @@ class Dispatcher:
             tensors |= engine.run(feed)
             milliseconds[name] = (time.perf_counter() - start) * 1e3
         return tensors, milliseconds
+
+    def run_all(
+        self, inputs: Tensors, sets: Sequence[EngineSet] | None = None
+    ) -> dict[str, Tensors]:
+        """Run every engine set that `inputs` allow; an encoder runs once for all of them.
+
+        Args:
+            inputs: raw inputs by name, and perhaps tensors that engines would make.
+            sets: the engine sets to run; None means all.
+
+        Returns:
+            For each set that was run, by name, every tensor on the way, inputs included.
+        """
+        known, answers = dict(inputs), {}
+        largest_first = sorted(
+            self._manifest.engine_sets if sets is None else sets,
+            key=lambda engine_set: -len(engine_set.engines),
+        )
+        for engine_set in largest_first:
+            if inputs.keys() >= set(engine_set.inputs):
+                outputs = set(engine_set.outputs)
+                feed = {name: tensor for name, tensor in known.items() if name not in outputs}
+                tensors, _ = self.run(engine_set.present, feed)
+                answers[engine_set.name] = tensors
+                known |= {name: t for name, t in tensors.items() if name not in outputs}
+        return answers
 
     def _chain(self, backend: LinkingBackend, names: tuple[str, ...]) -> Chain:
         engines = {name: self._engine(name) for name in names}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 __all__ = ["counted"]
@@ -14,7 +14,13 @@ _SECONDS = 5.0  # between two lines
 T = TypeVar("T")
 
 
-def counted(items: Iterable[T], total: int, what: str, log: logging.Logger) -> Iterator[T]:
+def counted(
+    items: Iterable[T],
+    total: int,
+    what: str,
+    log: logging.Logger,
+    size: Callable[[T], int] = lambda _: 1,
+) -> Iterator[T]:
     """Yield `items`, and log every few seconds how many of `total` are done.
 
     Args:
@@ -22,11 +28,14 @@ def counted(items: Iterable[T], total: int, what: str, log: logging.Logger) -> I
         total: how many there are.
         what: names the work, as in "the reference: 200 of 512".
         log: the logger of the module that works.
+        size: how much of `total` one item is.
     """
     told = time.monotonic()
-    for done, item in enumerate(items):
+    done = 0
+    for item in items:
         now = time.monotonic()
         if now - told >= _SECONDS:
             told = now
             log.info("%s: %d of %d", what, done, total)
         yield item
+        done += size(item)

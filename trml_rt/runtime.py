@@ -156,22 +156,13 @@ class Runtime:
 
         Returns:
             For each set, by name ("text", "video", "text_video"), its tensors by the names of
-            the bundle format, inputs and vectors on the way included; the batch is 1.
+            the bundle format, inputs and intermediate tensors, batch size 1.
 
         Raises:
             As `infer` does.
         """
         row = self._inputs.prepare(Sample(text, video), degrade=degrade)
-        known = self._inputs.stack([row])
-        found: dict[str, Tensors] = {}
-        for present in (row.present, *_SINGLE):  # the whole first: it runs all encoders
-            if present not in row.present or self._set_names.get(present) in found:
-                continue
-            engine_set = self._dispatcher.select(present)
-            tensors, _ = self._dispatcher.run(present, known)
-            found[engine_set.name] = tensors
-            known = {n: tensor for n, tensor in tensors.items() if n not in engine_set.outputs}
-        return found
+        return self._dispatcher.run_all(self._inputs.stack([row]))
 
     def close(self) -> None:
         """Free the engines; closing twice is fine."""

@@ -14,9 +14,10 @@ from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import choose
 from trml_rt.errors import cannot_write
-from trml_rt.proof.cases import Case, golden_cases
+from trml_rt.proof.compare import Case
 from trml_rt.proof.fp32 import refuse_failed, to_json
 from trml_rt.proof.fp32 import verify as compare_with_fp32
+from trml_rt.proof.golden import golden_answers
 from trml_rt.proof.rows import read_cases
 
 __all__ = ["Verification", "verify"]
@@ -79,8 +80,10 @@ def verify(
     """
     opened = open_bundle(bundle)
     choice = choose(opened, backend, precision, None)
-    cases: Sequence[Case] = golden_cases(opened)
-    if data is not None:
+    cases: Sequence[Case]
+    if data is None:
+        cases, _ = golden_answers(opened)
+    else:
         cases = read_cases(opened, Path(data), layout=layout, split=split, rows=rows)
     folder = opened.folder / "engines" / choice.engines
     with Dispatcher(opened.manifest, choice.backend, choice.locate) as engines:

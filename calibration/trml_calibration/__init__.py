@@ -1,1 +1,1 @@
-"""Precision of graphs: FP16 and, later, INT8 forms of the FP32 ONNX graphs of a bundle."""
+"""FP16 and INT8 graphs from FP32 ones: ranges, the search for an exact enough graph, lint."""

@@ -6,9 +6,10 @@ and stay as they are.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,12 @@ from trml_rt.bundle.calibration import CALIBRATION_SCHEMA, RECORD, Calibration, 
 from trml_rt.bundle.files import describe_files
 from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import UsageError, VerificationFailed, cannot_write
-from trml_rt.proof.cases import Case, golden_cases
+from trml_rt.proof.compare import Case
+from trml_rt.proof.golden import golden_answers
 
 __all__ = ["calibrate"]
+
+_log = logging.getLogger(__name__)
 
 
 def calibrate(
@@ -42,7 +46,6 @@ def calibrate(
     methods: Mapping[str, str],
     max_drop: MaxDrop,
     force: bool = False,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> Calibration:
     """Write the calibration of `bundle` to `out`, whole or not at all, and return its record.
 
@@ -56,7 +59,6 @@ def calibrate(
         methods: for each encoder that is to have an INT8 form `max`, `entropy` or `percentile`.
         max_drop: what INT8 may lose; layers stay in FP32 until that holds.
         force: replace a calibration that is there.
-        progress: called with a line for each step.
 
     Raises:
         UsageError: too few samples, constant ones, or an unknown method.
@@ -70,12 +72,12 @@ def calibrate(
         check_feeds(name, feeds.get(name, ()))
     plain, refined = {}, {}
     for name in names:
-        progress(f"{name}: ranges by {methods[name]} from {len(feeds[name])} samples")
+        _log.info("%s: ranges by %s from %d samples", name, methods[name], len(feeds[name]))
         graph = load_basic(bundle.path(bundle.manifest.engines[name].file))
         plain[name] = _source(graph, feeds[name], methods[name])
         refined[name] = _refining(graph, feeds[name], methods[name])
-    progress(f"answers of FP32 to {len(cases)} rows")
-    check = Check(bundle, [*cases, *golden_cases(bundle)], max_drop)
+    _log.info("answers of FP32 to %d rows", len(cases))
+    check = Check(bundle, [*cases, *golden_answers(bundle)[0]], max_drop)
     forms: dict[str, dict[str, Any]] = {name: {} for name in names}
     left_out: dict[str, dict[str, Any]] = {name: {} for name in names}
     try:
@@ -83,13 +85,12 @@ def calibrate(
             for form in FORMS:
                 check.restart()
                 for name in names:
-                    progress(f"{name}: the {form} form")
+                    _log.info("%s: the %s form", name, form)
                     made = guard(
                         plain[name],
                         refined[name],
                         form,
-                        lambda model, few, name=name: check.judge(name, model, few),
-                        progress=lambda line, name=name: progress(f"{name}: {line}"),
+                        partial(check.judge, name),
                     )
                     if made.model is None:
                         left_out[name][form] = _found(made)

@@ -174,7 +174,7 @@ def _convert(model: ModelProto, kinds: dict[str, int], islands: set[str]) -> Non
     for node in graph.node:
         if node.op_type == "DequantizeLinear":
             continue
-        kind = _FLOAT if node.name in islands else _HALF
+        kind: int = _FLOAT if node.name in islands else _HALF
         if kind == _HALF and node.op_type == "QuantizeLinear":
             kind = made_as.get(node.input[0], _HALF)
         if not _has_float(node, kinds):

@@ -21,8 +21,7 @@ from trml_rt.backends import Tensors
 from trml_rt.bundle.calibration import encoders
 from trml_rt.bundle.folder import Bundle
 from trml_rt.progress import counted
-from trml_rt.proof.cases import Case
-from trml_rt.proof.compare import LIMITS, Limits, compare
+from trml_rt.proof.compare import LIMITS, Case, Limits, compare
 from trml_rt.proof.fp32 import reference_answers
 
 __all__ = ["Check", "MaxDrop"]
@@ -176,7 +175,7 @@ class Check:
 def _trouble(expected: dict[str, Tensors], given: dict[str, Tensors]) -> float:
     """Return by how much the predictions of one case differ at most."""
     return max(
-        float(np.abs(made["prediction"] - expected[name]["prediction"]).max())
+        float(np.abs(np.subtract(made["prediction"], expected[name]["prediction"])).max())
         for name, made in given.items()
     )
 

@@ -102,17 +102,18 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, feeds: Iterable[Feed]) -> None:
         self._feeds: Iterator[Feed] = iter(feeds)
 
-    def get_next(self) -> Feed | None:  # type: ignore[override]
+    def get_next(self) -> Feed | None:
         return next(self._feeds, None)
 
 
 def _calibrator(method: str, wanted: set[str]) -> Callable[[Path, Path], CalibraterBase]:
     """Return what makes the calibrator of `method` that looks at the `wanted` tensors only."""
-    kind, settings = {
+    kinds: dict[str, tuple[type[CalibraterBase], dict[str, Any]]] = {
         "max": (MinMaxCalibrater, {}),
         "entropy": (EntropyCalibrater, {"num_bins": _ENTROPY_BINS}),
         "percentile": (PercentileCalibrater, {"percentile": _PERCENTILE}),
-    }[method]
+    }
+    kind, settings = kinds[method]
 
     class Selecting(kind):  # type: ignore[misc, valid-type]
         def select_tensors_to_calibrate(self, model: onnx.ModelProto) -> Any:

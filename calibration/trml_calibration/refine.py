@@ -193,7 +193,8 @@ def _mean_output(
     kernel = weight.reshape(*weight.shape[:2], -1).sum(-1)  # (outputs, inputs of a group)
     groups = _number(node, "group", 1)
     taken = np.repeat(mean.reshape(groups, -1), len(kernel) // groups, axis=0)
-    return (kernel * taken).sum(1)
+    outputs: NDArray[np.float64] = (kernel * taken).sum(1)
+    return outputs
 
 
 def _is_plain(node: NodeProto, weights: Mapping[str, TensorProto]) -> bool:

@@ -3,11 +3,12 @@
 A graph of which more than half would have to stay gains nothing, for every change between INT8 and
 FP32 costs time, too; it is left in FP32 whole.
 
-What is exact enough is for a judge to say, see `check`; here is the search.
+What is exact enough is for a judge to say, see `judge`; here is the search.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,8 @@ from trml_calibration.ranges import Ranges
 from trml_calibration.refine import Channels
 
 __all__ = ["Guarded", "Harm", "Judge", "Judged", "Source", "guard"]
+
+_log = logging.getLogger(__name__)
 
 _MOST_KEPT = 0.5  # of the layers
 _TELL = 10  # every so many layers the ranking says how far it is
@@ -66,7 +69,7 @@ class Harm:
 
 @dataclass(frozen=True)
 class Guarded:
-    """An INT8 graph and how it came to, or that there is none that is worth it."""
+    """An INT8 graph and how it was found, or None where none is worth it."""
 
     model: ModelProto | None
     """None where more than half of the layers would have to stay in FP32."""
@@ -87,8 +90,6 @@ def guard(
     refine: Callable[[], Source],
     form: str,
     judge: Judge,
-    *,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> Guarded:
     """Return the INT8 `form` of a graph with as few layers left in FP32 as the gate needs.
 
@@ -100,7 +101,6 @@ def guard(
         refine: makes what `plain` is once it is smoothed, with channels to correct biases by.
         form: `portable` or `cpu`.
         judge: measures a graph against the gate, on samples that took no part in calibration.
-        progress: called with a line for each step.
     """
 
     def attempt(source: Source, kept: list[str]) -> tuple[ModelProto, Judged]:
@@ -111,19 +111,19 @@ def guard(
     model, first = attempt(plain, [])
     if first.passed:
         return Guarded(model, [], False, first, [])
-    progress(f"{first.summary}: smoothing activations and correcting biases")
+    _log.info("%s: smoothing activations and correcting biases", first.summary)
     refined = refine()
     model, second = attempt(refined, [])
     if second.passed:
         return Guarded(model, [], True, second, [])
     source = refined if second.scores <= first.scores else plain
-    progress(f"{second.summary}: ranking the layers")
-    table = _ranking(source, form, judge, progress)
+    _log.info("%s: ranking the layers", second.summary)
+    table = _ranking(source, form, judge)
     order = [harm.layer for harm in table]
 
     def head(count: int) -> Guarded:
         model, judged = attempt(source, order[:count])
-        progress(f"{count} of {len(order)} layers in FP32: {judged.summary}")
+        _log.info("%d of %d layers in FP32: %s", count, len(order), judged.summary)
         return Guarded(model, order[:count], source is refined, judged, table)
 
     return _shortest(head, int(_MOST_KEPT * len(order)))
@@ -148,9 +148,7 @@ def _shortest(head: Callable[[int], Guarded], most: int) -> Guarded:
     return best
 
 
-def _ranking(
-    source: Source, form: str, judge: Judge, progress: Callable[[str], None]
-) -> list[Harm]:
+def _ranking(source: Source, form: str, judge: Judge) -> list[Harm]:
     """Return each layer with the harm that it does alone, worst first.
 
     Scores and vectors count alike, each as the layer's share in the harm of all.
@@ -159,7 +157,7 @@ def _ranking(
     names = layers(source.graph)
     for number, name in enumerate(names):
         if number and number % _TELL == 0:
-            progress(f"{number} of {len(names)} layers ranked")
+            _log.info("%d of %d layers ranked", number, len(names))
         alone = quantise(
             source.graph, source.ranges, form, only={name}, tables=False, channels=source.channels
         )

@@ -24,7 +24,8 @@ from tests.native.binding import Library, NativeError
 from trml_rt.bundle.folder import Bundle, default_bundle
 from trml_rt.inputs.tokenizer import Tokenizer
 from trml_rt.inputs.video import read_frames
-from trml_rt.proof.golden import GATES, least_cosine, load_golden
+from trml_rt.proof.compare import LIMITS, compare
+from trml_rt.proof.golden import golden_answers
 
 ROOT = Path(__file__).parents[2]
 BUILD = Path(os.environ.get("TRML_RT_BUILD", ROOT / "build" / "native"))
@@ -81,15 +82,14 @@ def test_a_whole_clip_is_thinned_to_the_same_frames(pair):
 def test_tensors_on_the_golden_files_pass_the_gates():
     for folder in BUNDLES.values():
         bundle = Bundle(folder)
-        for engine_set in bundle.manifest.engine_sets:
-            golden = load_golden(bundle.path(engine_set.golden))
-            given = trace(folder, engine_set.present.value, golden, engine_set.inputs)
-            for name in golden.keys() - set(engine_set.inputs):
-                assert given[name].shape == golden[name].shape
-                if name == "prediction":
-                    assert np.abs(given[name] - golden[name]).max() <= GATES["fp32"].prediction
-                else:
-                    assert least_cosine(given[name], golden[name]) >= GATES["fp32"].cosine
+        cases, golden = golden_answers(bundle)
+        sets = bundle.manifest.engine_sets
+        given = [
+            {each.name: trace(folder, each.present.value, answer[each.name], each.inputs)}
+            for each, answer in zip(sets, golden, strict=True)
+        ]
+        report = compare(bundle.manifest, sets, cases, golden, given, LIMITS["fp32"])
+        assert (report["problems"], report["warnings"]) == ([], [])
 
 
 def trace(folder: Path, present: int, tensors: dict[str, Any], names: list[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trml_rt.proof.cases import Case
+from trml_rt.proof.compare import Case
 
 
 def cases(count=8):

@@ -53,7 +53,6 @@ def export(
         store_weights=store_fp16 if weights == "fp16" else None,
         card=card,
         force=force,
-        progress=lambda line: click.echo(line, err=True),
     )
     if as_json:
         print_json(report)

@@ -1,4 +1,4 @@
-"""The inputs that engines are compared on: rows of real data, or those of the golden files."""
+"""Rows of real data as the inputs that engines are calibrated and compared on."""
 
 from __future__ import annotations
 
@@ -10,18 +10,9 @@ from trml_rt.bundle.manifest import SET_INPUTS
 from trml_rt.errors import InputUnusable
 from trml_rt.inputs.prepare import Inputs, Sample
 from trml_rt.inputs.rows import Rows, evenly
-from trml_rt.proof.golden import load_golden
+from trml_rt.proof.compare import Case
 
-__all__ = ["Case", "EncoderInputs", "encoder_inputs", "golden_cases", "row_cases"]
-
-
-@dataclass(frozen=True)
-class Case:
-    """Inputs of one call by tensor name, any batch, and what is known to be right."""
-
-    inputs: Tensors
-    score: float | None = None
-    label: str | None = None
+__all__ = ["EncoderInputs", "encoder_inputs", "row_cases"]
 
 
 @dataclass
@@ -75,12 +66,3 @@ def row_cases(bundle: Bundle, rows: Rows, count: int) -> tuple[list[Case], list[
                 continue
             cases.append(Case(inputs.stack([prepared]), row.score, row.label))
     return cases, unusable
-
-
-def golden_cases(bundle: Bundle) -> list[Case]:
-    """Return the inputs of the golden files as cases, one for each engine set."""
-    cases = []
-    for engine_set in bundle.manifest.engine_sets:
-        golden = load_golden(bundle.path(engine_set.golden))
-        cases.append(Case({name: golden[name] for name in engine_set.inputs}))
-    return cases

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trml_rt.answer import read_prediction
+from trml_rt.answer import label_of, read_prediction
 from trml_rt.backends import Tensors
 from trml_rt.bundle.manifest import EngineSet, Manifest, Task
-from trml_rt.proof.cases import Case
 
-__all__ = ["LIMITS", "Answers", "Limits", "compare"]
+__all__ = ["LIMITS", "Answers", "Case", "Limits", "compare", "rank_correlation"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,19 @@ LIMITS = {
     "int8": Limits(0.99, 0.98, 5e-2, 0.99, 0.01, 1.0),
 }
 _LEAST_ROWS = 100  # from which a share of flips, a rank or an accuracy says something
+# Scores that are clipped to an end of the range are equal, and a difference far below the limit
+# unties them. With more than this share of them the coefficient says nothing of the order.
+_MOST_AT_THE_ENDS = 0.1
+_NOT_FINITE = -2.0  # no cosine
+
+
+@dataclass(frozen=True)
+class Case:
+    """Inputs of one call by tensor name, any batch, and what is known to be right."""
+
+    inputs: Tensors
+    score: float | None = None
+    label: str | None = None
 
 
 Answers = list[dict[str, Tensors]]
@@ -55,10 +67,18 @@ def compare(
     sets: Sequence[EngineSet],
     cases: Sequence[Case],
     expected: Answers,
-    given: Answers,
+    answers: Answers,
     limits: Limits,
 ) -> dict[str, Any]:
-    """Hold the tensors of `given` against those of `expected`, one entry a case each.
+    """Hold the tensors of `answers` against those of `expected`, one entry a case each.
+
+    Args:
+        manifest: of the bundle.
+        sets: the engine sets to compare.
+        cases: the inputs.
+        expected: the reference's tensors: FP32's, or the training framework's.
+        answers: the tensors of the engines that are judged.
+        limits: what must hold.
 
     Returns:
         `passed`, `problems`, `warnings`, `limits`, and for each engine set its `rows` and what
@@ -68,21 +88,23 @@ def compare(
     warnings: list[str] = []
     measured: dict[str, Any] = {}
     for engine_set in sets:
-        seen = [
-            (want[engine_set.name], have[engine_set.name], case)
-            for want, have, case in zip(expected, given, cases, strict=True)
-            if engine_set.name in have
+        name = engine_set.name
+        pairs = [
+            (reference[name], answer[name], case)
+            for reference, answer, case in zip(expected, answers, cases, strict=True)
+            if name in reference and name in answer
         ]
-        if not seen:
-            problems.append(f"{engine_set.name}: no inputs to compare on")
+        if not pairs:
+            problems.append(f"{name}: no inputs to compare on")
             continue
-        engines_of = [manifest.engines[name] for name in engine_set.engines]
-        names = {tensor.name for engine in engines_of for tensor in engine.outputs}
-        names.discard("prediction")
-        found = _measure(sorted(names), seen, manifest.task)
-        measured[engine_set.name] = found
-        for where, fails, text in _judge(found, limits):
-            (problems if fails else warnings).append(f"{engine_set.name}/{where}: {text}")
+        engines = [manifest.engines[engine] for engine in engine_set.engines]
+        outputs = {tensor.name for engine in engines for tensor in engine.outputs}
+        if misshapen := _misshapen(sorted(outputs), pairs):
+            problems += [f"{name}/{text}" for text in misshapen]
+            continue
+        measured[name] = _measure(sorted(outputs - {"prediction"}), pairs, manifest.task)
+        for where, fails, text in _judge(measured[name], limits):
+            (problems if fails else warnings).append(f"{name}/{where}: {text}")
     return {
         "passed": not problems,
         "problems": problems,
@@ -92,64 +114,79 @@ def compare(
     }
 
 
-def _measure(
-    names: list[str], seen: list[tuple[Tensors, Tensors, Case]], task: Task
-) -> dict[str, Any]:
+_Pairs = list[tuple[Tensors, Tensors, Case]]
+"""For each case the reference's tensors, those of the engines, and the case."""
+
+
+def _misshapen(names: list[str], pairs: _Pairs) -> list[str]:
+    """Return a line for each tensor whose shape is not the reference's."""
+    shapes = {
+        (name, answer[name].shape, reference[name].shape)
+        for reference, answer, _ in pairs
+        for name in names
+        if answer[name].shape != reference[name].shape
+    }
+    return [f"{name}: shape {given}, not {wanted}" for name, given, wanted in sorted(shapes)]
+
+
+def _measure(names: list[str], pairs: _Pairs, task: Task) -> dict[str, Any]:
     """Compare the tensors `names`, which the engines of one set made, and the predictions."""
     tensors: dict[str, Any] = {}
     for name in names:
-        cosine = np.concatenate([_cosines(want[name], have[name]) for want, have, _ in seen])
+        cosines = np.concatenate([_cosines(r[name], answer[name]) for r, answer, _ in pairs])
         tensors[name] = {
-            "least_cosine": float(cosine.min()),
-            "first_percentile": float(np.percentile(cosine, 1)),
-            "mean_cosine": float(cosine.mean()),
+            "least_cosine": float(cosines.min()),
+            "first_percentile": float(np.percentile(cosines, 1)),
+            "mean_cosine": float(cosines.mean()),
         }
-    want = [r for e, _, _ in seen for r in _read(e["prediction"], task)]
-    have = [r for _, g, _ in seen for r in _read(g["prediction"], task)]
-    scores = np.array([[a[1], b[1]] for a, b in zip(want, have, strict=True)])
-    found: dict[str, Any] = {
-        "rows": len(want),
+    reference = [row for r, _, _ in pairs for row in _read(r["prediction"], task)]
+    answers = [row for _, answer, _ in pairs for row in _read(answer["prediction"], task)]
+    flips = [a[0] != b[0] for a, b in zip(reference, answers, strict=True)]
+    before, after = (np.array([score for _, score in rows]) for rows in (reference, answers))
+    measured: dict[str, Any] = {
+        "rows": len(reference),
         "tensors": tensors,
-        "largest_score_difference": float(np.abs(scores[:, 0] - scores[:, 1]).max()),
-        "mean_score_difference": float(np.abs(scores[:, 0] - scores[:, 1]).mean()),
-        "flips": float(np.mean([a[0] != b[0] for a, b in zip(want, have, strict=True)])),
-        "rank_correlation": _rank_correlation(scores[:, 0], scores[:, 1]),
+        "largest_score_difference": float(np.abs(before - after).max()),
+        "mean_score_difference": float(np.abs(before - after).mean()),
+        "flips": float(np.mean(flips)),
+        "rank_correlation": rank_correlation(before, after),
+        "at_the_ends": _at_the_ends(before, task),
     }
     labelled = [
-        (truth, e, g)
-        for e, g, case in seen
-        if (truth := _truth(case, task)) is not None and len(e["prediction"]) == 1
+        (truth, reference, answer)
+        for reference, answer, case in pairs
+        if (truth := _truth(case, task)) is not None and len(reference["prediction"]) == 1
     ]
     if labelled:
         right = [
-            [next(_read(t["prediction"], task))[0] == truth for t in (e, g)]
-            for truth, e, g in labelled
+            [next(_read(t["prediction"], task))[0] == truth for t in (reference, answer)]
+            for truth, reference, answer in labelled
         ]
-        before, after = (100 * np.mean(right, axis=0)).tolist()
-        found["accuracy"] = {"rows": len(right), "fp32": before, "engines": after}
-    return found
+        fp32, engines = (100 * np.mean(right, axis=0)).tolist()
+        measured["accuracy"] = {"rows": len(right), "fp32": fp32, "engines": engines}
+    return measured
 
 
-def _judge(found: dict[str, Any], limits: Limits) -> Iterator[tuple[str, bool, str]]:
-    """Yield where a limit is missed, whether that fails the engines, and what was found."""
-    for name, tensor in found["tensors"].items():
+def _judge(measured: dict[str, Any], limits: Limits) -> Iterator[tuple[str, bool, str]]:
+    """Yield where a limit is missed, whether that fails the engines, and what was measured."""
+    for name, tensor in measured["tensors"].items():
         if not tensor["least_cosine"] >= limits.cosine:
             fails = not tensor["least_cosine"] >= limits.cosine_fails
             allowed = limits.cosine_fails if fails else limits.cosine
-            yield name, fails, f"least cosine {tensor['least_cosine']:.4f}, {allowed:g} needed"
-    difference = found["largest_score_difference"]
+            if tensor["least_cosine"] == _NOT_FINITE:
+                yield name, True, "NaN or infinity"
+            else:
+                yield name, fails, f"least cosine {tensor['least_cosine']:.4f}, {allowed:g} needed"
+    difference = measured["largest_score_difference"]
     if not difference <= limits.score:
         yield "score", True, f"differs by {difference:.3g}, {limits.score:g} allowed"
-    if found["rows"] >= _LEAST_ROWS:
-        if not found["flips"] <= limits.flips:
-            yield "label", True, f"{found['flips']:.2%} flip, {limits.flips:.2%} allowed"
-        if not found["rank_correlation"] >= limits.rank:
-            yield (
-                "score",
-                True,
-                f"rank correlation {found['rank_correlation']:.4f}, {limits.rank:g} needed",
-            )
-    accuracy = found.get("accuracy")
+    if measured["rows"] >= _LEAST_ROWS:
+        if not measured["flips"] <= limits.flips:
+            yield "label", True, f"{measured['flips']:.2%} flip, {limits.flips:.2%} allowed"
+        correlation = measured["rank_correlation"]
+        if measured["at_the_ends"] <= _MOST_AT_THE_ENDS and not correlation >= limits.rank:
+            yield "score", True, f"rank correlation {correlation:.4f}, {limits.rank:g} needed"
+    accuracy = measured.get("accuracy")
     if accuracy and accuracy["rows"] >= _LEAST_ROWS:
         lost = accuracy["fp32"] - accuracy["engines"]
         if not lost <= limits.points:
@@ -157,11 +194,12 @@ def _judge(found: dict[str, Any], limits: Limits) -> Iterator[tuple[str, bool, s
 
 
 def _cosines(a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Return the cosine of each row of two (rows, d); -1 where a value is not finite."""
+    """Return the cosine of each row of two (rows, d); `_NOT_FINITE` where a value is not."""
     x, y = a.astype(np.float64), b.astype(np.float64)
-    lengths = np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1)
-    cosine = (x * y).sum(-1) / np.maximum(lengths, 1e-30)
-    return np.where(np.isfinite(cosine), cosine, -1.0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        lengths = np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1)
+        cosine = (x * y).sum(-1) / np.maximum(lengths, 1e-30)
+    return np.where(np.isfinite(cosine) & np.isfinite(lengths), cosine, _NOT_FINITE)
 
 
 def _read(prediction: NDArray[np.generic], task: Task) -> Iterator[tuple[str, float]]:
@@ -175,15 +213,26 @@ def _truth(case: Case, task: Task) -> str | None:
     """Return the label that is known to be right for a case, or None."""
     if task.kind == "classification":
         return case.label if case.label in task.labels else None
-    if case.score is None or task.thresholds is None:
-        return None
-    score = case.score
-    return task.labels[sum(bound <= score for bound in task.thresholds)]
+    return None if case.score is None else label_of(case.score, task)
 
 
-def _rank_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Return Spearman's coefficient; 1 where the scores of one side are all alike."""
-    x, y = (np.argsort(np.argsort(v, kind="stable"), kind="stable") for v in (a, b))
+def _at_the_ends(scores: NDArray[np.float64], task: Task) -> float:
+    """Return the share of scores that lie at an end of the range, where they are clipped."""
+    if task.range is None:
+        return 0.0
+    return float(np.isin(scores, task.range).mean())
+
+
+def rank_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Return Spearman's coefficient; equal values share the mean of their ranks.
+
+    1 where the scores of one side are all alike, for then they have no order.
+    """
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return 1.0
-    return float(np.corrcoef(x, y)[0, 1])
+    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray(counts.cumsum() - (counts - 1) / 2)[place]

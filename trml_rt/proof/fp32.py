@@ -17,9 +17,8 @@ from trml_rt.bundle.manifest import EngineSet
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import VerificationFailed
 from trml_rt.progress import counted
-from trml_rt.proof.cases import Case, golden_cases
-from trml_rt.proof.compare import LIMITS, Answers, compare
-from trml_rt.proof.golden import GATES, check_golden
+from trml_rt.proof.compare import LIMITS, Answers, Case, compare
+from trml_rt.proof.golden import golden_answers
 
 __all__ = [
     "reference_answers",
@@ -50,14 +49,21 @@ def verify(
     Returns:
         What `compare` gives, with the precision and what the reference was.
     """
-    sets = bundle.manifest.engine_sets
+    answers = run_cases(engines, counted(cases, len(cases), f"{precision} engines", _log))
+    return _against_fp32(bundle, cases, answers, precision)
+
+
+def _against_fp32(
+    bundle: Bundle, cases: Sequence[Case], answers: Answers, precision: str
+) -> dict[str, Any]:
+    """Return the record of engines that gave `answers` to `cases`."""
     expected = reference_answers(bundle, counted(cases, len(cases), "the reference", _log))
-    given = run_cases(engines, sets, counted(cases, len(cases), f"{precision} engines", _log))
+    sets, limits = bundle.manifest.engine_sets, LIMITS[precision]
     return {
         "schema": 1,
         "precision": precision,
         "reference": "portable graphs, fp32, onnxruntime",
-        **compare(bundle.manifest, sets, cases, expected, given, LIMITS[precision]),
+        **compare(bundle.manifest, sets, cases, expected, answers, limits),
     }
 
 
@@ -82,45 +88,49 @@ def reference_answers(
         return files.get(name) or bundle.path(bundle.manifest.engines[name].file)
 
     with Dispatcher(bundle.manifest, OnnxRuntimeBackend(), locate) as reference:
-        return run_cases(reference, bundle.manifest.engine_sets if sets is None else sets, cases)
+        return run_cases(reference, cases, sets)
 
 
-def run_cases(engines: Dispatcher, sets: Sequence[EngineSet], cases: Iterable[Case]) -> Answers:
-    """Run those of `sets` that the inputs of each case allow; encoders run once a case."""
-    largest_first = sorted(sets, key=lambda engine_set: -len(engine_set.engines))
-    answers: Answers = []
-    for case in cases:
-        known, made = dict(case.inputs), {}
-        for engine_set in largest_first:
-            if case.inputs.keys() >= set(engine_set.inputs):
-                inputs = {n: t for n, t in known.items() if n not in engine_set.outputs}
-                made[engine_set.name], _ = engines.run(engine_set.present, inputs)
-                known |= {
-                    n: t for n, t in made[engine_set.name].items() if n not in engine_set.outputs
-                }
-        answers.append(made)
-    return answers
+def run_cases(
+    engines: Dispatcher, cases: Iterable[Case], sets: Sequence[EngineSet] | None = None
+) -> Answers:
+    """Run those of `sets`, or of all, that the inputs of each case allow."""
+    return [engines.run_all(case.inputs, sets) for case in cases]
 
 
 def verify_new(
-    bundle: Bundle,
-    engines: Dispatcher,
-    precision: str,
-    cases: Sequence[Case],
+    bundle: Bundle, engines: Dispatcher, precision: str, cases: Sequence[Case]
 ) -> dict[str, Any]:
-    """Hold engines that were just built against the golden files and FP32.
+    """Hold engines that were just built against the golden files, and against FP32.
+
+    Args:
+        bundle: the bundle that they were built from.
+        engines: what is to be verified.
+        precision: whose `LIMITS` count, for both references.
+        cases: the inputs for FP32; an empty list takes those of the golden files.
+
+    Returns:
+        What `verify` gives, with the comparison with the golden files as `golden`.
 
     Raises:
-        VerificationFailed: the engines miss a gate or a limit.
+        VerificationFailed: the engines miss a limit; all problems are named.
     """
     _log.info("comparing with the golden files")
-    check_golden(bundle, engines, GATES[precision])
+    golden_cases, expected = golden_answers(bundle)
+    answers = run_cases(engines, golden_cases)
+    sets, limits = bundle.manifest.engine_sets, LIMITS[precision]
+    golden = compare(bundle.manifest, sets, golden_cases, expected, answers, limits)
+    golden["problems"] = [f"{problem} (golden files)" for problem in golden["problems"]]
+    refuse_failed(golden, str(bundle.folder))
     _log.info("verifying against FP32")
-    record = verify(bundle, engines, precision, cases or golden_cases(bundle))
+    if cases:
+        record = verify(bundle, engines, precision, cases)
+    else:
+        record = _against_fp32(bundle, golden_cases, answers, precision)
     refuse_failed(record, str(bundle.folder))
-    for warning in record["warnings"]:
+    for warning in (*golden["warnings"], *record["warnings"]):
         _log.warning("%s", warning)
-    return record
+    return record | {"golden": golden}
 
 
 def refuse_failed(record: dict[str, Any], where: str) -> None:

@@ -10,7 +10,8 @@ from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import Task
 from trml_rt.errors import UsageError, lacks_package
 from trml_rt.inputs.rows import Row, Rows, read_rows
-from trml_rt.proof.cases import Case, row_cases
+from trml_rt.proof.cases import row_cases
+from trml_rt.proof.compare import Case
 
 __all__ = ["read_cases", "read_data"]
 

@@ -8,6 +8,7 @@ under a hash of all that decides its numbers: a protocol that was stopped goes o
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import threading
@@ -17,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from trml_export.config import Config
 from trml_export.evaluation.masks import incomplete
 from trml_export.evaluation.methods import Method, train_method
@@ -26,8 +25,11 @@ from trml_export.evaluation.scoring import score_cases, score_retrieval
 from trml_export.features.features import Features
 from trml_export.training.run_key import run_key
 from trml_rt.bundle.atomic import write_bytes
+from trml_rt.progress import counted
 
 __all__ = ["COMPLETENESS", "Run", "run_protocol"]
+
+_log = logging.getLogger(__name__)
 
 COMPLETENESS = (1.0, 0.5, 0.1)
 
@@ -82,20 +84,16 @@ def run_protocol(
     paths = {run: folder / f"{_key(run, material, identity)}.json" for run in dict.fromkeys(runs)}
     waiting = [run for run, path in paths.items() if not path.exists()]
     workers = min(workers or os.cpu_count() or 1, max(len(waiting), 1))
-    with (
-        tqdm(total=len(paths), initial=len(paths) - len(waiting), desc="runs", disable=None) as bar,
-        ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_prepare,
-            initargs=(material,),
-        ) as pool,
-    ):
+    with ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_prepare,
+        initargs=(material,),
+    ) as pool:
         jobs = {pool.submit(_train, run): run for run in waiting}
         try:
-            for job in as_completed(jobs):
+            for job in counted(as_completed(jobs), len(jobs), "runs", _log):
                 write_bytes(paths[jobs[job]], json.dumps(job.result()).encode())
-                bar.update()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

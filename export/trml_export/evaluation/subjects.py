@@ -6,6 +6,7 @@ bundle's from its checkpoint's is the loss of export and precision, in task poin
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -14,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from trml_export.backbone.backbone import Backbone
 from trml_export.config import Config
@@ -30,8 +30,11 @@ from trml_export.training.checkpoint import load_checkpoint
 from trml_rt.bundle.manifest import Manifest
 from trml_rt.errors import InputUnusable, UsageError
 from trml_rt.inputs.video import read_frames
+from trml_rt.progress import counted
 
 __all__ = ["Rows", "Trace", "evaluate_bundle", "evaluate_checkpoint", "evaluate_method"]
+
+_log = logging.getLogger(__name__)
 
 Trace = Callable[
     [str | None, list[NDArray[np.uint8]] | None],
@@ -206,7 +209,7 @@ def _traced(
     problems: list[InputProblem] = []
     kept: list[Sample] = []
     traces: list[Mapping[str, Mapping[str, NDArray[np.generic]]]] = []
-    for sample in tqdm(samples, desc="samples", disable=None, leave=False):
+    for sample in counted(samples, len(samples), "samples", _log):
         frames = None
         if sample.video is not None:
             try:

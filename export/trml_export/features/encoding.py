@@ -8,6 +8,7 @@ and sums come out with the same bits.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
@@ -21,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from trml_export.backbone.backbone import Backbone
 from trml_export.backbone.cutting import cut, cutting_is_exact
@@ -31,8 +31,11 @@ from trml_export.features.store import Failure, FeatureStore, Stored
 from trml_rt.errors import ArtefactMismatch, InputUnusable
 from trml_rt.inputs.image import Preprocessing, to_pixels
 from trml_rt.inputs.video import read_frames
+from trml_rt.progress import counted
 
 __all__ = ["encode_clips", "encode_texts"]
+
+_log = logging.getLogger(__name__)
 
 _VERSION = 2  # raise it when frames are chosen, pixels made or batches cut in another way
 _CHUNK = 32  # texts or clips
@@ -50,9 +53,9 @@ def encode_texts(
     # Texts of like length together, without the padding that all of them share.
     texts = sorted({s.text for s in samples if s.text is not None}, key=lambda t: (len(t), t))
     keys = {text: _key(backbone, "text", text.encode()) for text in texts}
-    with _missing(store, keys.values(), "texts") as (missing, bar):
+    with _missing(store, keys.values()) as missing:
         exact = bool(missing) and cutting_is_exact(backbone)
-        for chunk in _chunks(texts):
+        for chunk in counted(_chunks(texts), len(texts), "encoding texts", _log, len):
             new = [text for text in chunk if keys[text] in missing]
             if not new:
                 continue
@@ -61,7 +64,6 @@ def encode_texts(
                 found = backbone.encode_text(cut(backbone, ids) if exact else ids)
             vectors = _checked(found, backbone)
             store.add({keys[t]: Stored(v[np.newaxis]) for t, v in zip(new, vectors, strict=True)})
-            bar.update(len(new))
     return keys
 
 
@@ -81,31 +83,27 @@ def encode_clips(
         return _decode(by_key[key], backbone, frames)
 
     with ThreadPoolExecutor(_WORKERS) as pool:
-        with _progress(len(paths), 0, "reading clips") as bar:
-            for path, found in zip(paths, _ahead(pool, _digest, paths), strict=True):
-                if isinstance(found, OSError):
-                    unread[path] = f"{path}: cannot be read ({found.strerror})"
-                else:
-                    keys[path] = _key(backbone, f"clip {frames}", found)
-                    by_key.setdefault(keys[path], path)
-                bar.update()
+        content = zip(paths, _ahead(pool, _digest, paths), strict=True)
+        for path, digest in counted(content, len(paths), "reading clips", _log):
+            if isinstance(digest, OSError):
+                unread[path] = f"{path}: cannot be read ({digest.strerror})"
+            else:
+                keys[path] = _key(backbone, f"clip {frames}", digest)
+                by_key.setdefault(keys[path], path)
         with (
-            _missing(store, by_key, "clips") as (missing, bar),
+            _missing(store, by_key) as missing,
             closing(_ahead(pool, decode, missing)) as decoded,
         ):
-            for chunk in _chunks(list(by_key)):
+            for chunk in counted(_chunks(list(by_key)), len(by_key), "encoding clips", _log, len):
                 new = {key: next(decoded) for key in chunk if key in missing}
                 if new:
                     store.add(dict(zip(new, _encode(list(new.values()), backbone), strict=True)))
-                    bar.update(len(new))
     return keys, unread
 
 
 @contextmanager
-def _missing(
-    store: FeatureStore, keys: Collection[str], what: str
-) -> Iterator[tuple[dict[str, None], tqdm]]:
-    """Yield which of `keys` are to be made, in order, and a bar; the store is held if any are."""
+def _missing(store: FeatureStore, keys: Collection[str]) -> Iterator[dict[str, None]]:
+    """Yield which of `keys` are to be made, in order; the store is held if any are."""
 
     def missing() -> dict[str, None]:
         stored = store.find(keys)
@@ -116,7 +114,7 @@ def _missing(
         if new:
             stack.enter_context(store.writing())
             new = missing()  # another process may have made them meanwhile
-        yield new, stack.enter_context(_progress(len(keys), len(keys) - len(new), what))
+        yield new
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,7 @@ def _ahead(
         while running:
             yield running.popleft().result()
     finally:
-        for future in running:  # after Ctrl-C, nothing is decoded for nobody
+        for future in running:  # after Ctrl-C, cancel what is still queued
             future.cancel()
 
 
@@ -206,8 +204,3 @@ def _key(backbone: Backbone, kind: str, content: bytes) -> str:
     digest = hashlib.sha256(f"{_VERSION} {backbone.fingerprint} {kind}\0".encode())
     digest.update(content)
     return digest.hexdigest()
-
-
-def _progress(total: int, done: int, what: str) -> tqdm:
-    # disable=None: no bar where there is no terminal
-    return tqdm(total=total, initial=done, desc=what, disable=None, leave=False)

@@ -8,6 +8,7 @@ process that is killed loses what it had in hand, and the rows it left are writt
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,11 +19,12 @@ from pathlib import Path
 import filelock
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from trml_rt.errors import ArtefactMismatch
 
 __all__ = ["Entry", "Failure", "FeatureStore", "Stored"]
+
+_log = logging.getLogger(__name__)
 
 _SCHEMA = 2
 _ASKED_AT_ONCE = 500  # keys in one query; SQLite takes 999 and more
@@ -93,7 +95,7 @@ class FeatureStore:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            tqdm.write(f"{self._folder}: another process fills this cache; waiting for it")
+            _log.info("%s: another process fills this cache; waiting for it", self._folder)
             lock.acquire()
         try:
             yield

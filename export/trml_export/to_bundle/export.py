@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,22 @@ import numpy as np
 
 from trml_export.backbone.backbone import Backbone
 from trml_export.backbone.cutting import cutting_is_exact
-from trml_export.to_bundle.golden import Tensors, golden_tensors, lay_out
+from trml_export.to_bundle.golden import Tensors, golden_tensors
 from trml_export.to_bundle.graphs import GraphSpec, graphs, write_onnx
 from trml_export.to_bundle.rounding import keep_batch_norms_apart, round_to_fp16
 from trml_export.to_bundle.tokenizer import TokenizerInfo, write_tokenizer
 from trml_export.training.checkpoint import Checkpoint, load_checkpoint
 from trml_rt._version import __version__
+from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle.atomic import check_target, staged_folder, write_bytes
 from trml_rt.bundle.files import describe_files
-from trml_rt.bundle.manifest import SCHEMA, SET_INPUTS, read_manifest
+from trml_rt.bundle.manifest import SCHEMA, SET_INPUTS, Manifest, read_manifest
+from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import UsageError, VerificationFailed, cannot_write
 
 __all__ = ["PARITY", "export"]
+
+_log = logging.getLogger(__name__)
 
 PARITY = 1e-4
 """The largest absolute difference to PyTorch that a graph or an engine set may show."""
@@ -43,7 +48,6 @@ def export(
     store_weights: Callable[[Path], None] | None = None,
     card: Path | None = None,
     force: bool = False,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Write the bundle of `checkpoint` to `out` and return a report.
 
@@ -55,7 +59,6 @@ def export(
             (`trml_calibration.fp16_stored.store_fp16`); PyTorch then gets the rounded weights too.
         card: a Markdown file for the bundle's MODEL_CARD.md.
         force: replace an existing bundle.
-        progress: called with a line for each step.
 
     Raises:
         VerificationFailed: a graph or an engine set differs from PyTorch; nothing is written.
@@ -64,7 +67,7 @@ def export(
     check_target(out, marker="model.json", what="bundle", replace=force)
     card_text = None if card is None else _read_card(card)
     loaded = load_checkpoint(checkpoint)
-    progress("opening the encoders")
+    _log.info("opening the encoders")
     backbone, model = loaded.backbone(), loaded.model()
     if store_weights is not None:
         round_to_fp16(backbone.model)
@@ -82,29 +85,28 @@ def export(
             specs = graphs(backbone, model, cut=cut)
             (staging / "onnx").mkdir()
             for number, (engine, spec) in enumerate(specs.items(), 1):
-                progress(f"[{number}/{len(specs)}] {engine}: exporting")
+                _log.info("[%d/%d] %s: exporting", number, len(specs), engine)
                 write_onnx(spec, staging / "onnx" / f"{engine}.onnx")
                 if store_weights is not None:
                     store_weights(staging / "onnx" / f"{engine}.onnx")
-            progress("comparing with PyTorch")
+            _log.info("comparing with PyTorch")
             (staging / "golden").mkdir()
             for engine_set, tensors in golden.items():
                 np.savez_compressed(staging / "golden" / f"{engine_set}.npz", **tensors)
-            parity = check_parity(staging / "onnx", specs, golden)
             if card_text is not None:
                 write_bytes(staging / "MODEL_CARD.md", card_text.encode())
-            manifest = _manifest(
+            content = _manifest(
                 loaded,
                 backbone,
                 specs,
-                parity,
                 info,
                 name=name or checkpoint.resolve().name,
                 cut=cut,
                 weights="fp16" if store_weights else "fp32",
                 staging=staging,
             )
-            data = (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
+            parity = check_parity(read_manifest(_to_json(content)), staging, golden)
+            data = _to_json(content | {"parity": parity})
             read_manifest(data)  # what is written is what a reader accepts
             write_bytes(staging / "model.json", data)
     except OSError as error:
@@ -113,10 +115,15 @@ def export(
     return {"bundle": str(out), "bytes": size, "cut": cut, "parity": parity}
 
 
-def check_parity(
-    folder: Path, specs: dict[str, GraphSpec], golden: dict[str, Tensors]
-) -> dict[str, float]:
+def check_parity(manifest: Manifest, folder: Path, golden: dict[str, Tensors]) -> dict[str, float]:
     """Compare every graph alone, fed by PyTorch's tensors, and every engine set as a chain.
+
+    The runtime itself runs the graphs, so that what is proved is what will run.
+
+    Args:
+        manifest: of the bundle that is made.
+        folder: where its files lie.
+        golden: PyTorch's tensors by engine set.
 
     Returns:
         The largest absolute differences, by `engine set/tensor` and `engine alone/tensor`.
@@ -124,38 +131,29 @@ def check_parity(
     Raises:
         VerificationFailed: a difference is above `PARITY`, or not a number; lists them all.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    sessions = {
-        name: onnxruntime.InferenceSession(
-            folder / f"{name}.onnx", sess_options=options, providers=["CPUExecutionProvider"]
-        )
-        for name in specs
-    }
-
-    def run(engine: str, tensors: Tensors) -> Tensors:
-        spec = specs[engine]
-        feed = {tensor.name: tensors[tensor.name] for tensor in spec.inputs}
-        if "frame_mask" in feed:
-            feed["frame_vectors"] = lay_out(feed["frame_vectors"], feed["frame_mask"])
-        names = [tensor.name for tensor in spec.outputs]
-        return dict(zip(names, sessions[engine].run(names, feed), strict=True))
-
     differences: dict[str, float] = {}
-    problems: list[str] = []
-    for engine_set, reference in golden.items():
-        chain = {key: reference[key] for part in _parts(engine_set) for key in SET_INPUTS[part]}
-        for engine in _SETS[engine_set]:
-            alone = run(engine, reference)
-            chain |= run(engine, chain)
-            for key, value in alone.items():
-                for where, given in ((f"{engine} alone", value), (engine_set, chain[key])):
-                    difference = float(np.abs(given - reference[key]).max())
-                    if not difference <= PARITY:  # NaN is not below anything
-                        problems.append(f"{where}/{key} differs by {difference:.2g}")
-                    differences[f"{where}/{key}"] = difference
+
+    def locate(name: str) -> Path:
+        return folder / manifest.engines[name].file
+
+    with Dispatcher(manifest, OnnxRuntimeBackend(), locate) as engines:
+        for engine_set in manifest.engine_sets:
+            reference = golden[engine_set.name]
+            inputs = {name: reference[name] for name in engine_set.inputs}
+            chain, _ = engines.run(engine_set.present, inputs)
+            for name in engine_set.engines:
+                outputs = {tensor.name for tensor in manifest.engines[name].outputs}
+                others = {key: value for key, value in reference.items() if key not in outputs}
+                alone, _ = engines.run(engine_set.present, others)
+                for key in sorted(outputs):
+                    for where, tensors in ((f"{name} alone", alone), (engine_set.name, chain)):
+                        difference = float(np.abs(tensors[key] - reference[key]).max())
+                        differences[f"{where}/{key}"] = difference
+    problems = [
+        f"{where} differs by {difference:.2g}"
+        for where, difference in differences.items()
+        if not difference <= PARITY  # NaN is not below anything
+    ]
     if problems:
         raise VerificationFailed(
             f"the graphs do not give PyTorch's answers ({PARITY:g} allowed): " + "; ".join(problems)
@@ -167,7 +165,6 @@ def _manifest(
     loaded: Checkpoint,
     backbone: Backbone,
     specs: dict[str, GraphSpec],
-    parity: dict[str, float],
     tokenizer: TokenizerInfo,
     *,
     name: str,
@@ -175,7 +172,7 @@ def _manifest(
     weights: str,
     staging: Path,
 ) -> dict[str, Any]:
-    """Return the content of model.json."""
+    """Return the content of model.json, in which no parity is stated yet."""
     config, picture = loaded.config, backbone.config.preprocess
     task: dict[str, Any] = {"kind": config.task, "labels": list(config.labels)}
     if config.task == "regression":
@@ -227,7 +224,7 @@ def _manifest(
             }
             for engine_set, engines in _SETS.items()
         ],
-        "parity": parity,
+        "parity": {},
         "training": {
             "config": config.model_dump(mode="json"),
             "backbone": loaded.record.backbone.model_dump(),
@@ -236,6 +233,10 @@ def _manifest(
         },
         "files": {key: entry.model_dump() for key, entry in describe_files(staging, names).items()},
     }
+
+
+def _to_json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _parts(engine_set: str) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from trml_export.config import Config
 from trml_export.features.features import Features
@@ -17,8 +17,11 @@ from trml_export.method.model import TRML, Views
 from trml_export.training.batches import Batch, batches
 from trml_export.training.state import TrainingState
 from trml_rt.errors import UsageError
+from trml_rt.progress import counted
 
 __all__ = ["Fit", "evaluate", "fit"]
+
+_log = logging.getLogger(__name__)
 
 _EVALUATION_BATCH = 256
 
@@ -70,27 +73,26 @@ def fit(
 def _fit(run: TrainingState, train: Features, valid: Features, state: Path | None) -> Fit:
     model, config, resumed = run.model, run.model.config, run.epoch
     steps = math.ceil(len(train.samples) / config.batch_size)  # in an epoch
-    with tqdm(
-        total=config.epochs, initial=run.epoch, desc="epochs", disable=None, leave=False
-    ) as bar:
-        while run.epoch < config.epochs and run.epoch - run.best_epoch < config.patience:
-            run.epoch += 1
-            # Seeded by the epoch, so that a run that goes on draws what it would have drawn.
-            torch.manual_seed(config.seed * 10_000 + run.epoch)
-            model.train()
-            order = torch.randperm(len(train.samples)).numpy()
-            for step, batch in enumerate(batches(train, order, config.batch_size, config)):
-                done = ((run.epoch - 1) * steps + step) / (config.epochs * steps)
-                for group in run.optimiser.param_groups:
-                    group["lr"] = config.learning_rate * (1 + math.cos(math.pi * done)) / 2
-                _step(model, batch, run.optimiser, run.epoch)
-            loss = evaluate(model, valid)["loss"]
-            if loss < run.best_loss:
-                run.keep(loss)
-            if state is not None:
-                run.save(state)
-            bar.set_postfix(valid=f"{loss:.4f}", best=f"{run.best_loss:.4f}")
-            bar.update()
+    epochs = range(run.epoch + 1, config.epochs + 1)
+    for epoch in counted(epochs, len(epochs), "epochs", _log):
+        if run.epoch - run.best_epoch >= config.patience:
+            break
+        run.epoch = epoch
+        # Seeded by the epoch, so that a run that goes on draws what it would have drawn.
+        torch.manual_seed(config.seed * 10_000 + run.epoch)
+        model.train()
+        order = torch.randperm(len(train.samples)).numpy()
+        for step, batch in enumerate(batches(train, order, config.batch_size, config)):
+            done = ((run.epoch - 1) * steps + step) / (config.epochs * steps)
+            for group in run.optimiser.param_groups:
+                group["lr"] = config.learning_rate * (1 + math.cos(math.pi * done)) / 2
+            _step(model, batch, run.optimiser, run.epoch)
+        loss = evaluate(model, valid)["loss"]
+        if loss < run.best_loss:
+            run.keep(loss)
+        if state is not None:
+            run.save(state)
+        _log.debug("epoch %d: valid %.4f, best %.4f", epoch, loss, run.best_loss)
     model.load_state_dict(run.best_weights)
     return Fit(
         model.eval(),

@@ -16,23 +16,24 @@ from trml_rt.cli import trml_rt as program
 from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import find_engines
 from trml_rt.errors import VerificationFailed
-from trml_rt.proof.cases import Case, golden_cases
+from trml_rt.proof.compare import Case
 from trml_rt.proof.fp32 import refuse_failed, verify
+from trml_rt.proof.golden import golden_answers
 from trml_rt.verify import verify as verify_engines
 
 
-class Drifting:
-    """Gives the tensors of the real dispatcher, one of them changed."""
+class Drifting(Dispatcher):
+    """Gives the tensors of the portable graphs, one of them changed."""
 
     def __init__(self, bundle, name, change):
         from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 
         locate = lambda engine: bundle.path(bundle.manifest.engines[engine].file)  # noqa: E731
-        self._real = Dispatcher(bundle.manifest, OnnxRuntimeBackend(), locate)
+        super().__init__(bundle.manifest, OnnxRuntimeBackend(), locate)
         self._name, self._change = name, change
 
     def run(self, present, inputs):
-        tensors, ms = self._real.run(present, inputs)
+        tensors, ms = super().run(present, inputs)
         if self._name in tensors:
             tensors = tensors | {self._name: self._change(tensors[self._name])}
         return tensors, ms
@@ -40,7 +41,9 @@ class Drifting:
 
 def record(folder, name, change, precision="int8", cases=None):
     bundle = Bundle(folder)
-    return verify(bundle, Drifting(bundle, name, change), precision, cases or golden_cases(bundle))
+    return verify(
+        bundle, Drifting(bundle, name, change), precision, cases or golden_answers(bundle)[0]
+    )
 
 
 def turn(vectors, angle=0.3):
@@ -59,7 +62,7 @@ def test_equal_engines_pass_in_every_precision(tiny_bundle):
 
 
 def test_cases_with_both_inputs_and_with_one_are_verified_together(tiny_bundle):
-    both = max(golden_cases(Bundle(tiny_bundle)), key=lambda case: len(case.inputs))
+    both = max(golden_answers(Bundle(tiny_bundle))[0], key=lambda case: len(case.inputs))
     assert {"ids", "frames"} <= both.inputs.keys()
     text = Case({"ids": both.inputs["ids"]})
     found = record(tiny_bundle, "none", None, cases=[both, text])

@@ -1,0 +1,90 @@
+"""The comparison itself: ranks with ties, shapes, and the one table of limits."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from trml_rt.bundle.engine_folder import PRECISIONS
+from trml_rt.bundle.folder import Bundle
+from trml_rt.proof.compare import LIMITS, Case, compare, rank_correlation
+from trml_rt.proof.golden import golden_answers
+
+
+def test_equal_scores_share_the_mean_of_their_ranks():
+    # Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: 1 - 6 * 0.5 / (4 * 15), corrected for the tie.
+    found = rank_correlation(np.array([0.0, 1, 1, 2]), np.array([0.0, 1, 2, 3]))
+    assert found == pytest.approx(0.9486832980505138)
+
+
+@pytest.mark.parametrize("clipped", [0.0, 0.3, 0.9])
+def test_the_coefficient_is_spearmans_with_any_share_of_ties(clipped):
+    stats = pytest.importorskip("scipy.stats")
+    make = np.random.default_rng(0)
+    scores = make.uniform(-1, 1, 500)
+    scores[: int(clipped * 500)] = 1.0
+    others = np.clip(scores + make.normal(0, 0.05, 500), -1, 1)
+    expected = stats.spearmanr(scores, others).statistic
+    assert rank_correlation(scores, others) == pytest.approx(expected, abs=1e-12)
+
+
+def test_scores_without_an_order_correlate():
+    assert rank_correlation(np.ones(5), np.arange(5.0)) == 1.0
+    assert rank_correlation(np.ones(1), np.ones(1)) == 1.0
+
+
+def text_only(bundle, scores, others):
+    """Compare predictions of the set of texts, all else equal, in FP16's limits."""
+    ((case, answer), *_) = zip(*golden_answers(bundle), strict=True)
+    tensors = {name: np.repeat(value[:1], len(scores), 0) for name, value in answer["text"].items()}
+    sides = [
+        tensors | {"prediction": np.asarray(side, np.float32)[:, None]} for side in (scores, others)
+    ]
+    [engine_set] = [s for s in bundle.manifest.engine_sets if s.name == "text"]
+    answers = [[{"text": side}] for side in sides]
+    return compare(bundle.manifest, [engine_set], [Case(case.inputs)], *answers, LIMITS["fp16"])
+
+
+@pytest.mark.parametrize(("clipped", "passes"), [(0.05, False), (0.3, True)])
+def test_many_scores_at_an_end_of_the_range_take_the_rank_out_of_the_gate(
+    tiny_bundle, clipped, passes
+):
+    bundle = Bundle(tiny_bundle)
+    low, high = bundle.manifest.task.range
+    make = np.random.default_rng(1)
+    scores = make.uniform(low + 0.5, low + 0.52, 400)  # close together: noise moves ranks
+    others = scores + make.uniform(-0.009, 0.009, 400)
+    scores[: int(400 * clipped)] = others[: int(400 * clipped)] = high
+    report = text_only(bundle, scores, others)
+    measured = report["engine_sets"]["text"]
+    assert measured["rank_correlation"] < LIMITS["fp16"].rank
+    assert measured["at_the_ends"] == pytest.approx(clipped)
+    assert any("rank" in problem for problem in report["problems"]) != passes
+
+
+def test_another_shape_is_a_problem_and_no_crash(tiny_bundle):
+    bundle = Bundle(tiny_bundle)
+    cases, golden = golden_answers(bundle)
+    others = [
+        {
+            name: tensors | {"text_vector": tensors["text_vector"][:, :-1]}
+            for name, tensors in a.items()
+        }
+        if "text" in a
+        else a
+        for a in golden
+    ]
+    report = compare(
+        bundle.manifest, bundle.manifest.engine_sets, cases, golden, others, LIMITS["fp32"]
+    )
+    rows, size = golden[0]["text"]["text_vector"].shape
+    assert report["problems"] == [f"text/text_vector: shape {rows, size - 1}, not {rows, size}"]
+
+
+def test_every_precision_has_its_limits_and_a_lower_one_allows_more():
+    assert tuple(LIMITS) == PRECISIONS
+    for finer, coarser in itertools.pairwise(PRECISIONS):
+        assert LIMITS[finer].cosine_fails >= LIMITS[coarser].cosine_fails
+        assert LIMITS[finer].score < LIMITS[coarser].score
