@@ -1,4 +1,4 @@
-"""The documents say what the code does: links, commands, options, configuration keys."""
+"""The documents say what the code does: links, options, keys, paths, quoted sentences."""
 
 from __future__ import annotations
 
@@ -7,37 +7,52 @@ from pathlib import Path
 
 import pytest
 
+from docs.plain_english import LONG, pages, reading
 from trml_rt.cli import trml_rt
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [
+    *(ROOT / f"{n}.md" for n in ("README", "CONTRIBUTING", "SECURITY", "RELEASE")),
+    *pages([DOCS]),
+]
+SOURCES = ("trml_rt", "export/trml_export", "calibration/trml_calibration")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_link_between_pages_leads_somewhere(page):
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
     assert [t for t in targets if not (page.parent / t).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_command_and_option_in_a_page_exists(page):
     wrong = []
     for line in re.findall(r"^(?:\$ )?trml-rt (.+)$", page.read_text(), re.MULTILINE):
         command, *rest = line.split("#")[0].split()
         known = trml_rt.commands.get(command)
-        options = (
-            {o for p in known.params for o in (*p.opts, *p.secondary_opts)} if known else set()
-        )
+        params = known.params if known else []
+        options = {o for p in params for o in (*p.opts, *p.secondary_opts)}
         wrong += [line for w in rest if w.startswith("--") and w not in options | {"--help"}]
         wrong += [] if known else [line]
     assert wrong == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_page_is_in_plain_english(page):
+    page_reading = reading(page.read_text())
+    assert page_reading.passed, (page_reading.average, page_reading.long, LONG)
 
 
 def test_every_configuration_key_is_documented():
     pytest.importorskip("torch")
     from trml_export.config import Config
 
-    table = (ROOT / "docs" / "training.md").read_text()
+    table = (DOCS / "training.md").read_text()
     assert [key for key in Config.model_fields if f"`{key}`" not in table] == []
 
 
@@ -52,3 +67,51 @@ def test_the_readme_names_the_commands_of_the_first_screen():
     top = (ROOT / "README.md").read_text()[:1500]
     assert "make demo" in top
     assert "make test" in top
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_path_of_ours_that_a_page_names_exists(page):
+    roots = "trml_rt|trml_export|trml_calibration|export|calibration|tests|benchmarks"
+    named = set(re.findall(rf"`((?:{roots})/[\w./-]*)`", page.read_text()))
+    places = (ROOT, ROOT / "export", ROOT / "calibration")
+    assert [n for n in sorted(named) if not any((place / n).exists() for place in places)] == []
+
+
+def test_the_architecture_page_names_every_package_and_every_verb():
+    page = (DOCS / "architecture.md").read_text()
+    packages = {
+        str(init.parent.relative_to(ROOT))
+        for s in SOURCES
+        for init in (ROOT / s).rglob("__init__.py")
+    }
+    verbs = {f"trml_rt/{path.name}" for path in (ROOT / "trml_rt").glob("[a-z]*.py")}
+    assert len(packages) > 12
+    assert [name for name in sorted(packages | verbs) if name not in page] == []
+
+
+def test_the_top_of_the_runtime_stays_small():
+    assert len(list((ROOT / "trml_rt").glob("*.py"))) <= 14
+
+
+def test_every_sentence_that_troubleshooting_quotes_is_in_the_source():
+    # Sentences are broken over lines and filled in; joined again, their parts stand in the source.
+    source = " ".join(path.read_text() for s in SOURCES for path in (ROOT / s).rglob("*.py"))
+    source = re.sub(r"\"\s+f?\"", "", source)
+    quoted = re.findall(
+        r"^\| \d \| `(.+?)` \|", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE
+    )
+    assert len(quoted) > 15
+    assert [sentence for sentence in quoted if sentence not in source] == []
+
+
+def test_the_limits_in_the_page_are_those_of_the_table():
+    from trml_rt.proof.compare import LIMITS
+
+    page = (DOCS / "building" / "verification.md").read_text()
+    rows = [
+        ", ".join(f"{v:g}" for v in (limits.cosine, limits.cosine_fails))
+        for limits in LIMITS.values()
+    ]
+    assert f"| {' | '.join(rows)} |" in page
+    assert f"| {' | '.join(f'{limits.score:g}' for limits in LIMITS.values())} |" in page
+    assert f"| {' | '.join(f'{limits.rank:g}' for limits in LIMITS.values())} |" in page

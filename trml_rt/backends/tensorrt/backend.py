@@ -1,7 +1,7 @@
 """TensorRT, or TensorRT for RTX: load plans and run them, one engine or a chain of them.
 
-The same code serves both modules. Nothing here has run on a GPU yet: docs/building.md says what
-has been proven and how.
+The same code serves both modules. Nothing here has run on a GPU yet: docs/building/tensorrt.md
+says what has been proven and how.
 """
 
 from __future__ import annotations

@@ -1,0 +1,162 @@
+"""Every command and every Python example of the pages runs, on a tiny bundle and tiny data.
+
+A folder holds what the pages name: `bundle/`, `t.txt`, `v.mp4`, `rows.jsonl` and so on. Commands
+that need what is not here are in `NOT_RUN`, each with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+pytest.importorskip("torch")
+pytest.importorskip("tensorrt_rtx", reason="the pages also show TensorRT for RTX")
+
+import trml_rt
+from tests import tiny
+from tests.conftest import TINY
+from tests.layouts import make_mmsa
+from trml_rt.cli import trml_rt as program
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+NOT_RUN = {
+    "build/vit_b32": "takes minutes, and a backbone of 600 MB",
+}
+NEEDS_GPU = re.compile(r"--backend tensorrt( |$)")
+# An untrained backbone of 6 MB stands in for one of 600 MB that nobody may download here.
+BACKBONE = re.compile(r"--backbone ViT-B-32-quickgelu --weights \S+")
+# A layer of four channels is no fine thing to round: the tiny bundle loses more in INT8.
+ROUGH = " --max-drop 0.02"
+
+
+def commands():
+    """Return each command of the pages once, in the order of the pages."""
+    found = []
+    for page in PAGES:
+        for _, block in FENCE.findall(page.read_text()):
+            for line in re.findall(r"^(?:\$ )?(trml-rt .+)$", block, re.MULTILINE):
+                found.append(line.split(" #")[0].strip())
+    return list(dict.fromkeys(found))
+
+
+def examples():
+    """Return each Python example, by page and number."""
+    return {
+        f"{page.relative_to(ROOT)} {number}": block
+        for page in PAGES
+        for number, (language, block) in enumerate(FENCE.findall(page.read_text()))
+        if language == "python"
+    }
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """What the pages name, and a bundle that is calibrated and built."""
+    world = tmp_path_factory.mktemp("pages")
+    shutil.copytree(ROOT / "samples", world / "samples")
+    shutil.copy(world / "samples" / "smiling.mp4", world / "v.mp4")
+    shutil.copy(world / "samples" / "glad.txt", world / "t.txt")
+    Image.new("RGB", (40, 40), (200, 150, 120)).save(world / "face.jpg")
+    write_rows(world)
+    make_mmsa(world / "MOSI")
+    columns = {"raw_text": ["a day"], "id": ["v$_$1"], "regression_labels": np.array([1.0])}
+    (world / "unaligned_50.pkl").write_bytes(
+        pickle.dumps(dict.fromkeys(("train", "valid"), columns))
+    )
+    tiny.clip_backbone(world / "clip")
+    bundle = Path(shutil.copytree(TINY, world / "bundle"))
+    trml_rt.calibrate(bundle, world / "rows.jsonl", max_drop=0.02)
+    for precision in ("fp32", "fp16", "int8"):
+        trml_rt.build(bundle, precision)
+    return world
+
+
+def write_rows(world):
+    make = np.random.default_rng(0)
+    lines = []
+    for number in range(96):
+        pixels = make.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(world / f"{number}.png")
+        split = ("train", "train", "valid", "test")[number % 4]
+        text = " ".join(make.choice(["good", "bad", "day", "a", "what"], 5))
+        score = float(make.uniform(-1, 1))
+        row = {"id": str(number), "split": split, "text": text, "video": f"{number}.png"}
+        lines.append(json.dumps(row | {"score": score}))
+    for name in ("rows.jsonl", "clips.jsonl"):
+        (world / name).write_text("\n".join(lines))
+
+
+@pytest.fixture
+def world(prepared, tmp_path, monkeypatch):
+    """A copy of what the pages name, as the working directory."""
+    folder = Path(shutil.copytree(prepared, tmp_path / "world"))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("TRML_RT_BUNDLE", str(folder / "bundle"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    return folder
+
+
+def without_calibration(world):
+    shutil.rmtree(world / "bundle")
+    shutil.copytree(TINY, world / "bundle")
+
+
+def run(line):
+    return CliRunner().invoke(program, shlex.split(line)[1:])
+
+
+def test_what_is_not_run_is_still_in_the_pages():
+    assert [word for word in NOT_RUN if not any(word in line for line in commands())] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        line
+        for line in commands()
+        if not any(word in line for word in NOT_RUN)
+        and line.split()[1] not in ("train", "eval", "export")
+    ],
+)
+def test_a_command_of_the_pages_runs(world, line):
+    expected = 3 if NEEDS_GPU.search(line) else 0
+    if line.startswith("trml-rt calibrate"):
+        without_calibration(world)
+        line += ROUGH
+        if "MOSI" in line:
+            expected = 2  # its three clips are too few to calibrate on, and the command says so
+    result = run(line)
+    assert result.exit_code == expected, result.output
+    assert "Traceback" not in result.output
+
+
+def test_the_commands_from_training_to_a_bundle_run_one_after_another(world):
+    lines = [line for line in commands() if line.split()[1] in ("train", "eval", "export")]
+    assert len(lines) >= 3
+    for line in sorted(lines, key=lambda line: ("train", "eval", "export").index(line.split()[1])):
+        words = BACKBONE.sub("--backbone clip --set epochs=2 --force", line)
+        words += " --force" if " export " in words else ""
+        result = run(words)
+        assert result.exit_code == 0, (words, result.output)
+
+
+@pytest.mark.parametrize("name", examples())
+def test_a_python_example_of_the_pages_runs(world, name, capsys):
+    block = examples()[name]
+    if "calibrate(" in block:
+        without_calibration(world)
+    exec(compile(block, name, "exec"), {})
