@@ -6,8 +6,9 @@ RUNTIME := .venv
 TRAIN := .venv-train
 STUBS := build/stubs
 NATIVE := .venv-native
+DOCS := .venv-docs
 
-.PHONY: demo test test-runtime lint bench reference wheel encoders default-bundle clean \
+.PHONY: demo test test-runtime lint docs bench reference wheel encoders default-bundle clean \
 	native native-packages native-sanitized native-bench
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
@@ -26,6 +27,11 @@ lint: $(TRAIN)/.ready $(STUBS)/.ready
 	$(TRAIN)/bin/ruff format --check .
 	$(TRAIN)/bin/mypy
 	$(TRAIN)/bin/lint-imports
+	git ls-files | xargs $(TRAIN)/bin/codespell
+	git ls-files '*.c' '*.cpp' '*.h' '*.hpp' | xargs $(TRAIN)/bin/clang-format --dry-run --Werror
+
+docs: $(DOCS)/.ready  ## the documentation site, with warnings as errors, into build/site
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
 
 bench: $(TRAIN)/.ready  ## time of everything outside the engines
 	$(TRAIN)/bin/python benchmarks/overhead.py --out benchmarks/results/overhead.json
@@ -107,7 +113,7 @@ ablation-%: $(TRAIN)/.ready
 		--cache $(WORK)/cache --out benchmarks/results/ablation_$*
 
 clean:
-	rm -rf $(RUNTIME) $(TRAIN) $(NATIVE) dist build
+	rm -rf $(RUNTIME) $(TRAIN) $(NATIVE) $(DOCS) dist build
 
 $(RUNTIME)/.ready: pyproject.toml
 	$(PYTHON) -m venv --clear $(RUNTIME)
@@ -126,6 +132,11 @@ $(STUBS)/.ready: Makefile
 $(TRAIN)/.ready: pyproject.toml
 	$(PYTHON) -m venv --clear $(TRAIN)
 	$(TRAIN)/bin/pip install --quiet --disable-pip-version-check --editable '.[train,dev]'
+	touch $@
+
+$(DOCS)/.ready: pyproject.toml
+	$(PYTHON) -m venv --clear $(DOCS)
+	$(DOCS)/bin/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	touch $@
 
 $(NATIVE)/.ready: pyproject.toml
