@@ -2,8 +2,8 @@
 //
 //     native_overhead bundle/ > benchmarks/results/native_overhead.json
 //
-// The wall time of each call less the time of its engines, which the answer states. The text is that of
-// samples/glad.txt. Prints JSON.
+// The wall time of each call less the time of its engines, which the answer states. The text is
+// that of samples/glad.txt. Prints JSON.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -17,8 +17,9 @@
 namespace {
 
 constexpr int warm_up = 50, calls = 500;
-const std::string text = "We finally made it to the lake, the sun came out, and I could not stop "
-                         "laughing. What a lovely day!";
+const std::string text =
+    "We finally made it to the lake, the sun came out, and I could not stop "
+    "laughing. What a lovely day!";
 
 std::string cpu_name() {
   std::ifstream file("/proc/cpuinfo");
@@ -57,16 +58,18 @@ int main(int count, char** arguments) {
       outside.push_back(wall.count() - engines.back());
     }
     if (label != "positive") throw std::runtime_error("a glad text came out as " + label);
-    for (auto* times : {&outside, &preprocessing, &engines}) std::sort(times->begin(), times->end());
+    for (auto* times : {&outside, &preprocessing, &engines})
+      std::sort(times->begin(), times->end());
     const auto print = [](const char* name, const std::vector<double>& times, const char* end) {
       std::cout << "  \"" << name << "\": {\"p50\": " << percentile(times, 0.5)
                 << ", \"p90\": " << percentile(times, 0.9)
                 << ", \"p99\": " << percentile(times, 0.99) << "}" << end << "\n";
     };
     std::cout << "{\n  \"what\": \"text-only call of the native library, milliseconds\",\n"
-              << "  \"cpu\": \"" << cpu_name() << "\",\n  \"cores\": "
-              << std::thread::hardware_concurrency() << ",\n  \"version\": \"" << trml_rt_version()
-              << "\",\n  \"calls\": " << calls << ",\n";
+              << "  \"cpu\": \"" << cpu_name()
+              << "\",\n  \"cores\": " << std::thread::hardware_concurrency()
+              << ",\n  \"version\": \"" << trml_rt_version() << "\",\n  \"calls\": " << calls
+              << ",\n";
     print("outside_engines", outside, ",");
     print("of_which_preprocess", preprocessing, ",");
     print("engines", engines, "");

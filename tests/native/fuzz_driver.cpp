@@ -18,9 +18,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 namespace {
 
 const std::vector<std::string> words = {
-    "null", "true", "-1", "0", "1e999", "99999999999999999999", "\"\"", "[]", "{}", "[[[[", "}", ",",
-    "\"type\"", "\"Regex\"", "\"String\"", "(", "[", "\\\\", "*", "+?", "\xff", "\xf0\x9f", "\\ud800",
-    "AAAA", "\"vocab\"", "\"merges\"", "\"batch\"", "\0"};
+    "null",      "true",       "-1",         "0",        "1e999",   "99999999999999999999",
+    "\"\"",      "[]",         "{}",         "[[[[",     "}",       ",",
+    "\"type\"",  "\"Regex\"",  "\"String\"", "(",        "[",       "\\\\",
+    "*",         "+?",         "\xff",       "\xf0\x9f", "\\ud800", "AAAA",
+    "\"vocab\"", "\"merges\"", "\"batch\"",  "\0"};
 
 std::string changed(std::string text, std::mt19937& random) {
   const auto below = [&](std::size_t n) { return std::size_t(random()) % n; };
@@ -63,7 +65,8 @@ int main(int count, char** arguments) {
     try {
       LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(input.data()), input.size());
     } catch (const std::exception& error) {
-      std::cerr << "not an Error of ours: " << error.what() << "\nthe input is in fuzz_finding.bin\n";
+      std::cerr << "not an Error of ours: " << error.what()
+                << "\nthe input is in fuzz_finding.bin\n";
       if (std::FILE* file = std::fopen("fuzz_finding.bin", "wb")) {
         std::fwrite(input.data(), 1, input.size(), file);
         std::fclose(file);

@@ -1,5 +1,5 @@
-// Fuzz target of the readers of files: manifest, engine manifest's parts, tokenizer with a text. Whatever
-// the bytes are, they are read or refused with an Error; anything else is a finding.
+// Fuzz target of the readers of files: manifest, engine manifest's parts, tokenizer with a text.
+// Whatever the bytes are, they are read or refused with an Error; anything else is a finding.
 #include <cstdint>
 #include <string>
 #include <string_view>

@@ -1,4 +1,5 @@
-// Ten thousand calls must not cost memory: the resident size after them is that after the first ones.
+// Ten thousand calls must not cost memory: the resident size after them is that after the first
+// ones.
 //
 //     soak bundle/
 #include <unistd.h>
@@ -31,7 +32,8 @@ int main(int count, char** arguments) {
     const std::vector<unsigned char> pixels(24 * 18 * 3, 90);
     trml::Sample text, clip, both;
     text.text = both.text = "what a good day, not bad";
-    clip.frames = both.frames = {trml::frame(pixels.data(), 24, 18), trml::frame(pixels.data(), 18, 24)};
+    clip.frames =
+        both.frames = {trml::frame(pixels.data(), 24, 18), trml::frame(pixels.data(), 18, 24)};
     long before = 0;
     for (int i = 0; i < warm_up + calls; ++i) {
       if (i == warm_up) before = resident_bytes();

@@ -11,7 +11,9 @@
 namespace support {
 namespace fs = std::filesystem;
 
-Json read_json(const fs::path& path) { return trml_core::parse_strict(trml_core::read_bytes(path)); }
+Json read_json(const fs::path& path) {
+  return trml_core::parse_strict(trml_core::read_bytes(path));
+}
 
 std::vector<std::uint8_t> picture(int width, int height, int seed, const std::string& format) {
   std::vector<std::uint8_t> pixels;

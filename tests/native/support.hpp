@@ -1,4 +1,5 @@
-// What the tests share: where the files are, pictures by formula, a copy of the tiny bundle to harm.
+// What the tests share: where the files are, pictures by formula, a copy of the tiny bundle to
+// harm.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -44,8 +45,8 @@ class BundleCopy {
   std::filesystem::path parent_;
 };
 
-// Engines that stand in for networks. Each output of a row is the sum of the row's inputs plus one, so
-// a test can say by hand what comes out. Counts what is loaded.
+// Engines that stand in for networks. Each output of a row is the sum of the row's inputs plus one,
+// so a test can say by hand what comes out. Counts what is loaded.
 class SumBackend : public trml_core::Backend {
  public:
   const char* name() const override { return "sum"; }

@@ -53,7 +53,8 @@ struct Rows {
 void check_answer(const trml_rt_result* result, Json expected) {
   Json given = Json::parse(trml_rt_result_json(result));
   CHECK(std::abs(given["score"].get<double>() - expected["score"].get<double>()) <= 1e-3);
-  CHECK(given["score"].get<double>() == doctest::Approx(trml_rt_result_score(result)).epsilon(1e-5));
+  CHECK(given["score"].get<double>() ==
+        doctest::Approx(trml_rt_result_score(result)).epsilon(1e-5));
   CHECK(expected["label"] == trml_rt_result_label(result));
   CHECK(expected["engine_set"] == trml_rt_result_engine_set(result));
   CHECK(trml_rt_result_ms(result, "total") > 0);
@@ -77,11 +78,10 @@ TEST_CASE("answers are those of the Python runtime, field by field") {
       const Rows rows(row["rows"]);
       const std::uint32_t flags = row["degrade"].get<bool>() ? TRML_RT_DEGRADE : 0u;
       std::vector<trml_rt_result*> results(std::max<std::size_t>(1, rows.samples.size()));
-      const auto status =
-          row["call"] == "batch"
-              ? trml_rt_infer_batch(rt, rows.samples.data(), rows.samples.size(), flags,
-                                    results.data())
-              : trml_rt_infer(rt, rows.samples.data(), flags, results.data());
+      const auto status = row["call"] == "batch"
+                              ? trml_rt_infer_batch(rt, rows.samples.data(), rows.samples.size(),
+                                                    flags, results.data())
+                              : trml_rt_infer(rt, rows.samples.data(), flags, results.data());
       if (row.contains("error")) {
         CHECK(int(status) == row["error"]["status"]);
         CHECK(row["error"]["message"] == trml_rt_last_error());
@@ -125,8 +125,8 @@ TEST_CASE("bytes that are no graph are refused when they are loaded") {
   const std::string bytes = "no graph";
   std::ofstream(copy.folder / "onnx/text.onnx", std::ios::binary) << bytes;
   const Json entry = {{"sha256", trml_core::sha256_hex(bytes)}, {"bytes", bytes.size()}};
-  change["patch"] = Json::array({Json{{"op", "replace"}, {"path", "/files/onnx~1text.onnx"},
-                                      {"value", entry}}});
+  change["patch"] =
+      Json::array({Json{{"op", "replace"}, {"path", "/files/onnx~1text.onnx"}, {"value", entry}}});
   copy.harm(change);
   trml_rt* rt = open(copy.folder);
   trml_rt_sample sample{};

@@ -91,7 +91,8 @@ TEST_CASE("pixels are those of the Python reader") {
     REQUIRE(pixels.size() == expected.size());
     int worst = 0;
     for (std::size_t i = 0; i < pixels.size(); ++i) {
-      const int difference = std::abs(int(std::uint8_t(pixels[i])) - int(std::uint8_t(expected[i])));
+      const int difference =
+          std::abs(int(std::uint8_t(pixels[i])) - int(std::uint8_t(expected[i])));
       worst = std::max(worst, difference);
       different += difference != 0;
     }

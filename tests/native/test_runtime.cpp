@@ -182,8 +182,8 @@ TEST_CASE("NaN and infinity are never an answer") {
   Task task;
   task.labels = {"a"};
   task.range = {0, 1};
-  for (const float value : {std::numeric_limits<float>::quiet_NaN(),
-                            std::numeric_limits<float>::infinity()}) {
+  for (const float value :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     Answer answer;
     CHECK_THROWS_AS(read_prediction(&value, task, answer), VerificationFailed);
   }
@@ -191,7 +191,8 @@ TEST_CASE("NaN and infinity are never an answer") {
 
 TEST_CASE("invalid UTF-8 is unusable, and says where") {
   World world;
-  for (const char* bad : {"ab\xff", "ab\xc3", "ab\xed\xa0\x80", "ab\xc0\x80", "ab\xf5\x80\x80\x80"}) {
+  for (const char* bad :
+       {"ab\xff", "ab\xc3", "ab\xed\xa0\x80", "ab\xc0\x80", "ab\xf5\x80\x80\x80"}) {
     try {
       world.runtime.infer({text(bad)}, false, false);
       CHECK(false);
@@ -219,15 +220,18 @@ TEST_CASE("engines carry what the build writes, and verify.json says whether the
   };
   const auto manifest = [](const std::string& layers) {
     return R"({"schema": 1, "backend": "tensorrt", "precision": "fp16", "weights": "fp16", "compute": "fp16",
-      "built_for": {}, "files": {"text": {"file": "text.plan", "bytes": 4, "layers": )" + layers +
-           R"(, "sha256": ")" + std::string(64, 'a') + R"("}}, "verified": {"text/prediction": 0.0},
+      "built_for": {}, "files": {"text": {"file": "text.plan", "bytes": 4, "layers": )" +
+           layers + R"(, "sha256": ")" + std::string(64, 'a') +
+           R"("}}, "verified": {"text/prediction": 0.0},
       "products": {}, "plan_layers": {}, "islands": {"text": ["norm"]}})";
   };
   put("text.plan", "plan");
   put("manifest.json", manifest("{}"));
   CHECK(open_compiled(folder).verified.empty());
-  put("verify.json", R"({"passed": true, "engine_sets": {"text": {"rows": 3}, "video": {"rows": 1}}})");
-  CHECK(open_compiled(folder).verified == std::vector<std::string>{"text/prediction", "video/prediction"});
+  put("verify.json",
+      R"({"passed": true, "engine_sets": {"text": {"rows": 3}, "video": {"rows": 1}}})");
+  CHECK(open_compiled(folder).verified ==
+        std::vector<std::string>{"text/prediction", "video/prediction"});
   put("verify.json", R"({"passed": true})");
   CHECK(open_compiled(folder).verified.empty());
   put("verify.json", R"({"passed": false, "engine_sets": {"text": {"rows": 3}}})");

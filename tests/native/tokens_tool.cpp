@@ -1,5 +1,5 @@
-// Encode texts, for the tests that compare with Python: a JSON string a line in, its ids, whether it
-// was cut, or the reason of refusal a line out.
+// Encode texts, for the tests that compare with Python: a JSON string a line in, its ids, whether
+// it was cut, or the reason of refusal a line out.
 //
 //     trml_rt_tokens tokenizer.json < texts.jsonl
 #include <iostream>
@@ -18,7 +18,8 @@ int main(int count, char** arguments) {
     for (std::string line; std::getline(std::cin, line);) {
       trml_core::Json answer;
       try {
-        const auto tokens = tokenizer->encode(trml_core::Json::parse(line).get<std::string>(), scratch);
+        const auto tokens =
+            tokenizer->encode(trml_core::Json::parse(line).get<std::string>(), scratch);
         answer["ids"] = tokens.ids;
         answer["truncated"] = tokens.truncated;
       } catch (const trml_core::InputUnusable& error) {

@@ -59,15 +59,15 @@ class GStreamerFrames : public FrameSource {
       throw std::runtime_error("the appsink must get format=NV12 or format=RGB");
     }
     const auto rows = [&](int plane, int count) {
-      const auto* data = static_cast<const unsigned char*>(GST_VIDEO_FRAME_PLANE_DATA(&from, plane));
+      const auto* data =
+          static_cast<const unsigned char*>(GST_VIDEO_FRAME_PLANE_DATA(&from, plane));
       const auto stride = std::size_t(GST_VIDEO_FRAME_PLANE_STRIDE(&from, plane));
       frame.pixels.insert(frame.pixels.end(), data, data + stride * std::size_t(count));
       return stride;
     };
     frame.pixels.clear();
     const std::size_t stride = rows(0, height);
-    frame.view =
-        trml::frame(nullptr, width, height, nv12 ? TRML_RT_NV12 : TRML_RT_RGB, stride);
+    frame.view = trml::frame(nullptr, width, height, nv12 ? TRML_RT_NV12 : TRML_RT_RGB, stride);
     if (nv12) frame.view.uv_stride = rows(1, (height + 1) / 2);
   }
 

@@ -2,7 +2,8 @@
 //
 //     ffmpeg -i v.mp4 -f rawvideo -pix_fmt rgb24 - | trml_rt_watch bundle/ raw 640 360
 //     trml_rt_watch bundle/ v4l2 /dev/video0 640 480
-//     trml_rt_watch bundle/ gst "nvarguscamerasrc ! nvvidconv ! video/x-raw,format=NV12 ! appsink name=sink"
+//     trml_rt_watch bundle/ gst "nvarguscamerasrc ! nvvidconv ! video/x-raw,format=NV12 ! appsink
+//     name=sink"
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -41,8 +42,9 @@ std::unique_ptr<FrameSource> open_source(int count, char** arguments) {
 #if TRML_RT_GSTREAMER
   if (kind == "gst" && count == 4) return open_gstreamer(arguments[3]);
 #endif
-  throw std::runtime_error("usage: trml_rt_watch bundle/ raw WIDTH HEIGHT < frames.rgb, or v4l2 "
-                           "DEVICE WIDTH HEIGHT, or gst PIPELINE (built with TRML_RT_GSTREAMER)");
+  throw std::runtime_error(
+      "usage: trml_rt_watch bundle/ raw WIDTH HEIGHT < frames.rgb, or v4l2 "
+      "DEVICE WIDTH HEIGHT, or gst PIPELINE (built with TRML_RT_GSTREAMER)");
 }
 
 void answer(trml::Runtime& rt, std::deque<OwnedFrame>& frames) {

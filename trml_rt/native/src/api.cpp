@@ -69,8 +69,8 @@ std::size_t size_at(const void* given) {
 }
 
 trml_core::Sample read_sample(const void* given) {
-  const auto raw = copy_of<trml_rt_sample>(
-      given, size_at(given), offsetof(trml_rt_sample, cuda_stream), "the sample");
+  const auto raw = copy_of<trml_rt_sample>(given, size_at(given),
+                                           offsetof(trml_rt_sample, cuda_stream), "the sample");
   trml_core::Sample sample;
   if (raw.text != nullptr && raw.text_length != 0) {
     sample.text_length =

@@ -53,14 +53,16 @@ std::vector<std::string> differences(const char* side, const std::vector<TensorS
 
 #if !TRML_RT_WITH_OPENVINO
 std::shared_ptr<Backend> make_openvino(const BackendSettings&) {
-  throw EnvironmentUnfit("this libtrml_rt was built without OpenVINO; configure it with "
-                         "-DTRML_RT_OPENVINO=ON, or pass another back end");
+  throw EnvironmentUnfit(
+      "this libtrml_rt was built without OpenVINO; configure it with "
+      "-DTRML_RT_OPENVINO=ON, or pass another back end");
 }
 #endif
 #if !TRML_RT_WITH_TENSORRT
 std::shared_ptr<Backend> make_tensorrt(const BackendSettings&) {
-  throw EnvironmentUnfit("this libtrml_rt was built without TensorRT; configure it with "
-                         "-DTRML_RT_TENSORRT=ON, or pass another back end");
+  throw EnvironmentUnfit(
+      "this libtrml_rt was built without TensorRT; configure it with "
+      "-DTRML_RT_TENSORRT=ON, or pass another back end");
 }
 #endif
 

@@ -58,8 +58,7 @@ void check_files(const fs::path& folder, const std::vector<FileEntry>& files) {
     if (!fs::is_regular_file(status)) {
       const bool absent = !error || status.type() == fs::file_type::not_found;
       problems.push_back(entry.name + (absent ? ": file is missing"
-                                              : ": cannot be read (" +
-                                                    error.message() + ")"));
+                                              : ": cannot be read (" + error.message() + ")"));
       continue;
     }
     const fs::path real = fs::canonical(path, error);

@@ -110,12 +110,13 @@ void Charsmap::apply(std::u16string& text, Scratch& scratch) const {
 std::string from_base64(std::string_view text) {
   if (text.size() % 4 != 0) throw std::invalid_argument("base64 that is cut short");
   std::string out(text.size() / 4 * 3, '\0');
-  const int got = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                  reinterpret_cast<const unsigned char*>(text.data()),
-                                  int(text.size()));
+  const int got =
+      EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                      reinterpret_cast<const unsigned char*>(text.data()), int(text.size()));
   if (got < 0) throw std::invalid_argument("a character map that is not base64");
   out.resize(std::size_t(got));
-  for (std::size_t i = text.size(); i > 0 && text[i - 1] == '=' && !out.empty(); --i) out.pop_back();
+  for (std::size_t i = text.size(); i > 0 && text[i - 1] == '=' && !out.empty(); --i)
+    out.pop_back();
   return out;
 }
 

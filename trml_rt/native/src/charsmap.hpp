@@ -1,5 +1,6 @@
 // The character map of a `Precompiled` normaliser, as sentencepiece packs it: a double-array trie
-// whose leaves point at replacements. export/trml_export/to_bundle/tokenizer_cleaning.py describes the layout.
+// whose leaves point at replacements. export/trml_export/to_bundle/tokenizer_cleaning.py describes
+// the layout.
 #pragma once
 
 #include <array>

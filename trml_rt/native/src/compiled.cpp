@@ -22,8 +22,9 @@ std::vector<std::string> misfits(const Compiled& compiled, const Bundle& bundle,
   }
   std::vector<std::string> problems;
   for (const auto& [name, value] : expected) {
-    const auto found = std::find_if(compiled.built_for.begin(), compiled.built_for.end(),
-                                    [&, key = name](const auto& field) { return field.first == key; });
+    const auto found =
+        std::find_if(compiled.built_for.begin(), compiled.built_for.end(),
+                     [&, key = name](const auto& field) { return field.first == key; });
     const std::string there = found == compiled.built_for.end() ? "None" : repr(found->second);
     // Python states the build number of TensorRT too, as the fourth part of its version.
     const bool same_version = name == "back end version" && found != compiled.built_for.end() &&
@@ -188,8 +189,8 @@ Compiled find_compiled(const Bundle& bundle, const std::string& precision, const
   const std::string kind = precision.empty() ? "TensorRT" : precision + " TensorRT";
   const std::string build = rebuild_command(bundle, precision);
   if (others.empty()) {
-    throw ArtefactMismatch(bundle.folder.string() + ": no " + kind + " engines yet; build them: " +
-                           build);
+    throw ArtefactMismatch(bundle.folder.string() + ": no " + kind +
+                           " engines yet; build them: " + build);
   }
   others.push_back("build them: " + build);
   refuse(bundle.folder.string() + ": no " + kind + " engines fit", others);

@@ -16,7 +16,7 @@ struct Compiled {
   std::string backend, precision;
   BuiltFor built_for;
   std::vector<std::pair<std::string, FileEntry>> files;  // by engine
-  std::vector<std::string> verified;  // the tensors that the build compared
+  std::vector<std::string> verified;                     // the tensors that the build compared
 
   std::filesystem::path path(const std::string& engine) const;
   std::string read(const std::string& engine) const;

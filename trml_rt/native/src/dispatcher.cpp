@@ -20,8 +20,8 @@ const EngineSet& Dispatcher::select(unsigned present) const {
     if (set.present == present) return set;
     served.push_back(modalities_text(set.present));
   }
-  throw UsageError("this bundle does not serve " + modalities_text(present) + "; it serves: " +
-                   join(served, ", "));
+  throw UsageError("this bundle does not serve " + modalities_text(present) +
+                   "; it serves: " + join(served, ", "));
 }
 
 Session& Dispatcher::session(const EngineSpec& spec) {

@@ -1,8 +1,8 @@
 // Pick the engines for the modalities that are present, and run them.
 //
-// The rule itself is data: the manifest lists, for each combination of modalities, which engines run
-// and in which order. This file looks the combination up, loads each engine once, and hands tensors
-// along by name.
+// The rule itself is data: the manifest lists, for each combination of modalities, which engines
+// run and in which order. This file looks the combination up, loads each engine once, and hands
+// tensors along by name.
 #pragma once
 
 #include <functional>
@@ -56,8 +56,8 @@ class Dispatcher {
   std::map<std::string, std::unique_ptr<Session>> sessions_;
 };
 
-// Spread the vectors of all rows' real frames, (frames, d), to (batch, n, d): the i-th true place of
-// `mask`, row by row, takes the i-th vector; the others hold zero.
+// Spread the vectors of all rows' real frames, (frames, d), to (batch, n, d): the i-th true place
+// of `mask`, row by row, takes the i-th vector; the others hold zero.
 Tensor lay_out(const Tensor& vectors, const Tensor& mask);
 
 }  // namespace trml_core

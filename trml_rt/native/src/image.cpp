@@ -68,7 +68,8 @@ std::vector<std::uint8_t> from_nv12(const trml_rt_frame& frame) {
                                                  : Matrix{104597, -25675, -53279, 132201};
   const auto width = std::size_t(frame.width), height = std::size_t(frame.height);
   const auto* y_plane = static_cast<const std::uint8_t*>(frame.data);
-  const std::size_t stride = stride_of(frame), uv_stride = frame.uv_stride ? frame.uv_stride : stride;
+  const std::size_t stride = stride_of(frame),
+                    uv_stride = frame.uv_stride ? frame.uv_stride : stride;
   const auto* uv_plane =
       frame.uv ? static_cast<const std::uint8_t*>(frame.uv) : y_plane + stride * height;
   std::vector<std::uint8_t> rgb(width * height * 3);

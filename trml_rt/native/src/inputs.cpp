@@ -26,8 +26,9 @@ class Clock {
 // Frames in CUDA memory go to the engine as they are, so they must be what it takes.
 void check_device_frame(const trml_rt_frame& frame, const VideoInput& settings, bool taken) {
   if (!taken) {
-    throw UsageError("video: this back end takes frames in host memory only; copy them there, or "
-                     "open the bundle on TensorRT");
+    throw UsageError(
+        "video: this back end takes frames in host memory only; copy them there, or "
+        "open the bundle on TensorRT");
   }
   const std::size_t row = std::size_t(frame.width) * 3;
   if (frame.format != TRML_RT_RGB || frame.width != settings.width ||
@@ -99,8 +100,7 @@ Row prepare(const Sample& sample, const Manifest& manifest,
       if (reason.empty()) reason = error.reason;
     }
   };
-  attempt(sample.text != nullptr, row.text,
-          [&] { prepare_text(sample, tokenizer, scratch, row); });
+  attempt(sample.text != nullptr, row.text, [&] { prepare_text(sample, tokenizer, scratch, row); });
   attempt(!sample.frames.empty(), row.video,
           [&] { prepare_video(sample, manifest.video, device_memory, row); });
   if (row.present() == 0) {

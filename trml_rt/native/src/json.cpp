@@ -142,8 +142,7 @@ Json parse_object(std::string_view data, const std::string& source) {
 }
 
 std::string repr(std::string_view text) {
-  const bool double_quotes =
-      text.find('\'') != text.npos && text.find('"') == text.npos;
+  const bool double_quotes = text.find('\'') != text.npos && text.find('"') == text.npos;
   const char quote = double_quotes ? '"' : '\'';
   std::string out(1, quote);
   char code[12];
@@ -158,7 +157,10 @@ std::string repr(std::string_view text) {
     } else if (c == U' ' || (u_isprint(UChar32(c)) && !u_isUWhiteSpace(UChar32(c)))) {
       out += text.substr(start, i - start);
     } else {
-      std::snprintf(code, sizeof code, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x",
+      std::snprintf(code, sizeof code,
+                    c < 0x100     ? "\\x%02x"
+                    : c < 0x10000 ? "\\u%04x"
+                                  : "\\U%08x",
                     unsigned(c));
       out += code;
     }
@@ -177,7 +179,8 @@ std::string json_repr(const Json& value) {
   }
   if (value.is_object()) {
     std::vector<std::string> parts;
-    for (const auto& [name, item] : value.items()) parts.push_back(repr(name) + ": " + json_repr(item));
+    for (const auto& [name, item] : value.items())
+      parts.push_back(repr(name) + ": " + json_repr(item));
     return "{" + join(parts, ", ") + "}";
   }
   return value.dump();

@@ -45,8 +45,8 @@ std::vector<TensorSpec> read_tensors(Record& engine, const char* side) {
     }
     if (const Json* shape = record.list("shape")) {
       for (std::size_t d = 0; d < shape->size(); ++d) {
-        tensor.shape.push_back(read_dimension((*shape)[d], where + ".shape." + std::to_string(d),
-                                              engine.problems()));
+        tensor.shape.push_back(
+            read_dimension((*shape)[d], where + ".shape." + std::to_string(d), engine.problems()));
       }
     }
     record.finish();
@@ -75,8 +75,9 @@ EngineSet read_set(std::size_t number, const Json& value, Problems& problems) {
   for (const auto& modality : set.modalities) {
     set.present |= modality == "text" ? TRML_RT_TEXT : TRML_RT_VIDEO;
   }
-  set.name = set.present == TRML_RT_TEXT ? "text" : set.present == TRML_RT_VIDEO ? "video"
-                                                                                 : "text_video";
+  set.name = set.present == TRML_RT_TEXT    ? "text"
+             : set.present == TRML_RT_VIDEO ? "video"
+                                            : "text_video";
   set.engines = record.texts("engines", true);
   set.inputs = record.texts("inputs");
   set.outputs = record.texts("outputs");
@@ -268,13 +269,15 @@ void check_tensors(const Manifest& manifest, Problems& problems) {
       {"ids", Type::int32, {batch, tokens}},
       {"frames", Type::uint8, {frames, size(video.height), size(video.width), size(3)}},
       {"frame_mask", Type::boolean, {batch, size(video.frames)}},
-      {"prediction", Type::float32,
+      {"prediction",
+       Type::float32,
        {batch, size(task.regression ? 1 : std::int64_t(task.labels.size()))}}};
   for (const auto& engine : manifest.engines) {
     for (const auto* side : {&engine.inputs, &engine.outputs}) {
       for (const auto& tensor : *side) {
         for (const auto& want : expected) {
-          if (tensor.name == want.name && (tensor.type != want.type || tensor.shape != want.shape)) {
+          if (tensor.name == want.name &&
+              (tensor.type != want.type || tensor.shape != want.shape)) {
             problems.push_back("engine " + engine.name + ": " + repr(tensor.name) + " must be " +
                                type_name(want.type) + " " + shape_text(want.shape));
           }

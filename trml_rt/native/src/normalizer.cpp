@@ -192,7 +192,8 @@ void Normalizer::add(const Json& config, std::size_t& patterns) {
       if (lowercase) lower(text);
     });
   } else {
-    throw std::invalid_argument("a normalizer " + repr(type) + ", which this library does not know");
+    throw std::invalid_argument("a normalizer " + repr(type) +
+                                ", which this library does not know");
   }
 }
 

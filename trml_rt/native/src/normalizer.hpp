@@ -12,8 +12,8 @@ namespace trml_core {
 
 class Normalizer {
  public:
-  // `config` is the file's "normalizer", null for none; `patterns` counts the regular expressions of
-  // the whole file. Raises std::invalid_argument for what this library cannot do.
+  // `config` is the file's "normalizer", null for none; `patterns` counts the regular expressions
+  // of the whole file. Raises std::invalid_argument for what this library cannot do.
   Normalizer(const Json& config, std::size_t& patterns);
 
   void apply(std::u16string& text, Scratch& scratch) const;

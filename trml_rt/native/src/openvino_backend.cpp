@@ -132,8 +132,8 @@ class OpenVinoBackend : public Backend {
       if (threads_ > 0) settings.insert(ov::inference_num_threads(threads_));
       if (problems.empty()) compiled = core_.compile_model(model, "CPU", settings);
     } catch (const std::exception& error) {  // some of its front ends throw their own
-      throw ArtefactMismatch(path.string() + ": OpenVINO cannot load it: " +
-                             first_line(error.what()));
+      throw ArtefactMismatch(path.string() +
+                             ": OpenVINO cannot load it: " + first_line(error.what()));
     }
     if (!problems.empty()) refuse(path.string(), problems);
     return std::make_shared<OpenVinoEngine>(std::move(compiled), spec);

@@ -58,9 +58,9 @@ std::int64_t Record::integer(const char* key, std::int64_t at_least, std::int64_
   const auto number = value->get<std::int64_t>();
   constexpr auto none = std::numeric_limits<std::int64_t>::max();
   if (number < at_least) {
-    problem(at(key), at_least == 1 ? "Input should be greater than 0"
-                                   : "Input should be greater than or equal to " +
-                                         std::to_string(at_least));
+    problem(at(key), at_least == 1
+                         ? "Input should be greater than 0"
+                         : "Input should be greater than or equal to " + std::to_string(at_least));
   } else if (below != none && number >= below) {
     problem(at(key), "Input should be less than " + std::to_string(below));
   } else if (number > at_most) {

@@ -36,7 +36,8 @@ void Regex::find_all(std::u16string_view text, Scratch& scratch, std::vector<Ran
   if (U_SUCCESS(status)) {
     matcher->reset(alias);
     while (matcher->find(status)) {
-      const auto begin = std::size_t(matcher->start(status)), end = std::size_t(matcher->end(status));
+      const auto begin = std::size_t(matcher->start(status)),
+                 end = std::size_t(matcher->end(status));
       if (begin < end) found.push_back({begin, end});
     }
     matcher->reset();

@@ -14,8 +14,7 @@ namespace {
 constexpr int most_threads = 256;
 
 std::string bundle_folder(const Options& options) {
-  if (options.backend != "auto" && options.backend != "openvino" &&
-      options.backend != "tensorrt") {
+  if (options.backend != "auto" && options.backend != "openvino" && options.backend != "tensorrt") {
     throw UsageError("no back end " + repr(options.backend) +
                      "; choose auto, openvino or tensorrt");
   }
@@ -35,11 +34,11 @@ std::string bundle_folder(const Options& options) {
 
 // Export and build write down what they compared; a bundle made by hand has nothing there.
 bool is_verified(const Manifest& manifest, const std::vector<std::string>& compared) {
-  return std::all_of(manifest.engine_sets.begin(), manifest.engine_sets.end(),
-                     [&](const EngineSet& set) {
-                       return std::find(compared.begin(), compared.end(),
-                                        set.name + "/prediction") != compared.end();
-                     });
+  return std::all_of(
+      manifest.engine_sets.begin(), manifest.engine_sets.end(), [&](const EngineSet& set) {
+        return std::find(compared.begin(), compared.end(), set.name + "/prediction") !=
+               compared.end();
+      });
 }
 
 }  // namespace
@@ -78,8 +77,8 @@ bool Model::use_compiled(const Options& options) {
   const bool named = options.backend == "tensorrt";
   try {
     backend = make_tensorrt(options.settings);
-    auto compiled = std::make_shared<const Compiled>(
-        find_compiled(bundle, options.precision, backend->here()));
+    auto compiled =
+        std::make_shared<const Compiled>(find_compiled(bundle, options.precision, backend->here()));
     engines_name = compiled->folder.filename().string();
     verified = is_verified(bundle.manifest, compiled->verified);
     engines = std::make_unique<Engines>([this, compiled](const EngineSpec& spec) {
@@ -136,9 +135,10 @@ std::vector<Answer> Runtime::infer(const std::vector<Sample>& samples, bool degr
   };
   const auto prepared = [&](std::size_t number) {
     try {
-      return prepare(samples[number], model_->bundle.manifest,
-                     [this]() -> const Tokenizer& { return model_->tokenizer(); }, scratch_,
-                     degrade, model_->backend->takes_device_memory());
+      return prepare(
+          samples[number], model_->bundle.manifest,
+          [this]() -> const Tokenizer& { return model_->tokenizer(); }, scratch_, degrade,
+          model_->backend->takes_device_memory());
     } catch (const InputUnusable& error) {
       if (!numbered) throw;
       throw InputUnusable("sample " + std::to_string(number) + ": " + error.what(), error.reason);

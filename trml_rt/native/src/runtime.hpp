@@ -1,7 +1,7 @@
 // Load a bundle and answer on text and video, either of which may be absent.
 //
-// This file groups rows and shapes answers; what becomes of inputs is the business of `inputs`, which
-// engines run that of the dispatcher, and how they run that of the back end.
+// This file groups rows and shapes answers; what becomes of inputs is the business of `inputs`,
+// which engines run that of the dispatcher, and how they run that of the back end.
 #pragma once
 
 #include <memory>

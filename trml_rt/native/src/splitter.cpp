@@ -91,16 +91,18 @@ void Splitter::add(const Json& config, std::size_t& patterns) {
     const auto pattern = config.at("pattern").value("Regex", std::string());
     const bool invert = config.at("invert");
     if (pattern.empty() || behavior != "Removed" || !invert) {
-      throw std::invalid_argument("a Split other than by a Regex that keeps its matches, which "
-                                  "this library does not know");
+      throw std::invalid_argument(
+          "a Split other than by a Regex that keeps its matches, which "
+          "this library does not know");
     }
     add_matches(pattern, patterns);
   } else if (type == "ByteLevel") {
     const bool prefix = config.at("add_prefix_space");
     if (config.value("use_regex", true)) {
       if (prefix) {
-        throw std::invalid_argument("a ByteLevel with a prefix and a pattern, which this library "
-                                    "does not know");
+        throw std::invalid_argument(
+            "a ByteLevel with a prefix and a pattern, which this library "
+            "does not know");
       }
       add_matches(gpt2_words, patterns);
     }

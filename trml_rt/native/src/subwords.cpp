@@ -124,7 +124,8 @@ class BytePair : public Subwords {
     const auto consider = [&](int left) {
       const int right = left < 0 ? -1 : symbols[std::size_t(left)].next;
       if (right < 0) return;
-      const auto found = merges_.find(pair(symbols[std::size_t(left)].id, symbols[std::size_t(right)].id));
+      const auto found =
+          merges_.find(pair(symbols[std::size_t(left)].id, symbols[std::size_t(right)].id));
       if (found != merges_.end()) queue.emplace(found->second.rank, left, found->second.id);
     };
     for (int i = 0; i < int(symbols.size()); ++i) consider(i);
@@ -186,7 +187,8 @@ Vocabulary::Vocabulary(const Json& words) {
       throw std::invalid_argument("the id of " + repr(word) + " is no number from 0 to 2147483647");
     }
     text_ += word;
-    ids_.emplace(std::string_view(text_).substr(text_.size() - word.size()), id.get<std::int32_t>());
+    ids_.emplace(std::string_view(text_).substr(text_.size() - word.size()),
+                 id.get<std::int32_t>());
   }
 }
 
@@ -198,7 +200,8 @@ std::optional<std::int32_t> Vocabulary::find(std::string_view word) const {
 
 std::unique_ptr<const Subwords> make_subwords(const Json& model) {
   // Old files name no type; byte-pair encoding is what has merges.
-  const auto type = model.value("type", std::string(model.contains("merges") ? "BPE" : "WordPiece"));
+  const auto type =
+      model.value("type", std::string(model.contains("merges") ? "BPE" : "WordPiece"));
   if (type == "BPE") return std::make_unique<BytePair>(model);
   if (type == "WordPiece") return std::make_unique<WordPiece>(model);
   throw std::invalid_argument("a model " + repr(type) + ", which this library does not know");

@@ -19,7 +19,8 @@ struct Tensor {
   Type type = Type::float32;
   std::vector<std::int64_t> shape;
   std::vector<std::uint8_t> bytes;  // row-major; empty where the data is on the device
-  // Frames that the caller left in CUDA memory, one pointer a frame, and the stream that writes them.
+  // Frames that the caller left in CUDA memory, one pointer a frame, and the stream that writes
+  // them.
   std::vector<const void*> device;
   void* stream = nullptr;
 

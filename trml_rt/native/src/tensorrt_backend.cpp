@@ -1,5 +1,5 @@
-// TensorRT 10.3 to 11 on NVIDIA GPUs: the only file that knows TensorRT and CUDA. It compiles against
-// the headers of both; it has not run on a GPU yet.
+// TensorRT 10.3 to 11 on NVIDIA GPUs: the only file that knows TensorRT and CUDA. It compiles
+// against the headers of both; it has not run on a GPU yet.
 //
 // A lane is what one thread's sessions share: a stream, and one block of scratch memory, since its
 // engines never run at the same time. Buffers are as large as the plan's profile allows and never
@@ -313,7 +313,8 @@ class TensorRtSession : public Session {
       dims.nbDims = std::int32_t(inputs[i]->shape.size());
       for (int d = 0; d < dims.nbDims; ++d) {
         // 64-bit in 10.0 and later; the type is TensorRT's to choose.
-        dims.d[d] = static_cast<std::decay_t<decltype(dims.d[0])>>(inputs[i]->shape[std::size_t(d)]);
+        dims.d[d] =
+            static_cast<std::decay_t<decltype(dims.d[0])>>(inputs[i]->shape[std::size_t(d)]);
       }
       const char* name = plan_->spec.inputs[i].name.c_str();
       if (!made->context->setInputShape(name, dims)) plan_->fail("set a shape");
@@ -402,8 +403,7 @@ class TensorRtBackend : public Backend {
       bool known = false;
       const Type type = type_of(plan->engine->getTensorDataType(tensor), known);
       const auto dims = plan->engine->getTensorShape(tensor);
-      const bool input =
-          plan->engine->getTensorIOMode(tensor) == nvinfer1::TensorIOMode::kINPUT;
+      const bool input = plan->engine->getTensorIOMode(tensor) == nvinfer1::TensorIOMode::kINPUT;
       (input ? inputs : outputs)
           .push_back({tensor, known ? type_name(type) : "another type",
                       std::vector<std::int64_t>(dims.d, dims.d + dims.nbDims)});

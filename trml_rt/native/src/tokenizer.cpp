@@ -111,7 +111,8 @@ std::vector<Tokenizer::Part> Tokenizer::find_added(std::u16string_view text,
   for (std::size_t i = 0; i < text.size() && !tokens.empty();) {
     const AddedToken* longest = nullptr;
     for (const auto& token : tokens) {
-      if (token.content[0] == text[i] && text.compare(i, token.content.size(), token.content) == 0 &&
+      if (token.content[0] == text[i] &&
+          text.compare(i, token.content.size(), token.content) == 0 &&
           (longest == nullptr || token.content.size() > longest->content.size())) {
         longest = &token;
       }
@@ -138,9 +139,9 @@ std::vector<Tokenizer::Part> Tokenizer::find_added(std::u16string_view text,
 
 Tokens Tokenizer::encode(std::string_view text, Scratch& scratch) const {
   if (const auto bad = invalid_utf8_at(text)) {
-    throw InputUnusable("the text is not valid Unicode at byte " + std::to_string(*bad) +
-                            "; pass UTF-8",
-                        "undecodable");
+    throw InputUnusable(
+        "the text is not valid Unicode at byte " + std::to_string(*bad) + "; pass UTF-8",
+        "undecodable");
   }
   if (text.size() > std::size_t(std::numeric_limits<std::int32_t>::max() / 8)) {
     throw InputUnusable("the text is larger than 256 MB; pass one utterance", "undecodable");

@@ -1,7 +1,8 @@
 // Turn text into token ids with the tokenizer.json of a bundle.
 //
 // Cleaning, splitting, special tokens and truncation are all in the file, so that this reader and
-// the Python one have nothing of their own to disagree about; the conformance files hold them equal.
+// the Python one have nothing of their own to disagree about; the conformance files hold them
+// equal.
 #pragma once
 
 #include <cstdint>

@@ -63,7 +63,7 @@ std::string to_utf8(std::u16string_view text) {
 int bert_category(char32_t c) {
   const int category = u_charType(UChar32(c));
   if (c < 0x370) return category;  // nothing there is newer
-  switch (c) {  // what was another category then
+  switch (c) {                     // what was another category then
     case 0x166D:
     case 0x111C9:
       return U_OTHER_PUNCTUATION;

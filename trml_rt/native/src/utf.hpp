@@ -28,7 +28,8 @@ std::string to_utf8(std::u16string_view text);
 void append_utf8(std::string& out, std::u16string_view text);
 
 // The general category (UCharCategory) by which BERT's steps tell punctuation, marks and controls:
-// the `tokenizers` package asks tables of Unicode 8 there, to which later characters are unassigned.
+// the `tokenizers` package asks tables of Unicode 8 there, to which later characters are
+// unassigned.
 int bert_category(char32_t c);
 
 }  // namespace trml_core

@@ -9,7 +9,8 @@
  * OWNERSHIP. What a function gives through `out` belongs to the caller, who frees it:
  * trml_rt_close for handles, trml_rt_result_free for results. Strings that a getter returns belong
  * to the result (or handle) and live as long as it does. Texts and pixels that are passed in stay
- * the caller's and are not kept after the call. Clones and results outlive the handle they came from.
+ * the caller's and are not kept after the call. Clones and results outlive the handle they came
+ * from.
  *
  * ERRORS. Every call that can fail returns a status; trml_rt_last_error() then says in one sentence
  * what is wrong and what to do. No exception and no signal leaves the library.
@@ -84,7 +85,8 @@ typedef enum trml_rt_format {
   TRML_RT_NV12 = 3  /* a plane of Y, then a plane of U and V in turn at half size */
 } trml_rt_format;
 
-/* How NV12 means colour; both are limited range (Y from 16 to 235), as cameras and decoders give. */
+/* How NV12 means colour; both are limited range (Y from 16 to 235), as cameras and decoders give.
+ */
 typedef enum trml_rt_matrix { TRML_RT_BT601 = 0, TRML_RT_BT709 = 1 } trml_rt_matrix;
 
 typedef enum trml_rt_memory {
@@ -97,7 +99,8 @@ typedef enum trml_rt_memory {
 /* For trml_rt_sample.text_length: the text ends at its zero byte. */
 #define TRML_RT_TERMINATED ((size_t)-1)
 
-/* For the `flags` of an infer call: count an unusable input as missing, and say so in the answer. */
+/* For the `flags` of an infer call: count an unusable input as missing, and say so in the answer.
+ */
 #define TRML_RT_DEGRADE 1u
 
 typedef enum trml_rt_log_level { TRML_RT_LOG_INFO = 1, TRML_RT_LOG_WARNING = 2 } trml_rt_log_level;
@@ -108,25 +111,26 @@ typedef void (*trml_rt_log_fn)(void* user, trml_rt_log_level level, const char* 
 
 typedef struct trml_rt_options {
   size_t struct_size;
-  const char* bundle;    /* folder of the bundle; NULL: the environment's TRML_RT_BUNDLE */
-  const char* backend;   /* "auto" (also NULL), "openvino", "tensorrt" */
-  const char* precision; /* engines that `trml-rt build` made in it: "fp32", "fp16", "int8"; NULL: any */
-  int32_t threads;       /* CPU threads of one engine, up to 256; 0: the back end chooses */
-  int32_t device;        /* number of the CUDA device */
-  trml_rt_log_fn log;    /* NULL: nothing is logged */
-  void* log_user;        /* handed to `log` */
+  const char* bundle;  /* folder of the bundle; NULL: the environment's TRML_RT_BUNDLE */
+  const char* backend; /* "auto" (also NULL), "openvino", "tensorrt" */
+  const char*
+      precision;   /* engines that `trml-rt build` made in it: "fp32", "fp16", "int8"; NULL: any */
+  int32_t threads; /* CPU threads of one engine, up to 256; 0: the back end chooses */
+  int32_t device;  /* number of the CUDA device */
+  trml_rt_log_fn log; /* NULL: nothing is logged */
+  void* log_user;     /* handed to `log` */
 } trml_rt_options;
 
 typedef struct trml_rt_frame {
-  const void* data;     /* the first pixel, or the Y plane */
-  size_t stride;        /* bytes from one row to the next; 0: rows are packed */
-  const void* uv;       /* NV12: the U and V plane; NULL: straight after the Y plane */
-  size_t uv_stride;     /* 0: as stride */
-  int32_t width;        /* pixels */
-  int32_t height;       /* pixels */
-  int32_t format;       /* a trml_rt_format */
-  int32_t matrix;       /* a trml_rt_matrix; NV12 only */
-  int32_t memory;       /* a trml_rt_memory */
+  const void* data; /* the first pixel, or the Y plane */
+  size_t stride;    /* bytes from one row to the next; 0: rows are packed */
+  const void* uv;   /* NV12: the U and V plane; NULL: straight after the Y plane */
+  size_t uv_stride; /* 0: as stride */
+  int32_t width;    /* pixels */
+  int32_t height;   /* pixels */
+  int32_t format;   /* a trml_rt_format */
+  int32_t matrix;   /* a trml_rt_matrix; NV12 only */
+  int32_t memory;   /* a trml_rt_memory */
 } trml_rt_frame;
 
 /* One row: what was said and what was seen. NULL or zero length: absent. */
@@ -161,7 +165,8 @@ TRML_RT_API const char* trml_rt_version(void);
 
 /* What went wrong in this thread's last failed call, and "" before any; never NULL. */
 TRML_RT_API const char* trml_rt_last_error(void);
-/* After TRML_RT_INPUT the answer's word for it: "empty_text", "too_short" or "undecodable"; else "". */
+/* After TRML_RT_INPUT the answer's word for it: "empty_text", "too_short" or "undecodable"; else
+ * "". */
 TRML_RT_API const char* trml_rt_last_reason(void);
 
 /* Open a bundle. Reads the manifest and looks at file sizes; engines and tokenizer load, and are
@@ -178,7 +183,8 @@ TRML_RT_API trml_rt_status trml_rt_get_info(const trml_rt* rt, trml_rt_info* inf
 TRML_RT_API trml_rt_status trml_rt_infer(trml_rt* rt, const trml_rt_sample* sample, uint32_t flags,
                                          trml_rt_result** out);
 /* Answer on `count` samples, each with its own inputs present; `out` has room for `count` results.
- * All of them are made, or none. A row gets the answer that it would get alone, to float rounding. */
+ * All of them are made, or none. A row gets the answer that it would get alone, to float rounding.
+ */
 TRML_RT_API trml_rt_status trml_rt_infer_batch(trml_rt* rt, const trml_rt_sample* samples,
                                                size_t count, uint32_t flags, trml_rt_result** out);
 
@@ -190,7 +196,8 @@ TRML_RT_API double trml_rt_result_score(const trml_rt_result* result);
 TRML_RT_API size_t trml_rt_result_probability_count(const trml_rt_result* result);
 TRML_RT_API const char* trml_rt_result_probability(const trml_rt_result* result, size_t index,
                                                    double* probability);
-TRML_RT_API trml_rt_state trml_rt_result_state(const trml_rt_result* result, trml_rt_modality input);
+TRML_RT_API trml_rt_state trml_rt_result_state(const trml_rt_result* result,
+                                               trml_rt_modality input);
 /* Why an input is virtual: "not_given", "empty_text", "too_short", "undecodable"; NULL if real. */
 TRML_RT_API const char* trml_rt_result_reason(const trml_rt_result* result, trml_rt_modality input);
 /* Tokens of a real text, special tokens included; 0 otherwise. */
@@ -204,7 +211,8 @@ TRML_RT_API const char* trml_rt_result_backend(const trml_rt_result* result);
 /* "portable", or the name of the engine folder. */
 TRML_RT_API const char* trml_rt_result_engines(const trml_rt_result* result);
 TRML_RT_API int32_t trml_rt_result_verified(const trml_rt_result* result);
-/* Milliseconds of "decode", "preprocess", an engine by name, or "total"; negative if it did not run. */
+/* Milliseconds of "decode", "preprocess", an engine by name, or "total"; negative if it did not
+ * run. */
 TRML_RT_API double trml_rt_result_ms(const trml_rt_result* result, const char* name);
 /* The answer as the JSON that `trml-rt infer --json` prints. */
 TRML_RT_API const char* trml_rt_result_json(const trml_rt_result* result);
