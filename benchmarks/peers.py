@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from trml_rt.bench import interleave
-from trml_rt.bench_worker import serve
 from trml_rt.bundle.folder import Bundle
+from trml_rt.cli.bench_worker import serve
 from trml_rt.errors import ArtefactMismatch
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -90,14 +90,15 @@ def plain(bundle: Bundle, engine: str, threads: int) -> Call:
 
 def runtime(bundle: Bundle, engine: str, threads: int, precision: str) -> Call:
     """Return a call of this runtime's own engine, portable or built."""
+    from trml_rt.backends import ONNXRUNTIME
     from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
-    from trml_rt.bundle.engine_folder import find_compiled
+    from trml_rt.engines.choose import find_engines
 
     spec = bundle.manifest.engines[engine]
     if precision == "portable":
         path, optimised = bundle.path(spec.file), False
     else:
-        path, optimised = find_compiled(bundle, precision).path(engine), True
+        path, optimised = find_engines(bundle, precision, ONNXRUNTIME).path(engine), True
     loaded = OnnxRuntimeBackend(threads, optimised=optimised).load(spec, path)
     given = {spec.inputs[0].name: inputs(bundle, engine)}
     return lambda: _flat(loaded.run(given)[spec.outputs[0].name])
@@ -139,11 +140,12 @@ def compare(bundle: Bundle, engine: str, names: list[str], calls: int, threads: 
 
 def sizes(bundle: Bundle, engine: str, names: list[str]) -> dict[str, int]:
     """Return the bytes of the graph files."""
-    from trml_rt.bundle.engine_folder import find_compiled
+    from trml_rt.backends import ONNXRUNTIME
+    from trml_rt.engines.choose import find_engines
 
     found = {"portable": bundle.manifest.files[bundle.manifest.engines[engine].file].bytes}
     if "int8" in names:
-        found["int8"] = find_compiled(bundle, "int8").manifest.files[engine].bytes
+        found["int8"] = find_engines(bundle, "int8", ONNXRUNTIME).manifest.files[engine].bytes
     return found
 
 

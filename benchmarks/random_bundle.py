@@ -54,7 +54,6 @@ def main() -> None:
             arguments.out,
             name=f"{arguments.backbone} with random weights, seed {arguments.seed}",
             store_weights=store_fp16 if arguments.weights == "fp16" else None,
-            progress=lambda line: print(line, file=sys.stderr),
         )
     result = {
         "what": "largest absolute difference between ONNX Runtime and PyTorch, random weights",

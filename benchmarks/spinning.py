@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe, report
 
 from trml_rt.bench import interleave
-from trml_rt.bench_worker import engine_set_call, serve
 from trml_rt.bundle.folder import Bundle, default_bundle
+from trml_rt.cli.bench_worker import engine_set_call, serve
 
 SETTING = "session.force_spinning_stop"
 CONTENDERS = ("spinning", "stopped")

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from trml_rt.bundle.records import problem_text
 from trml_rt.errors import EnvironmentUnfit, TrmlError, UsageError
 
 __all__ = ["Config", "describe", "load_config", "parse_config"]
@@ -140,11 +141,7 @@ def load_config(
 
 def describe(problems: ValidationError) -> str:
     """Return all problems that pydantic found, in one line, without its links."""
-    return "; ".join(
-        (".".join(map(str, problem["loc"])) + ": " if problem["loc"] else "")
-        + problem["msg"].removeprefix("Value error, ")
-        for problem in problems.errors(include_url=False)
-    )
+    return "; ".join(map(problem_text, problems.errors(include_url=False)))
 
 
 def _value(text: str) -> Any:

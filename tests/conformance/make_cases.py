@@ -188,6 +188,7 @@ def refusals() -> list[dict[str, Any]]:
     change("R12", put("/axes/tokens/max", 9))
     change("R12", put("/axes/frames/max", 3), put("/axes/frames/opt", 2))
     change("R13", put("/engines/text/file", "onnx/frame.onnx"), call="text")
+    change("R16", put("/embedding_dim", 7))
     change("R15", put("/video/height", 9))
     change("R15", put("/video/frames", 3))
     change("R15", put("/text/cut", False))

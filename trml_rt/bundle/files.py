@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from trml_rt.bundle.records import Strict, refuse
+from trml_rt.bundle.records import Strict, expected, refuse
 from trml_rt.errors import ArtefactMismatch
 
 __all__ = [
@@ -22,10 +23,16 @@ __all__ = [
 ]
 
 
+def _digest(value: str) -> str:
+    if re.fullmatch(r"[0-9a-f]{64}", value) is None:
+        raise expected("a sha256 of 64 lower-case hex digits")
+    return value
+
+
 class FileEntry(Strict):
     """One file, by its content."""
 
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, AfterValidator(_digest)]
     bytes: Annotated[int, Field(ge=0)]
 
 

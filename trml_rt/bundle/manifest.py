@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from trml_rt.bundle.files import FileEntry, path_problem
 from trml_rt.bundle.modality import Modality
-from trml_rt.bundle.records import Strict, parse_json, refuse, validate
+from trml_rt.bundle.records import Strict, expected, parse_json, refuse, validate
 
 __all__ = [
     "SCHEMA",
     "SET_INPUTS",
+    "VECTORS",
     "Axis",
     "EngineSet",
     "EngineSpec",
@@ -35,8 +36,20 @@ SCHEMA = 1
 SET_INPUTS = {"text": ["ids"], "video": ["frames", "frame_mask"]}
 """The tensors that the runtime makes of each modality."""
 
+VECTORS = ("text_vector", "frame_vectors", "virtual_text", "virtual_video")
+"""The tensors whose rows are vectors of the aligned space."""
+
 Positive = Annotated[int, Field(gt=0)]
-Dimension = Positive | Literal["batch", "tokens", "frames"]
+_AXES = ("batch", "tokens", "frames")
+
+
+def _dimension(value: Any) -> Any:
+    if value in _AXES or (type(value) is int and value > 0):
+        return value
+    raise expected(f"a positive size or {', '.join(_AXES)}")
+
+
+Dimension = Annotated[int | str, PlainValidator(_dimension)]
 
 
 class TensorSpec(Strict):
@@ -220,7 +233,7 @@ def _sets(manifest: Manifest) -> Iterator[str]:
 
 
 def _tensors(manifest: Manifest) -> Iterator[str]:
-    """Compare the tensors that the runtime itself makes and reads with the format's (R15)."""
+    """Compare the tensors that the runtime itself makes and reads with the format's (R15, R16)."""
     text, video, task = manifest.text, manifest.video, manifest.task
     outputs = 1 if task.kind == "regression" else len(task.labels)
     expected = {
@@ -235,6 +248,11 @@ def _tensors(manifest: Manifest) -> Iterator[str]:
             if stated != expected.get(tensor.name, stated):
                 dtype, shape = expected[tensor.name]
                 yield f"engine {name}: {tensor.name!r} must be {dtype} {shape}"
+            if tensor.name in VECTORS and tensor.shape[-1:] != [manifest.embedding_dim]:
+                yield (
+                    f"engine {name}: the last size of {tensor.name!r} must be embedding_dim, "
+                    f"{manifest.embedding_dim}"
+                )
     for engine_set in manifest.engine_sets:
         where = f"engine set {' + '.join(engine_set.modalities)}"
         given = [n for part in engine_set.modalities for n in SET_INPUTS[part]]

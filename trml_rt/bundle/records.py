@@ -11,10 +11,33 @@ import math
 from typing import Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from trml_rt.errors import ArtefactMismatch
 
-__all__ = ["Strict", "parse_json", "refuse", "validate"]
+__all__ = ["Strict", "expected", "parse_json", "problem_text", "refuse", "shown", "validate"]
+
+# What was expected, by pydantic's word for the fault; `{}` takes the figure that goes with it.
+# The C++ reader says the same (native/src/record.cpp); the conformance files hold both to it.
+_EXPECTED = {
+    "bool_type": "true or false",
+    "dict_type": "an object",
+    "enum": "{expected}",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "list_type": "a list",
+    "literal_error": "{expected}",
+    "model_attributes_type": "an object",
+    "model_type": "an object",
+    "string_type": "a string",
+    "tuple_type": "a list",
+}
 
 
 class Strict(BaseModel):
@@ -72,22 +95,59 @@ def validate(model: type[Strict], content: dict[str, Any], source: str, newest: 
             "upgrade trml-rt"
         )
     right = type(schema) is int and schema == newest
-    problems = [] if right else [f"schema: {newest} expected, {schema!r} found"]
+    problems = [] if right else [f"schema: {newest} expected, {shown(schema)} found"]
     try:
         record = model.model_validate(content)
     except ValidationError as error:
-        for item in error.errors():
-            where = ".".join(str(part) for part in item["loc"])
-            if item["type"] == "extra_forbidden":
-                problems.append(f"{where}: unknown key")
-            elif item["type"] == "missing":
-                problems.append(f"{where}: key is missing")
-            elif item["loc"] != ("schema",):
-                problems.append(f"{where}: {item['msg']}")
+        problems += [
+            problem_text(item)
+            for item in error.errors(include_url=False)
+            if item["loc"] != ("schema",) or item["type"] == "missing"
+        ]
         record = None
     if problems:
         refuse(source, problems)
     return record
+
+
+def problem_text(problem: ErrorDetails) -> str:
+    """Return a fault that pydantic found in our words: where, what was expected, what is there."""
+    where = "".join(f"{part}." for part in problem["loc"])[:-1]
+    kind, figures, value = problem["type"], problem.get("ctx", {}), problem["input"]
+    if kind == "extra_forbidden":
+        return f"{where}: unknown key"
+    if kind == "missing":
+        return f"{where}: key is missing"
+    if kind == "value_error":  # raised by a validator of ours, in our words
+        return (where and f"{where}: ") + str(figures["error"])
+    if kind in ("too_short", "too_long"):
+        bound = "at least" if kind == "too_short" else "at most"
+        count = figures["min_length" if kind == "too_short" else "max_length"]
+        items = "1 item" if count == 1 else f"{count} items"
+        return f"{where}: {bound} {items} expected, {len(value)} found"
+    if kind == "greater_than" and figures["gt"] == 0 and isinstance(value, int):
+        wanted = "a positive whole number"
+    elif kind == "expected":
+        wanted = problem["msg"]
+    elif kind in _EXPECTED:
+        wanted = _EXPECTED[kind].format(**figures)
+    else:
+        return f"{where}: {shown(value)} is not valid here"
+    return f"{where}: {wanted} expected, {shown(value)} found"
+
+
+def expected(what: str) -> PydanticCustomError:
+    """Return the error of a validator that expected `what`, as part of a sentence."""
+    return PydanticCustomError("expected", "{what}", {"what": what})
+
+
+def shown(value: Any) -> str:
+    """Return a JSON value as messages show it; of a list or an object only the kind."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def refuse(source: str, problems: list[str]) -> NoReturn:

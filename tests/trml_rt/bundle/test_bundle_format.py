@@ -287,6 +287,11 @@ def test_r15_a_set_with_other_inputs_is_refused(edit_manifest):
     refused(folder, "its inputs must be ids")
 
 
+def test_r16_vectors_are_of_the_stated_size(edit_manifest):
+    folder = edit_manifest(lambda m: m.update(embedding_dim=7))
+    refused(folder, "engine text: the last size of 'text_vector' must be embedding_dim, 7")
+
+
 def test_r14_a_writer_that_dies_leaves_no_folder(tmp_path):
     from trml_rt.bundle.atomic import staged_folder
 

@@ -106,7 +106,7 @@ Compiled open_compiled(const fs::path& folder) {
   check_schema(content, engine_schema, source.string(), problems);
   Compiled compiled;
   compiled.folder = folder;
-  Record record(content, "", "EngineManifest", problems);
+  Record record(content, "", problems);
   record.any("schema");
   compiled.backend = record.text("backend");
   compiled.precision = record.text("precision");
@@ -117,7 +117,7 @@ Compiled open_compiled(const fs::path& folder) {
       if (value.is_string()) {
         compiled.built_for.emplace_back(name, value.get<std::string>());
       } else {
-        problems.push_back("built_for." + name + ": Input should be a valid string");
+        note_expected("built_for." + name, "a string", value, problems);
       }
     }
   }
@@ -130,12 +130,15 @@ Compiled open_compiled(const fs::path& folder) {
         if (value.contains("file") && value["file"].is_string()) {
           file = value["file"].get<std::string>();
           rest.erase("file");
+        } else if (value.contains("file")) {
+          note_expected(where + ".file", "a string", value["file"], problems);
+          rest.erase("file");
         } else {
-          problems.push_back(where + ".file: Input should be a valid string");
+          problems.push_back(where + ".file: key is missing");
         }
         if (rest.contains("layers")) {  // the type that each layer computes in, for people
           if (!rest["layers"].is_object()) {
-            problems.push_back(where + ".layers: Input should be a valid dictionary");
+            note_expected(where + ".layers", "an object", rest["layers"], problems);
           }
           rest.erase("layers");
         }

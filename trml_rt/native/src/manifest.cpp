@@ -21,13 +21,10 @@ Dimension read_dimension(const Json& value, const std::string& where, Problems& 
   for (const auto& [name, axis] : axis_names) {
     if (value == name) return {axis, 0};
   }
-  const bool integer = value.is_number_integer();
-  if (integer && value.get<std::int64_t>() > 0) return {Axis::none, value.get<std::int64_t>()};
-  problems.push_back(where + ".constrained-int: Input should be " +
-                     (integer ? "greater than 0" : "a valid integer"));
-  problems.push_back(where +
-                     ".literal['batch','tokens','frames']: Input should be 'batch', 'tokens' or "
-                     "'frames'");
+  if (value.is_number_integer() && value.get<std::int64_t>() > 0) {
+    return {Axis::none, value.get<std::int64_t>()};
+  }
+  note_expected(where, "a positive size or batch, tokens, frames", value, problems);
   return {};
 }
 
@@ -36,7 +33,7 @@ std::vector<TensorSpec> read_tensors(Record& engine, const char* side) {
   const Json* items = engine.list(side);
   for (std::size_t i = 0; items != nullptr && i < items->size(); ++i) {
     const auto where = engine.at(side) + "." + std::to_string(i);
-    Record record((*items)[i], where, "TensorSpec", engine.problems());
+    Record record((*items)[i], where, engine.problems());
     TensorSpec tensor;
     tensor.name = record.text("name");
     const auto type = record.choice("dtype", {"int32", "uint8", "float32", "bool"});
@@ -56,7 +53,7 @@ std::vector<TensorSpec> read_tensors(Record& engine, const char* side) {
 }
 
 EngineSpec read_engine(const std::string& name, const Json& value, Problems& problems) {
-  Record record(value, "engines." + name, "EngineSpec", problems);
+  Record record(value, "engines." + name, problems);
   EngineSpec engine;
   engine.name = name;
   engine.file = record.text("file");
@@ -69,7 +66,7 @@ EngineSpec read_engine(const std::string& name, const Json& value, Problems& pro
 }
 
 EngineSet read_set(std::size_t number, const Json& value, Problems& problems) {
-  Record record(value, "engine_sets." + std::to_string(number), "EngineSet", problems);
+  Record record(value, "engine_sets." + std::to_string(number), problems);
   EngineSet set;
   set.modalities = record.texts("modalities", true, {"text", "video"});
   for (const auto& modality : set.modalities) {
@@ -88,8 +85,8 @@ EngineSet read_set(std::size_t number, const Json& value, Problems& problems) {
 
 AxisRange read_axis(Record& axes, const char* name) {
   AxisRange range;
-  if (const Json* value = axes.object(name, "Axis")) {
-    Record record(*value, axes.at(name), "Axis", axes.problems());
+  if (const Json* value = axes.object(name)) {
+    Record record(*value, axes.at(name), axes.problems());
     range.min = record.integer("min");
     range.opt = record.integer("opt");
     range.max = record.integer("max");
@@ -99,16 +96,16 @@ AxisRange read_axis(Record& axes, const char* name) {
 }
 
 void read_inputs(Record& top, Manifest& manifest) {
-  if (const Json* value = top.object("text", "TextInput")) {
-    Record record(*value, "text", "TextInput", top.problems());
+  if (const Json* value = top.object("text")) {
+    Record record(*value, "text", top.problems());
     manifest.text.tokenizer = record.text("tokenizer");
     manifest.text.context = record.integer("context");
     manifest.text.pad_id = record.integer("pad_id", 0, std::int64_t(1) << 31);
     manifest.text.cut = record.boolean("cut");
     record.finish();
   }
-  if (const Json* value = top.object("video", "VideoInput")) {
-    Record record(*value, "video", "VideoInput", top.problems());
+  if (const Json* value = top.object("video")) {
+    Record record(*value, "video", top.problems());
     manifest.video.frames = record.integer("frames");
     manifest.video.height = record.integer("height");
     manifest.video.width = record.integer("width");
@@ -118,8 +115,8 @@ void read_inputs(Record& top, Manifest& manifest) {
     manifest.video.fill = record.integer("fill", 0, none, 255);
     record.finish();
   }
-  if (const Json* value = top.object("axes", "Axes")) {
-    Record record(*value, "axes", "Axes", top.problems());
+  if (const Json* value = top.object("axes")) {
+    Record record(*value, "axes", top.problems());
     manifest.batch = read_axis(record, "batch");
     manifest.tokens = read_axis(record, "tokens");
     manifest.frames = read_axis(record, "frames");
@@ -129,9 +126,9 @@ void read_inputs(Record& top, Manifest& manifest) {
 
 // `has_range` and `has_thresholds`: the key is there and not null.
 void read_task(Record& top, Task& task, bool& has_range, bool& has_thresholds) {
-  const Json* value = top.object("task", "Task");
+  const Json* value = top.object("task");
   if (value == nullptr) return;
-  Record record(*value, "task", "Task", top.problems());
+  Record record(*value, "task", top.problems());
   task.regression = record.choice("kind", {"regression", "classification"}) == "regression";
   task.labels = record.texts("labels", true);
   task.range = record.numbers("range", has_range);
@@ -258,7 +255,11 @@ void check_sets(const Manifest& manifest, Problems& problems) {
   }
 }
 
-// Compare the tensors that the library itself makes and reads with the format's (R15).
+// The tensors whose rows are vectors of the aligned space.
+constexpr std::string_view vector_names[] = {"text_vector", "frame_vectors", "virtual_text",
+                                             "virtual_video"};
+
+// Compare the tensors that the library itself makes and reads with the format's (R15, R16).
 void check_tensors(const Manifest& manifest, Problems& problems) {
   const auto& [text, video, task] = std::tie(manifest.text, manifest.video, manifest.task);
   const Dimension batch{Axis::batch, 0}, frames{Axis::frames, 0};
@@ -281,6 +282,12 @@ void check_tensors(const Manifest& manifest, Problems& problems) {
             problems.push_back("engine " + engine.name + ": " + repr(tensor.name) + " must be " +
                                type_name(want.type) + " " + shape_text(want.shape));
           }
+        }
+        const bool vectors = std::find(std::begin(vector_names), std::end(vector_names),
+                                       tensor.name) != std::end(vector_names);
+        if (vectors && (tensor.shape.empty() || tensor.shape.back() != size(manifest.embedding))) {
+          problems.push_back("engine " + engine.name + ": the last size of " + repr(tensor.name) +
+                             " must be embedding_dim, " + std::to_string(manifest.embedding));
         }
       }
     }
@@ -328,14 +335,14 @@ void check_schema(const Json& content, std::int64_t newest, const std::string& s
                            "); upgrade trml-rt");
   }
   if (!integer || found.get<std::int64_t>() != newest) {
-    problems.push_back("schema: " + std::to_string(newest) + " expected, " + json_repr(found) +
+    problems.push_back("schema: " + std::to_string(newest) + " expected, " + shown(found) +
                        " found");
   }
 }
 
 FileEntry read_file_entry(const std::string& name, const Json& value, const std::string& where,
                           Problems& problems) {
-  Record record(value, where, "FileEntry", problems);
+  Record record(value, where, problems);
   FileEntry entry;
   entry.name = name;
   const auto before = problems.size();
@@ -344,7 +351,8 @@ FileEntry read_file_entry(const std::string& name, const Json& value, const std:
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
   });
   if (problems.size() == before && value.is_object() && (!digits || entry.sha256.size() != 64)) {
-    problems.push_back(record.at("sha256") + ": String should match pattern '^[0-9a-f]{64}$'");
+    note_expected(record.at("sha256"), "a sha256 of 64 lower-case hex digits", value["sha256"],
+                  problems);
   }
   entry.bytes = record.integer("bytes", 0);
   record.finish();
@@ -359,11 +367,11 @@ Manifest read_manifest(std::string_view data, const std::string& source) {
   bool has_range = false, has_thresholds = false;
   std::vector<std::string> named;
 
-  Record top(content, "", "Manifest", problems);
+  Record top(content, "", problems);
   top.any("schema");
   manifest.name = top.text("name");
   top.text("created_by");
-  top.integer("embedding_dim");
+  manifest.embedding = top.integer("embedding_dim");
   read_inputs(top, manifest);
   read_task(top, manifest.task, has_range, has_thresholds);
   if (const Json* engines = top.object("engines")) {

@@ -85,6 +85,7 @@ struct FileEntry {
 
 struct Manifest {
   std::string name;
+  std::int64_t embedding = 0;  // d, the size of a vector in the aligned space
   TextInput text;
   VideoInput video;
   AxisRange batch, tokens, frames;

@@ -4,11 +4,10 @@
 
 namespace trml_core {
 
-Record::Record(const Json& value, std::string where, const char* model,
-               std::vector<std::string>& problems)
+Record::Record(const Json& value, std::string where, std::vector<std::string>& problems)
     : object_(value.is_object() ? &value : nullptr), where_(std::move(where)), problems_(problems) {
   if (object_ == nullptr) {
-    problem(where_, std::string("Input should be a valid dictionary or instance of ") + model);
+    expected(where_, "an object", value);
   }
 }
 
@@ -18,6 +17,10 @@ std::string Record::at(const std::string& key) const {
 
 void Record::problem(const std::string& where, const std::string& words) {
   problems_.push_back(where + ": " + words);
+}
+
+void Record::expected(const std::string& where, const std::string& what, const Json& value) {
+  note_expected(where, what, value, problems_);
 }
 
 const Json* Record::any(const char* key) {
@@ -35,7 +38,7 @@ std::string Record::text(const char* key) {
   const Json* value = any(key);
   if (value == nullptr) return {};
   if (value->is_string()) return value->get<std::string>();
-  problem(at(key), "Input should be a valid string");
+  expected(at(key), "a string", *value);
   return {};
 }
 
@@ -43,7 +46,7 @@ bool Record::boolean(const char* key) {
   const Json* value = any(key);
   if (value == nullptr) return false;
   if (value->is_boolean()) return value->get<bool>();
-  problem(at(key), "Input should be a valid boolean");
+  expected(at(key), "true or false", *value);
   return false;
 }
 
@@ -52,19 +55,19 @@ std::int64_t Record::integer(const char* key, std::int64_t at_least, std::int64_
   const Json* value = any(key);
   if (value == nullptr) return 1;
   if (!value->is_number_integer()) {
-    problem(at(key), "Input should be a valid integer");
+    expected(at(key), "a whole number", *value);
     return 1;
   }
   const auto number = value->get<std::int64_t>();
   constexpr auto none = std::numeric_limits<std::int64_t>::max();
   if (number < at_least) {
-    problem(at(key), at_least == 1
-                         ? "Input should be greater than 0"
-                         : "Input should be greater than or equal to " + std::to_string(at_least));
+    expected(at(key),
+             at_least == 1 ? "a positive whole number" : "at least " + std::to_string(at_least),
+             *value);
   } else if (below != none && number >= below) {
-    problem(at(key), "Input should be less than " + std::to_string(below));
+    expected(at(key), "less than " + std::to_string(below), *value);
   } else if (number > at_most) {
-    problem(at(key), "Input should be less than or equal to " + std::to_string(at_most));
+    expected(at(key), "at most " + std::to_string(at_most), *value);
   } else {
     return number;
   }
@@ -78,7 +81,7 @@ std::string Record::choice(const char* key, const std::vector<std::string>& word
       std::find(words.begin(), words.end(), value->get<std::string>()) != words.end()) {
     return value->get<std::string>();
   }
-  problem(at(key), "Input should be " + either(words));
+  expected(at(key), either(words), *value);
   return words.front();
 }
 
@@ -93,9 +96,9 @@ std::vector<std::string> Record::texts(const char* key, bool some,
     if (!words.empty() &&
         (!item.is_string() ||
          std::find(words.begin(), words.end(), item.get<std::string>()) == words.end())) {
-      problem(where, "Input should be " + either(words));
+      expected(where, either(words), item);
     } else if (!item.is_string()) {
-      problem(where, "Input should be a valid string");
+      expected(where, "a string", item);
     } else {
       found.push_back(item.get<std::string>());
     }
@@ -114,7 +117,7 @@ std::vector<double> Record::numbers(const char* key, bool& given) {
   if (value->is_null()) return found;
   given = true;
   if (!value->is_array()) {
-    problem(at(key), "Input should be a valid list");
+    expected(at(key), "a list", *value);
     return found;
   }
   for (std::size_t i = 0; i < value->size(); ++i) {
@@ -124,11 +127,10 @@ std::vector<double> Record::numbers(const char* key, bool& given) {
   return found;
 }
 
-const Json* Record::object(const char* key, const char* model) {
+const Json* Record::object(const char* key) {
   const Json* value = any(key);
   if (value == nullptr || value->is_object()) return value;
-  problem(at(key), std::string("Input should be a valid dictionary") +
-                       (model ? std::string(" or instance of ") + model : ""));
+  expected(at(key), "an object", *value);
   return nullptr;
 }
 
@@ -136,11 +138,11 @@ const Json* Record::list(const char* key, bool some) {
   const Json* value = any(key);
   if (value == nullptr) return nullptr;
   if (!value->is_array()) {
-    problem(at(key), "Input should be a valid list");
+    expected(at(key), "a list", *value);
     return nullptr;
   }
   if (some && value->empty()) {
-    problem(at(key), "List should have at least 1 item after validation, not 0");
+    problem(at(key), "at least 1 item expected, 0 found");
     return nullptr;
   }
   return value;
@@ -165,7 +167,12 @@ std::string either(const std::vector<std::string>& words) {
 }
 
 void note_number(const Json& value, const std::string& where, std::vector<std::string>& problems) {
-  if (!value.is_number()) problems.push_back(where + ": Input should be a valid number");
+  if (!value.is_number()) note_expected(where, "a number", value, problems);
+}
+
+void note_expected(const std::string& where, const std::string& what, const Json& value,
+                   std::vector<std::string>& problems) {
+  problems.push_back(where + ": " + what + " expected, " + shown(value) + " found");
 }
 
 }  // namespace trml_core

@@ -13,9 +13,8 @@ namespace trml_core {
 
 class Record {
  public:
-  // `where` is the path of the object in the file, "" at the top; `model` its name in messages.
-  Record(const Json& value, std::string where, const char* model,
-         std::vector<std::string>& problems);
+  // `where` is the path of the object in the file, "" at the top.
+  Record(const Json& value, std::string where, std::vector<std::string>& problems);
 
   // Each reads one key. After a problem the value is a harmless default; the caller looks at
   // `problems` before it uses anything.
@@ -30,7 +29,7 @@ class Record {
   // Optional; `given` says whether it is there and not null.
   std::vector<double> numbers(const char* key, bool& given);
   // The member, or nullptr with the problem noted if it is absent or of the other kind.
-  const Json* object(const char* key, const char* model = nullptr);
+  const Json* object(const char* key);
   const Json* list(const char* key, bool some = false);
   const Json* any(const char* key);
   std::string at(const std::string& key) const;
@@ -41,6 +40,7 @@ class Record {
 
  private:
   void problem(const std::string& where, const std::string& words);
+  void expected(const std::string& where, const std::string& what, const Json& value);
   const Json* object_;
   std::string where_;
   std::vector<std::string>& problems_;
@@ -49,6 +49,9 @@ class Record {
 
 // "'a', 'b' or 'c'", as a message lists choices.
 std::string either(const std::vector<std::string>& words);
+// Note that `what` was expected at `where`, and that `value` is there.
+void note_expected(const std::string& where, const std::string& what, const Json& value,
+                   std::vector<std::string>& problems);
 void note_number(const Json& value, const std::string& where, std::vector<std::string>& problems);
 
 }  // namespace trml_core
