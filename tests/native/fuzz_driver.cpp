@@ -56,7 +56,7 @@ std::string changed(std::string text, std::mt19937& random) {
 int main(int count, char** arguments) {
   if (count < 3) return 2;
   std::vector<std::string> seeds;
-  for (int i = 2; i < count; ++i) seeds.push_back(trml_core::read_bytes(arguments[i]));
+  for (int i = 2; i < count; ++i) seeds.push_back(trml::core::read_bytes(arguments[i]));
   std::mt19937 random(1);
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(std::atoi(arguments[1]));
   std::size_t runs = 0;

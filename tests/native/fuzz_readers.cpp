@@ -12,22 +12,23 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   try {
-    trml_core::read_manifest(bytes);
-  } catch (const trml_core::Error&) {  // refused, as most inputs are
+    trml::core::read_manifest(bytes);
+  } catch (const trml::core::Error&) {  // refused, as most inputs are
   }
   try {
-    const auto tokenizer = trml_core::Tokenizer::read(bytes, "tokenizer.json");
-    trml_core::Scratch scratch;
+    const auto tokenizer = trml::core::Tokenizer::read(bytes, "tokenizer.json");
+    trml::core::Scratch scratch;
     tokenizer->encode("It’s a good day, \xf0\x9f\x98\x82 &amp; [SEP] <b>naïve</b>!", scratch);
-  } catch (const trml_core::Error&) {
+  } catch (const trml::core::Error&) {
   }
   try {
     // The bytes as a text, with a tokenizer that is known to be good.
-    static const auto good = trml_core::Tokenizer::read(
-        trml_core::read_bytes(TRML_RT_REPOSITORY "/trml_rt/default_bundle/tokenizer.json"), "good");
-    static trml_core::Scratch scratch;
+    static const auto good = trml::core::Tokenizer::read(
+        trml::core::read_bytes(TRML_RT_REPOSITORY "/trml_rt/default_bundle/tokenizer.json"),
+        "good");
+    static trml::core::Scratch scratch;
     good->encode(bytes, scratch);
-  } catch (const trml_core::Error&) {
+  } catch (const trml::core::Error&) {
   }
   return 0;
 }

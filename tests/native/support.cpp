@@ -12,7 +12,7 @@ namespace support {
 namespace fs = std::filesystem;
 
 Json read_json(const fs::path& path) {
-  return trml_core::parse_strict(trml_core::read_bytes(path));
+  return trml::core::parse_strict(trml::core::read_bytes(path));
 }
 
 std::vector<std::uint8_t> picture(int width, int height, int seed, const std::string& format) {
@@ -84,10 +84,10 @@ void BundleCopy::harm(const Json& change) const {
     fs::remove(folder / name.get<std::string>());
   }
   for (const auto& name : change.value("append", Json::array())) {
-    write(name, trml_core::read_bytes(folder / name.get<std::string>()) + '\0');
+    write(name, trml::core::read_bytes(folder / name.get<std::string>()) + '\0');
   }
   for (const auto& name : change.value("flip", Json::array())) {
-    auto data = trml_core::read_bytes(folder / name.get<std::string>());
+    auto data = trml::core::read_bytes(folder / name.get<std::string>());
     data[data.size() / 2] ^= 1;
     write(name, data);
   }
@@ -99,28 +99,29 @@ void BundleCopy::harm(const Json& change) const {
 
 namespace {
 
-double sum(const trml_core::Tensor& tensor, std::size_t row, std::size_t rows) {
+double sum(const trml::core::Tensor& tensor, std::size_t row, std::size_t rows) {
   const std::size_t width = tensor.count() / rows;
   double total = 0;
   for (std::size_t i = row * width; i < (row + 1) * width; ++i) {
-    total += tensor.type == trml_core::Type::float32 ? double(tensor.as<float>()[i])
-             : tensor.type == trml_core::Type::int32 ? tensor.as<std::int32_t>()[i]
-                                                     : tensor.bytes[i];
+    total += tensor.type == trml::core::Type::float32 ? double(tensor.as<float>()[i])
+             : tensor.type == trml::core::Type::int32 ? tensor.as<std::int32_t>()[i]
+                                                      : tensor.bytes[i];
   }
   return total;
 }
 
-class SumSession : public trml_core::Session {
+class SumSession : public trml::core::Session {
  public:
-  explicit SumSession(const trml_core::EngineSpec& spec) : spec_(spec) {}
+  explicit SumSession(const trml::core::EngineSpec& spec) : spec_(spec) {}
 
-  std::vector<trml_core::Tensor> run(const std::vector<const trml_core::Tensor*>& inputs) override {
-    std::vector<trml_core::Tensor> outputs;
+  std::vector<trml::core::Tensor> run(
+      const std::vector<const trml::core::Tensor*>& inputs) override {
+    std::vector<trml::core::Tensor> outputs;
     const auto rows = std::size_t(inputs[0]->shape[0]);
     for (const auto& stated : spec_.outputs) {
       std::vector<std::int64_t> shape{std::int64_t(rows)};
       for (std::size_t i = 1; i < stated.shape.size(); ++i) shape.push_back(stated.shape[i].size);
-      trml_core::Tensor output(stated.type, shape);
+      trml::core::Tensor output(stated.type, shape);
       const std::size_t width = output.count() / rows;
       for (std::size_t row = 0; row < rows; ++row) {
         double total = 1;
@@ -133,24 +134,24 @@ class SumSession : public trml_core::Session {
   }
 
  private:
-  trml_core::EngineSpec spec_;
+  trml::core::EngineSpec spec_;
 };
 
-class SumEngine : public trml_core::Engine {
+class SumEngine : public trml::core::Engine {
  public:
-  explicit SumEngine(trml_core::EngineSpec spec) : spec_(std::move(spec)) {}
-  std::unique_ptr<trml_core::Session> session(std::shared_ptr<void>&) override {
+  explicit SumEngine(trml::core::EngineSpec spec) : spec_(std::move(spec)) {}
+  std::unique_ptr<trml::core::Session> session(std::shared_ptr<void>&) override {
     return std::make_unique<SumSession>(spec_);
   }
 
  private:
-  trml_core::EngineSpec spec_;
+  trml::core::EngineSpec spec_;
 };
 
 }  // namespace
 
-std::shared_ptr<trml_core::Engine> SumBackend::load(const trml_core::EngineSpec& spec, std::string,
-                                                    const fs::path&) {
+std::shared_ptr<trml::core::Engine> SumBackend::load(const trml::core::EngineSpec& spec,
+                                                     std::string, const fs::path&) {
   loaded.push_back(spec.name);
   return std::make_shared<SumEngine>(spec);
 }

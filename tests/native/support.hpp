@@ -15,7 +15,7 @@
 
 namespace support {
 
-using trml_core::Json;
+using trml::core::Json;
 
 const std::filesystem::path repository = TRML_RT_REPOSITORY;  // set by CMake
 const std::filesystem::path conformance = repository / "tests/conformance";
@@ -47,11 +47,11 @@ class BundleCopy {
 
 // Engines that stand in for networks. Each output of a row is the sum of the row's inputs plus one,
 // so a test can say by hand what comes out. Counts what is loaded.
-class SumBackend : public trml_core::Backend {
+class SumBackend : public trml::core::Backend {
  public:
   const char* name() const override { return "sum"; }
-  std::shared_ptr<trml_core::Engine> load(const trml_core::EngineSpec& spec, std::string data,
-                                          const std::filesystem::path& path) override;
+  std::shared_ptr<trml::core::Engine> load(const trml::core::EngineSpec& spec, std::string data,
+                                           const std::filesystem::path& path) override;
   std::vector<std::string> loaded;
 };
 

@@ -124,7 +124,7 @@ TEST_CASE("bytes that are no graph are refused when they are loaded") {
   Json change;
   const std::string bytes = "no graph";
   std::ofstream(copy.folder / "onnx/text.onnx", std::ios::binary) << bytes;
-  const Json entry = {{"sha256", trml_core::sha256_hex(bytes)}, {"bytes", bytes.size()}};
+  const Json entry = {{"sha256", trml::core::sha256_hex(bytes)}, {"bytes", bytes.size()}};
   change["patch"] =
       Json::array({Json{{"op", "replace"}, {"path", "/files/onnx~1text.onnx"}, {"value", entry}}});
   copy.harm(change);

@@ -4,6 +4,7 @@
 
 #include "bundle.hpp"
 #include "charsmap.hpp"
+#include "clip.hpp"
 #include "error.hpp"
 #include "image.hpp"
 #include "runtime.hpp"
@@ -11,7 +12,7 @@
 #include "tokenizer.hpp"
 
 using namespace support;
-using namespace trml_core;
+using namespace trml::core;
 
 namespace {
 

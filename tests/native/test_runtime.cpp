@@ -6,13 +6,13 @@
 #include <fstream>
 #include <thread>
 
-#include "compiled.hpp"
+#include "engine_folder.hpp"
 #include "error.hpp"
 #include "runtime.hpp"
 #include "support.hpp"
 
 using namespace support;
-using namespace trml_core;
+using namespace trml::core;
 
 namespace {
 
@@ -95,18 +95,18 @@ TEST_CASE("a group never exceeds what the engines take") {
    public:
     std::shared_ptr<Engine> load(const EngineSpec& spec, std::string data,
                                  const std::filesystem::path& path) override {
-      struct Session : trml_core::Session {
-        std::unique_ptr<trml_core::Session> inner;
+      struct Session : trml::core::Session {
+        std::unique_ptr<trml::core::Session> inner;
         std::int64_t* most = nullptr;
         std::vector<Tensor> run(const std::vector<const Tensor*>& inputs) override {
           *most = std::max(*most, inputs[0]->shape[0]);
           return inner->run(inputs);
         }
       };
-      struct Engine : trml_core::Engine {
-        std::shared_ptr<trml_core::Engine> inner;
+      struct Engine : trml::core::Engine {
+        std::shared_ptr<trml::core::Engine> inner;
         std::int64_t* most = nullptr;
-        std::unique_ptr<trml_core::Session> session(std::shared_ptr<void>& lane) override {
+        std::unique_ptr<trml::core::Session> session(std::shared_ptr<void>& lane) override {
           auto made = std::make_unique<Session>();
           made->inner = inner->session(lane);
           made->most = most;

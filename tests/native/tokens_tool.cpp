@@ -13,16 +13,16 @@ int main(int count, char** arguments) {
   if (count != 2) return 2;
   try {
     const auto tokenizer =
-        trml_core::Tokenizer::read(trml_core::read_bytes(arguments[1]), arguments[1]);
-    trml_core::Scratch scratch;
+        trml::core::Tokenizer::read(trml::core::read_bytes(arguments[1]), arguments[1]);
+    trml::core::Scratch scratch;
     for (std::string line; std::getline(std::cin, line);) {
-      trml_core::Json answer;
+      trml::core::Json answer;
       try {
         const auto tokens =
-            tokenizer->encode(trml_core::Json::parse(line).get<std::string>(), scratch);
+            tokenizer->encode(trml::core::Json::parse(line).get<std::string>(), scratch);
         answer["ids"] = tokens.ids;
         answer["truncated"] = tokens.truncated;
-      } catch (const trml_core::InputUnusable& error) {
+      } catch (const trml::core::InputUnusable& error) {
         answer["reason"] = error.reason;
       }
       std::cout << answer << '\n';

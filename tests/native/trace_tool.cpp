@@ -12,7 +12,7 @@
 #include "error.hpp"
 #include "runtime.hpp"
 
-using namespace trml_core;
+using namespace trml::core;
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include "error.hpp"
 #include "json.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 double rounded(double value, int decimals) {
@@ -78,4 +78,4 @@ std::string to_json(const Answer& answer) {
   return record.dump();
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

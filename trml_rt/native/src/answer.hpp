@@ -5,10 +5,10 @@
 #include <utility>
 #include <vector>
 
-#include "dispatcher.hpp"
+#include "dispatch.hpp"
 #include "manifest.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 // What became of one input. `tokens` counts special tokens; -1 where there is nothing to count.
 struct InputReport {
@@ -37,4 +37,4 @@ void read_prediction(const float* values, const Task& task, Answer& answer);
 // Plain JSON; scores to 6 decimals, times to 3, as trml_rt.Answer.to_dict has them.
 std::string to_json(const Answer& answer);
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -10,12 +10,12 @@
 #include "trml_rt/trml_rt.h"
 
 struct trml_rt {
-  explicit trml_rt(std::shared_ptr<trml_core::Model> model) : runtime(std::move(model)) {}
-  trml_core::Runtime runtime;
+  explicit trml_rt(std::shared_ptr<trml::core::Model> model) : runtime(std::move(model)) {}
+  trml::core::Runtime runtime;
 };
 
 struct trml_rt_result {
-  trml_core::Answer answer;
+  trml::core::Answer answer;
 };
 
 namespace {
@@ -37,9 +37,9 @@ trml_rt_status guarded(const Work& work) {
   try {
     work();
     return TRML_RT_OK;
-  } catch (const trml_core::InputUnusable& error) {
+  } catch (const trml::core::InputUnusable& error) {
     return fail(error.status(), error.what(), error.reason);
-  } catch (const trml_core::Error& error) {
+  } catch (const trml::core::Error& error) {
     return fail(error.status(), error.what());
   } catch (const std::bad_alloc&) {
     return fail(TRML_RT_INTERNAL, "memory ran out");
@@ -53,9 +53,9 @@ trml_rt_status guarded(const Work& work) {
 // Copy a caller's struct, whose size may be that of an older or a newer header.
 template <typename Struct>
 Struct copy_of(const void* given, std::size_t size, std::size_t least, const char* name) {
-  if (given == nullptr) throw trml_core::UsageError(std::string(name) + " is NULL; pass a struct");
+  if (given == nullptr) throw trml::core::UsageError(std::string(name) + " is NULL; pass a struct");
   if (size < least) {
-    throw trml_core::UsageError(std::string(name) + ": set its size to that of the struct");
+    throw trml::core::UsageError(std::string(name) + ": set its size to that of the struct");
   }
   Struct copy{};
   std::memcpy(&copy, given, std::min(size, sizeof copy));
@@ -68,10 +68,10 @@ std::size_t size_at(const void* given) {
   return size;
 }
 
-trml_core::Sample read_sample(const void* given) {
+trml::core::Sample read_sample(const void* given) {
   const auto raw = copy_of<trml_rt_sample>(given, size_at(given),
                                            offsetof(trml_rt_sample, cuda_stream), "the sample");
-  trml_core::Sample sample;
+  trml::core::Sample sample;
   if (raw.text != nullptr && raw.text_length != 0) {
     sample.text_length =
         raw.text_length == TRML_RT_TERMINATED ? std::strlen(raw.text) : raw.text_length;
@@ -90,13 +90,13 @@ trml_core::Sample read_sample(const void* given) {
 void infer(trml_rt* rt, const trml_rt_sample* samples, std::size_t count, std::uint32_t flags,
            trml_rt_result** out, bool batch) {
   if (rt == nullptr || out == nullptr || (samples == nullptr && count != 0)) {
-    throw trml_core::UsageError("the handle, the samples or out is NULL; pass all of them");
+    throw trml::core::UsageError("the handle, the samples or out is NULL; pass all of them");
   }
   if (flags & ~TRML_RT_DEGRADE) {
-    throw trml_core::UsageError("flags " + std::to_string(flags) + ": pass 0 or TRML_RT_DEGRADE");
+    throw trml::core::UsageError("flags " + std::to_string(flags) + ": pass 0 or TRML_RT_DEGRADE");
   }
   std::fill_n(out, count, nullptr);
-  std::vector<trml_core::Sample> rows;
+  std::vector<trml::core::Sample> rows;
   const std::size_t step = size_at(samples);
   for (std::size_t i = 0; i < count; ++i) {
     rows.push_back(read_sample(reinterpret_cast<const char*>(samples) + i * step));
@@ -109,7 +109,7 @@ void infer(trml_rt* rt, const trml_rt_sample* samples, std::size_t count, std::u
   for (std::size_t i = 0; i < count; ++i) out[i] = results[i].release();
 }
 
-const trml_core::InputReport* report(const trml_rt_result* result, trml_rt_modality input) {
+const trml::core::InputReport* report(const trml_rt_result* result, trml_rt_modality input) {
   if (result == nullptr) return nullptr;
   return input == TRML_RT_TEXT    ? &result->answer.text
          : input == TRML_RT_VIDEO ? &result->answer.video
@@ -127,11 +127,11 @@ const char* trml_rt_last_reason(void) { return last_reason.c_str(); }
 
 trml_rt_status trml_rt_open(const trml_rt_options* options, trml_rt** out) {
   return guarded([&] {
-    if (out == nullptr) throw trml_core::UsageError("out is NULL; pass the address of a handle");
+    if (out == nullptr) throw trml::core::UsageError("out is NULL; pass the address of a handle");
     *out = nullptr;
     const auto raw = copy_of<trml_rt_options>(options, size_at(options),
                                               offsetof(trml_rt_options, threads), "the options");
-    trml_core::Options read;
+    trml::core::Options read;
     if (raw.bundle != nullptr) read.bundle = raw.bundle;
     if (raw.backend != nullptr) read.backend = raw.backend;
     if (raw.precision != nullptr) read.precision = raw.precision;
@@ -143,14 +143,14 @@ trml_rt_status trml_rt_open(const trml_rt_options* options, trml_rt** out) {
         log(user, level, line.c_str());
       };
     }
-    *out = new trml_rt(std::make_shared<trml_core::Model>(read));
+    *out = new trml_rt(std::make_shared<trml::core::Model>(read));
   });
 }
 
 trml_rt_status trml_rt_clone(const trml_rt* rt, trml_rt** out) {
   return guarded([&] {
     if (rt == nullptr || out == nullptr) {
-      throw trml_core::UsageError("the handle or out is NULL; pass both");
+      throw trml::core::UsageError("the handle or out is NULL; pass both");
     }
     *out = nullptr;
     *out = new trml_rt(rt->runtime.model());
@@ -162,7 +162,7 @@ void trml_rt_close(trml_rt* rt) { delete rt; }
 trml_rt_status trml_rt_get_info(const trml_rt* rt, trml_rt_info* info) {
   return guarded([&] {
     if (rt == nullptr || info == nullptr || info->struct_size < sizeof info->struct_size) {
-      throw trml_core::UsageError("the handle or info is NULL, or info's struct_size is not set");
+      throw trml::core::UsageError("the handle or info is NULL, or info's struct_size is not set");
     }
     const auto& model = *rt->runtime.model();
     const auto& manifest = model.bundle.manifest;

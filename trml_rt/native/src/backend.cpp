@@ -6,7 +6,7 @@
 #include "error.hpp"
 #include "json.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 std::string found_shape(const std::vector<std::int64_t>& shape) {
@@ -66,4 +66,4 @@ std::shared_ptr<Backend> make_tensorrt(const BackendSettings&) {
 }
 #endif
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -10,7 +10,7 @@
 #include "tensor.hpp"
 #include "trml_rt/trml_rt.h"
 
-namespace trml_core {
+namespace trml::core {
 
 // One thread's use of an engine.
 class Session {
@@ -67,4 +67,4 @@ struct FoundTensor {
 std::vector<std::string> differences(const char* side, const std::vector<TensorSpec>& stated,
                                      const std::vector<FoundTensor>& found);
 
-}  // namespace trml_core
+}  // namespace trml::core

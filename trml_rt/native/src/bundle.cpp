@@ -11,7 +11,7 @@
 
 #include "error.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace fs = std::filesystem;
 
 std::string read_bytes(const fs::path& path) {
@@ -109,4 +109,4 @@ std::string Bundle::read(const std::string& name) const {
   return read_checked(path(name), *manifest.file(name), "copy the bundle again, or export it anew");
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

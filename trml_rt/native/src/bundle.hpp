@@ -7,7 +7,7 @@
 
 #include "manifest.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 // The bytes of a file; raises std::system_error where it cannot be read.
 std::string read_bytes(const std::filesystem::path& path);
@@ -33,4 +33,4 @@ class Bundle {
   Manifest manifest;
 };
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -7,7 +7,7 @@
 #include "error.hpp"
 #include "utf.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 std::uint32_t little_endian(std::string_view bytes, std::size_t at) {
@@ -120,4 +120,4 @@ std::string from_base64(std::string_view text) {
   return out;
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -11,7 +11,7 @@
 
 #include "regex.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 class Charsmap {
  public:
@@ -32,4 +32,4 @@ class Charsmap {
 
 std::string from_base64(std::string_view text);  // raises std::invalid_argument
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -9,7 +9,7 @@
 
 #include "trml_rt/trml_rt.h"
 
-namespace trml_core {
+namespace trml::core {
 
 class Error : public std::runtime_error {
  public:
@@ -61,4 +61,4 @@ inline std::string join(const std::vector<std::string>& parts, const std::string
   throw ArtefactMismatch(source + ": " + join(problems, "; "));
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -6,7 +6,7 @@
 #include "error.hpp"
 #include "resize.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 // An extreme picture (1 x 30000) would be resized to more pixels than memory holds.
@@ -92,22 +92,6 @@ std::vector<std::uint8_t> from_nv12(const trml_rt_frame& frame) {
 
 }  // namespace
 
-std::vector<std::int64_t> choose_times(std::int64_t start, std::int64_t duration,
-                                       std::int64_t count) {
-  std::vector<std::int64_t> times;
-  for (std::int64_t i = 0; i < count; ++i) {
-    times.push_back(start + (2 * i + 1) * duration / (2 * count));
-  }
-  return times;
-}
-
-std::vector<std::int64_t> choose_indices(std::int64_t total, std::int64_t count) {
-  if (total > count) return choose_times(0, total, count);
-  std::vector<std::int64_t> all;
-  for (std::int64_t i = 0; i < total; ++i) all.push_back(i);
-  return all;
-}
-
 void check_frame(const trml_rt_frame& frame) {
   std::string problem;
   if (frame.data == nullptr) problem = "no data";
@@ -177,4 +161,4 @@ void to_pixels(const trml_rt_frame& frame, const VideoInput& settings, std::uint
   }
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -8,14 +8,7 @@
 #include "manifest.hpp"
 #include "trml_rt/trml_rt.h"
 
-namespace trml_core {
-
-// Which of `total` untimed frames to take: all, or `count` in the middle of equal parts.
-std::vector<std::int64_t> choose_indices(std::int64_t total, std::int64_t count);
-
-// The middle of each of `count` equal parts of a clip, in its own integer ticks.
-std::vector<std::int64_t> choose_times(std::int64_t start, std::int64_t duration,
-                                       std::int64_t count);
+namespace trml::core {
 
 // Raises UsageError where the frame is not one: no pixels, a short stride, an unknown format.
 void check_frame(const trml_rt_frame& frame);
@@ -24,4 +17,4 @@ void check_frame(const trml_rt_frame& frame);
 // InputUnusable where the picture is so narrow that resizing it would exhaust memory.
 void to_pixels(const trml_rt_frame& frame, const VideoInput& settings, std::uint8_t* out);
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <chrono>
 
+#include "clip.hpp"
 #include "error.hpp"
 #include "image.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 class Clock {
@@ -149,4 +150,4 @@ Tensors stack(std::vector<Row>& rows, const Manifest& manifest) {
   return tensors;
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -9,7 +9,7 @@
 #include "tokenizer.hpp"
 #include "trml_rt/trml_rt.h"
 
-namespace trml_core {
+namespace trml::core {
 
 // A caller's sample, as the API hands it in; pixels and text stay the caller's.
 struct Sample {
@@ -45,4 +45,4 @@ Row prepare(const Sample& sample, const Manifest& manifest,
 // Stack rows of one presence into the input tensors of an engine set.
 Tensors stack(std::vector<Row>& rows, const Manifest& manifest);
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -11,7 +11,7 @@
 #include "error.hpp"
 #include "utf.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 constexpr std::size_t most_depth = 500;  // Python's parser gives up near 1000
@@ -175,4 +175,4 @@ std::string shown(const Json& value) {
   return value.dump();
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace trml_core {
+namespace trml::core {
 
 using Json = nlohmann::ordered_json;
 
@@ -21,4 +21,4 @@ std::string repr(std::string_view text);
 // A JSON value as messages show it; of a list or an object only the kind.
 std::string shown(const Json& value);
 
-}  // namespace trml_core
+}  // namespace trml::core

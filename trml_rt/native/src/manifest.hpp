@@ -12,7 +12,7 @@
 
 #include "json.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 constexpr std::int64_t schema = 1;  // the newest that this library reads
 
@@ -117,4 +117,4 @@ std::string modalities_text(unsigned present);  // "text + video"
 const char* type_name(Type type);
 std::string shape_text(const Shape& shape);  // "['batch', 4]"
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -9,7 +9,7 @@
 #include "error.hpp"
 #include "utf.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 bool is_ascii(std::u16string_view text) {
@@ -201,4 +201,4 @@ void Normalizer::apply(std::u16string& text, Scratch& scratch) const {
   for (const auto& step : steps_) step(text, scratch);
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

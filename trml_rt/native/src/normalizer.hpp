@@ -8,7 +8,7 @@
 #include "json.hpp"
 #include "regex.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 class Normalizer {
  public:
@@ -24,4 +24,4 @@ class Normalizer {
   std::vector<Step> steps_;
 };
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -6,7 +6,7 @@
 #include "backend.hpp"
 #include "error.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 ov::element::Type element_of(Type type) {
@@ -154,4 +154,4 @@ std::shared_ptr<Backend> make_openvino(const BackendSettings& settings) {
   }
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -5,7 +5,7 @@
 
 #include "error.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 constexpr std::int32_t time_limit = 2000;  // about milliseconds
@@ -47,4 +47,4 @@ void Regex::find_all(std::u16string_view text, Scratch& scratch, std::vector<Ran
   }
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

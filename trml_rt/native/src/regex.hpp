@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-namespace trml_core {
+namespace trml::core {
 
 // What one thread needs to encode: a matcher for each pattern that it has met, and an iterator over
 // what a reader takes for one character.
@@ -39,4 +39,4 @@ class Regex {
   std::size_t number_;
 };
 
-}  // namespace trml_core
+}  // namespace trml::core

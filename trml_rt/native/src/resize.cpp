@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 // Weights are integers of this many fraction bits; 8 more hold the pixel and 2 keep sums of
@@ -129,4 +129,4 @@ std::vector<std::uint8_t> resize(const View& picture, int width, int height, Fil
   return done;
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace trml_core {
+namespace trml::core {
 
 // A picture that someone else holds.
 struct View {
@@ -20,4 +20,4 @@ enum class Filter { bilinear, bicubic };
 // Returns packed rows. A side that keeps its size is not filtered.
 std::vector<std::uint8_t> resize(const View& picture, int width, int height, Filter filter);
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -5,10 +5,10 @@
 #include <cstdlib>
 #include <map>
 
-#include "compiled.hpp"
+#include "engine_folder.hpp"
 #include "error.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 constexpr int most_threads = 256;
@@ -194,4 +194,4 @@ std::vector<Answer> Runtime::answer(std::vector<Row>& rows) {
   return answers;
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -12,7 +12,7 @@
 #include "bundle.hpp"
 #include "inputs.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 struct Options {
   std::string bundle, backend = "auto", precision;
@@ -60,4 +60,4 @@ class Runtime {
   Scratch scratch_;
 };
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -7,7 +7,7 @@
 
 #include "utf.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 // Words of a text without added tokens, as GPT-2 has them.
@@ -123,4 +123,4 @@ void Splitter::apply(Pieces& pieces, Scratch& scratch) const {
   }
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

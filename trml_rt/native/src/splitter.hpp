@@ -8,7 +8,7 @@
 #include "json.hpp"
 #include "regex.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 using Pieces = std::vector<std::u16string>;
 
@@ -26,4 +26,4 @@ class Splitter {
   std::vector<Step> steps_;
 };
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -7,7 +7,7 @@
 
 #include "utf.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 // Where the characters of `word` begin, and its end.
@@ -207,4 +207,4 @@ std::unique_ptr<const Subwords> make_subwords(const Json& model) {
   throw std::invalid_argument("a model " + repr(type) + ", which this library does not know");
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

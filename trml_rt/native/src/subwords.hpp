@@ -11,7 +11,7 @@
 
 #include "json.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 class Vocabulary {
  public:
@@ -38,4 +38,4 @@ class Subwords {
 // Raises std::invalid_argument for what this library cannot do.
 std::unique_ptr<const Subwords> make_subwords(const Json& model);
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -9,7 +9,7 @@
 
 #include "manifest.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 inline std::size_t type_size(Type type) {
   return type == Type::int32 || type == Type::float32 ? 4 : 1;
@@ -46,4 +46,4 @@ struct Tensor {
 
 using Tensors = std::map<std::string, Tensor, std::less<>>;
 
-}  // namespace trml_core
+}  // namespace trml::core

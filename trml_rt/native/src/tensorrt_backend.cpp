@@ -17,7 +17,7 @@
 #include "backend.hpp"
 #include "error.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 constexpr std::size_t most_graphs = 16;  // shapes of one engine that a session keeps
@@ -429,4 +429,4 @@ std::shared_ptr<Backend> make_tensorrt(const BackendSettings& settings) {
   return std::make_shared<TensorRtBackend>(settings);
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -8,7 +8,7 @@
 #include "error.hpp"
 #include "utf.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace {
 
 constexpr const char* next_step = "export the bundle again";
@@ -185,4 +185,4 @@ void Tokenizer::encode_words(std::u16string_view text, std::vector<std::int32_t>
   }
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

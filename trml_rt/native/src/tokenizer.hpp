@@ -15,7 +15,7 @@
 #include "splitter.hpp"
 #include "subwords.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 // The ids of one text, special tokens included and padding not.
 struct Tokens {
@@ -65,4 +65,4 @@ class Tokenizer {
   std::size_t context_ = 0;
 };
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -4,7 +4,7 @@
 #include <unicode/utf16.h>
 #include <unicode/utf8.h>
 
-namespace trml_core {
+namespace trml::core {
 
 std::optional<std::size_t> invalid_utf8_at(std::string_view text) {
   const auto* data = reinterpret_cast<const std::uint8_t*>(text.data());
@@ -82,4 +82,4 @@ int bert_category(char32_t c) {
   return age[0] > 8 ? int(U_UNASSIGNED) : category;
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

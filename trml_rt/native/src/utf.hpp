@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace trml_core {
+namespace trml::core {
 
 // Where `text` stops being UTF-8 (surrogates, overlong forms and cut sequences count), or nothing.
 std::optional<std::size_t> invalid_utf8_at(std::string_view text);
@@ -32,4 +32,4 @@ void append_utf8(std::string& out, std::u16string_view text);
 // unassigned.
 int bert_category(char32_t c);
 
-}  // namespace trml_core
+}  // namespace trml::core

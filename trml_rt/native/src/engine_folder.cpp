@@ -1,12 +1,12 @@
-#include "compiled.hpp"
+#include "engine_folder.hpp"
 
 #include <algorithm>
 #include <system_error>
 
 #include "error.hpp"
-#include "record.hpp"
+#include "records.hpp"
 
-namespace trml_core {
+namespace trml::core {
 namespace fs = std::filesystem;
 namespace {
 
@@ -199,4 +199,4 @@ Compiled find_compiled(const Bundle& bundle, const std::string& precision, const
   refuse(bundle.folder.string() + ": no " + kind + " engines fit", others);
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

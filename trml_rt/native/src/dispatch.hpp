@@ -16,7 +16,7 @@
 #include "backend.hpp"
 #include "manifest.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 using Milliseconds = std::vector<std::pair<std::string, double>>;
 
@@ -60,4 +60,4 @@ class Dispatcher {
 // of `mask`, row by row, takes the i-th vector; the others hold zero.
 Tensor lay_out(const Tensor& vectors, const Tensor& mask);
 
-}  // namespace trml_core
+}  // namespace trml::core

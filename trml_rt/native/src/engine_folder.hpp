@@ -9,7 +9,7 @@
 #include "backend.hpp"
 #include "bundle.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 struct Compiled {
   std::filesystem::path folder;
@@ -33,4 +33,4 @@ Compiled open_compiled(const std::filesystem::path& folder);
 // there are none, naming what differs.
 Compiled find_compiled(const Bundle& bundle, const std::string& precision, const BuiltFor& here);
 
-}  // namespace trml_core
+}  // namespace trml::core

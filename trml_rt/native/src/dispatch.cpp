@@ -1,11 +1,11 @@
-#include "dispatcher.hpp"
+#include "dispatch.hpp"
 
 #include <algorithm>
 #include <chrono>
 
 #include "error.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 std::shared_ptr<Engine> Engines::get(const EngineSpec& spec) {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -80,4 +80,4 @@ Tensor lay_out(const Tensor& vectors, const Tensor& mask) {
   return out;
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -1,8 +1,8 @@
-#include "record.hpp"
+#include "records.hpp"
 
 #include <algorithm>
 
-namespace trml_core {
+namespace trml::core {
 
 Record::Record(const Json& value, std::string where, std::vector<std::string>& problems)
     : object_(value.is_object() ? &value : nullptr), where_(std::move(where)), problems_(problems) {
@@ -175,4 +175,4 @@ void note_expected(const std::string& where, const std::string& what, const Json
   problems.push_back(where + ": " + what + " expected, " + shown(value) + " found");
 }
 
-}  // namespace trml_core
+}  // namespace trml::core

@@ -9,7 +9,7 @@
 
 #include "json.hpp"
 
-namespace trml_core {
+namespace trml::core {
 
 class Record {
  public:
@@ -54,4 +54,4 @@ void note_expected(const std::string& where, const std::string& what, const Json
                    std::vector<std::string>& problems);
 void note_number(const Json& value, const std::string& where, std::vector<std::string>& problems);
 
-}  // namespace trml_core
+}  // namespace trml::core
