@@ -1,0 +1,82 @@
+"""Tests mirror the source tree by name: who changes a module finds its tests at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Modules whose tests have another name, with the test file that covers them.
+ELSEWHERE = {
+    "trml_rt": {
+        "_version": "test_version.py",
+        "answer": "test_runtime.py",
+        "backends/check": "backends/tensorrt/test_doctor.py",
+        "backends/onnxruntime": "test_runtime.py",
+        "backends/tensorrt/child": "backends/tensorrt/test_compiler.py",
+        "backends/tensorrt/chain": "backends/tensorrt/test_backend.py",
+        "backends/tensorrt/cuda": "backends/tensorrt/test_fake_tensorrt.py",
+        "backends/tensorrt/layers": "backends/tensorrt/test_compiler.py",
+        "backends/tensorrt/library": "backends/tensorrt/test_compiler.py",
+        "backends/tensors": "backends/tensorrt/test_backend.py",
+        "bundle/atomic": "bundle/test_bundle_format.py",
+        "bundle/calibration": "../trml_calibration/test_calibrate.py",
+        "bundle/engine_folder": "test_build.py",
+        "bundle/files": "bundle/test_bundle_format.py",
+        "bundle/folder": "bundle/test_bundle_format.py",
+        "bundle/manifest": "bundle/test_bundle_format.py",
+        "bundle/modality": "test_dispatch.py",
+        "calibrate": "../trml_calibration/test_calibrate.py",
+        "doctor": "backends/tensorrt/test_doctor.py",
+        "engines/choose": "backends/tensorrt/test_plans.py",
+        "engines/compile": "test_build.py",
+        "engines/install": "test_build.py",
+        "engines/key": "backends/tensorrt/test_plans.py",
+        "errors": "cli/test_exits.py",
+        "inputs/clip": "inputs/test_video.py",
+        "inputs/prepare": "test_runtime.py",
+        "inputs/video_file": "inputs/test_video_damage.py",
+        "inputs/video_packets": "inputs/test_video.py",
+        "inspect": "cli/test_cli.py",
+        "lint": "../trml_calibration/test_lint.py",
+        "proof/cases": "../trml_calibration/test_calibrate.py",
+        "verify": "proof/test_fp32.py",
+    },
+    "calibration/trml_calibration": {"ranges": "test_int8.py"},
+}
+
+
+def modules(source):
+    """Return the modules of a package, without commands, which tests run as a user does."""
+    return sorted(
+        str(path.relative_to(ROOT / source).with_suffix(""))
+        for path in (ROOT / source).rglob("*.py")
+        if path.name != "__init__.py" and path.parent.name != "cli"
+    )
+
+
+@pytest.mark.parametrize("source", ELSEWHERE)
+def test_every_module_has_tests_of_its_name_or_a_named_place(source):
+    tests = ROOT / "tests" / Path(source).name
+    lost = []
+    for module in modules(source):
+        own = tests / Path(module).parent / f"test_{Path(module).name}.py"
+        if not own.exists():
+            place = ELSEWHERE[source].get(module)
+            if place is None or not (tests / place).exists():
+                lost.append(module)
+    assert lost == []
+
+
+@pytest.mark.parametrize("source", ELSEWHERE)
+def test_no_place_is_named_for_a_module_that_is_gone_or_has_its_own(source):
+    tests = ROOT / "tests" / Path(source).name
+    stale = [
+        module
+        for module in ELSEWHERE[source]
+        if module not in modules(source)
+        or (tests / Path(module).parent / f"test_{Path(module).name}.py").exists()
+    ]
+    assert stale == []
