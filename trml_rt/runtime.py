@@ -94,7 +94,8 @@ class Runtime:
 
         Args:
             text: a str is the text itself, a Path a UTF-8 file.
-            video: path of a video or picture, or RGB frames (n, height, width, 3) uint8.
+            video: path of a video, a picture or a folder of frame pictures, or RGB frames
+                (n, height, width, 3) uint8.
             degrade: count an unusable input as missing, and say so in the answer, where it
                 would be an error otherwise. At least one input must be usable.
 

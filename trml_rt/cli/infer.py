@@ -30,7 +30,7 @@ Examples:
 """
 )
 @click.option("--text", type=any_path, help="UTF-8 text file.")
-@click.option("--video", type=any_path, help="Video or picture file.")
+@click.option("--video", type=any_path, help="Video, picture, or folder of frame pictures.")
 @bundle_option
 @any_backend_option(
     "auto: engines of a GPU that fit this device and are verified, else ONNX Runtime."

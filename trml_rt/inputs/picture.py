@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import struct
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from trml_rt.errors import InputUnusable
 from trml_rt.inputs.clip import Clip, choose_indices, choose_times
 
-__all__ = ["frame_pictures", "open_picture", "read_folder", "read_picture", "to_rgb"]
+__all__ = ["check_file", "frame_pictures", "open_picture", "read_folder", "read_picture", "to_rgb"]
 
 # The endings of frame pictures in a folder; other files there are none of our business.
 _ENDINGS = frozenset((".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
@@ -35,6 +36,31 @@ _PICTURE_ERRORS = (
 )
 
 
+def check_file(path: Path) -> None:
+    """Refuse what is no file with content; neither Pillow nor FFmpeg would say why they cannot.
+
+    Raises:
+        InputUnusable: `path` is absent, empty, no regular file, or may not be read.
+    """
+    try:
+        status = path.stat()
+        problem = None
+        if not stat.S_ISREG(status.st_mode):
+            problem = "is not a regular file; name a video or picture"
+        elif status.st_size == 0:
+            problem = "the file is empty; record or copy the clip again"
+        else:
+            path.open("rb").close()
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    except ValueError:
+        raise InputUnusable(
+            f"{str(path)!r}: is no path, it holds a zero byte; name a file", reason="undecodable"
+        ) from None
+    if problem is not None:
+        raise InputUnusable(f"{path}: {problem}", reason="undecodable")
+
+
 def frame_pictures(folder: Path) -> list[Path]:
     """Return the frame pictures in `folder`, in natural order: f2.png before f10.png.
 
@@ -48,7 +74,7 @@ def frame_pictures(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
     ]
-    return sorted(pictures, key=lambda path: (_natural(path.name), path.name))
+    return sorted(pictures, key=lambda path: (_natural(path.stem), path.name))
 
 
 def read_folder(folder: Path, count: int) -> Clip:
@@ -72,6 +98,7 @@ def read_folder(folder: Path, count: int) -> Clip:
     frames: list[Image.Image] = []
     incomplete = False
     for index in choose_indices(len(pictures), count):
+        check_file(pictures[index])
         picture = open_picture(pictures[index])
         if picture is None:
             raise InputUnusable(
@@ -85,10 +112,12 @@ def read_folder(folder: Path, count: int) -> Clip:
     return Clip(tuple(frames), incomplete)
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Return a key by which numbers in names compare as numbers."""
-    parts = re.split(r"([0-9]+)", name.lower())
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts if part]
+def _natural(stem: str) -> list[tuple[int, int, str]]:
+    """Return a key by which numbers in names compare as numbers, and come before letters."""
+    parts = re.findall("[0-9]+|[^0-9]+", stem.lower())
+    return [
+        (0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part) for part in parts
+    ]
 
 
 def open_picture(path: Path) -> Image.Image | None:

@@ -28,8 +28,8 @@ TextLike = str | os.PathLike[str]
 """A text itself (str), or the path of a UTF-8 file (a Path)."""
 
 VideoLike = str | os.PathLike[str] | NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
-"""The path of a video or picture, frames as one (n, height, width, 3) uint8 array, RGB, or a
-sequence of (height, width, 3) arrays."""
+"""The path of a video, a picture or a folder of frame pictures, frames as one (n, height, width, 3)
+uint8 array, RGB, or a sequence of (height, width, 3) arrays."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ at most `count` upright RGB pictures of full size. `clip` has the rule that choo
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from PIL import Image
 
 from trml_rt.errors import InputUnusable, UsageError
 from trml_rt.inputs.clip import Clip, choose_indices
-from trml_rt.inputs.picture import open_picture, read_folder, read_picture, to_rgb
+from trml_rt.inputs.picture import check_file, open_picture, read_folder, read_picture, to_rgb
 
 __all__ = ["frames_from_array", "read_frames"]
 
@@ -50,16 +49,12 @@ def read_frames(path: str | os.PathLike[str], count: int) -> Clip:
     _check(count)
     path = Path(path)
     try:
-        if path.is_dir():
-            return read_folder(path, count)
-        if problem := _no_file(path):
-            raise InputUnusable(f"{path}: {problem}", reason="undecodable")
-        with path.open("rb"):
-            pass  # FFmpeg and Pillow would not say why they cannot
-    except OSError as error:
-        raise InputUnusable(
-            f"{path}: cannot be read ({error.strerror})", reason="undecodable"
-        ) from None
+        is_folder = path.is_dir()
+    except OSError:
+        is_folder = False  # `check_file` says why it cannot be looked at
+    if is_folder:
+        return read_folder(path, count)
+    check_file(path)
     picture = open_picture(path)
     if picture is not None:
         with picture:
@@ -69,16 +64,6 @@ def read_frames(path: str | os.PathLike[str], count: int) -> Clip:
 
     frames, incomplete = read_video(path, count)
     return Clip(tuple(frames), incomplete)
-
-
-def _no_file(path: Path) -> str | None:
-    """Say why `path` is no file with content, or None; OSError where it cannot be looked at."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        return "is not a regular file; name a video or picture"
-    if found.st_size == 0:
-        return "the file is empty; record or copy the clip again"
-    return None
 
 
 def frames_from_array(

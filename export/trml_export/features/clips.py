@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from trml_export.config import Config
@@ -53,17 +54,26 @@ def check_length(path: Path, length: float | None, config: Config) -> None:
 def digest(path: Path) -> bytes:
     """Return a hash of the content of `path`: of the file, or of a folder's pictures and names.
 
+    A picture that cannot be read counts by its name. Whether that matters, `read_frames` says:
+    it looks at the chosen pictures only.
+
     Raises:
-        OSError: it cannot be read.
+        OSError: the file, or the folder itself, cannot be read.
     """
-    found = hashlib.sha256()
+    content = hashlib.sha256()
     if path.is_dir():
         for picture in frame_pictures(path):
-            found.update(
-                b"\0" + picture.name.encode() + hashlib.sha256(picture.read_bytes()).digest()
-            )
-        return found.digest()
+            content.update(b"\0" + os.fsencode(picture.name) + _picture_digest(picture))
+        return content.digest()
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
-            found.update(piece)
-    return found.digest()
+            content.update(piece)
+    return content.digest()
+
+
+def _picture_digest(picture: Path) -> bytes:
+    try:
+        # A pipe may never end, so only what is a file is opened.
+        return hashlib.sha256(picture.read_bytes()).digest() if picture.is_file() else b""
+    except OSError:
+        return b""

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import trml_rt
+from tests import media
+from trml_rt.bundle.folder import Bundle
+from trml_rt.cli import trml_rt as program
 from trml_rt.errors import InputUnusable
+from trml_rt.inputs.clip import choose_indices
 from trml_rt.inputs.picture import frame_pictures
+from trml_rt.inputs.rows import Row, Rows
 from trml_rt.inputs.video import read_frames
+from trml_rt.proof.cases import encoder_inputs
 
 
 @pytest.fixture
@@ -36,6 +48,11 @@ def test_numbers_in_names_count_as_numbers(folder):
         ["a1b2.png", "a1b10.png", "a2b1.png"],
         ["frame_0009.jpg", "frame_0010.jpg", "frame_0100.jpg"],
         ["A2.PNG", "b1.png", "B10.png"],
+        ["frame.png", "frame1.png", "frame2.png"],
+        ["1.png", "a.png"],
+        ["f01.png", "f1.png", "f2.png"],
+        ["f1.jpg", "f1.png"],
+        ["f\u00b2.png", "f\u00b3.png"],  # digits, but no numbers
     ],
 )
 def test_natural_order(tmp_path, names):
@@ -71,9 +88,86 @@ def test_an_answer_on_a_folder_is_that_on_its_pictures(folder, tiny_bundle):
         assert rt.infer(video=folder).score == rt.infer(video=pictures).score
 
 
-def test_training_and_calibration_see_the_frames_of_a_folder_alike(folder, tiny_bundle):
-    pytest.importorskip("torch")
-    from trml_export.features.encoding import read_frames as training_reads
-    from trml_rt.inputs import prepare
+def test_the_command_answers_on_a_folder(folder, tiny_bundle):
+    words = ["infer", "--bundle", str(tiny_bundle), "--video", str(folder), "--json"]
+    result = CliRunner().invoke(program, words)
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    with trml_rt.load(tiny_bundle) as rt:
+        assert answer["score"] == rt.infer(video=folder).to_dict()["score"]
+    assert answer["inputs"]["video"]["frames"] == Bundle(tiny_bundle).manifest.video.frames
 
-    assert training_reads is read_frames is prepare.read_frames
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.mkdir(), "is not a regular file"),
+        (os.mkfifo, "is not a regular file"),  # opened, it would wait for a writer
+        (lambda path: path.symlink_to("nowhere"), "cannot be read (No such file or directory)"),
+        (lambda path: path.touch(), "the file is empty"),
+    ],
+    ids=["folder", "pipe", "broken link", "empty"],
+)
+def test_a_chosen_entry_that_is_no_file_is_named_and_another_is_not_looked_at(folder, make, words):
+    (folder / "f11.png").unlink()
+    make(folder / "f11.png")
+    with pytest.raises(InputUnusable, match=rf"f11\.png: {re.escape(words)}"):
+        read_frames(folder, 12)
+    assert numbers(folder, 4) == [1, 4, 7, 10]
+
+
+# What training reads, and what calibration and verification read.
+
+
+def frames_of_training(path, bundle):
+    """Return the pixels that training encodes; the bundle says how pictures are made."""
+    pytest.importorskip("torch")
+    from trml_export.features.encoding import _decode
+
+    video = bundle.manifest.video
+    backbone = SimpleNamespace(config=SimpleNamespace(preprocess=video))
+    decoded = _decode(path, backbone, video.frames)
+    return decoded.failure.reason if decoded.failure else decoded.pixels
+
+
+def frames_of_calibration(path, bundle):
+    """Return the pixels that calibration measures ranges on."""
+    row = Row(id="a", split="train", text=None, video=path, score=None, label=None)
+    prepared = encoder_inputs(bundle, Rows((row,), ""), 1)
+    return (
+        prepared.samples["frame"][0]["frames"] if prepared.samples["frame"] else prepared.unusable
+    )
+
+
+def test_training_and_calibration_take_the_same_frames_of_a_folder(folder, tiny_bundle):
+    bundle = Bundle(tiny_bundle)
+    (folder / "notes.txt").write_text("a note")
+    (folder / ".f0.png").write_bytes(b"hidden")
+    of_training = frames_of_training(folder, bundle)
+    assert bundle.manifest.video.frames < 12
+    np.testing.assert_array_equal(of_training, frames_of_calibration(folder, bundle))
+    greys = [20 * number for number in choose_indices(12, bundle.manifest.video.frames)]
+    assert of_training[:, 0, 0, 0].tolist() == greys
+
+
+def test_training_and_calibration_turn_pictures_alike(tmp_path, tiny_bundle):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(media.numbered(0x0137)).save(tmp_path / "0.jpg", exif=exif)
+    bundle = Bundle(tiny_bundle)
+    of_training = frames_of_training(tmp_path, bundle)
+    np.testing.assert_array_equal(of_training, frames_of_calibration(tmp_path, bundle))
+
+
+@pytest.mark.parametrize("name", [None, "f0.png"], ids=["no picture", "a broken picture"])
+def test_training_and_calibration_refuse_the_same_folders(tmp_path, tiny_bundle, name):
+    if name is not None:
+        (tmp_path / name).write_bytes(b"no picture")
+    reason = "undecodable" if name else "too_short"
+    bundle = Bundle(tiny_bundle)
+    assert frames_of_training(tmp_path, bundle) == reason
+    [line] = frames_of_calibration(tmp_path, bundle)
+    assert line.startswith(f"a: {tmp_path}")
+    with pytest.raises(InputUnusable) as refused:
+        read_frames(tmp_path, bundle.manifest.video.frames)
+    assert refused.value.reason == reason

@@ -44,6 +44,15 @@ def test_a_folder_without_a_picture_is_named(tmp_path):
     assert "no picture in this folder" in str(refusal(tmp_path))
 
 
+def test_a_name_that_no_file_can_have_is_undecodable(tmp_path):
+    assert "cannot be read" in str(refusal(tmp_path / ("x" * 5000)))
+
+
+def test_a_path_with_a_zero_byte_is_undecodable():
+    with pytest.raises(InputUnusable, match="is no path"):
+        read_frames("a\0b.mp4", 8)
+
+
 def test_an_empty_file_is_undecodable(tmp_path):
     (tmp_path / "a.mp4").touch()
     assert "empty" in str(refusal(tmp_path / "a.mp4"))
