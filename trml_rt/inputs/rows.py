@@ -9,6 +9,7 @@ a video file, a picture or a folder of frame pictures, by a path relative to the
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import math
 import stat
@@ -64,7 +65,8 @@ def read_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda
 
     Args:
         path: the file or folder.
-        target_faults: says what is wrong with the score or label of a row.
+        target_faults: says what is wrong with the score or label of a row, whose types are right;
+            of the row's other fields it must not read any.
 
     Raises:
         UsageError: the file cannot be read, or a line is wrong; the message counts the problems
@@ -94,8 +96,7 @@ def read_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda
             faults.append(f"id {identity!r} stands twice, also in line {line_of[identity]}")
         elif isinstance(identity, str):
             line_of[identity] = number
-        if not any(fault.startswith(("score", "label")) for fault in faults):
-            faults += target_faults(_row(content, path.parent))
+        faults += _wrong_types(content) or target_faults(_row(content, path.parent))
         if not faults:
             rows.append(_row(content, path.parent))
         problems += [f"line {number}: {fault}" for fault in faults]
@@ -122,8 +123,12 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
 
 def _faults(content: dict[str, Any], folder: Path) -> Iterator[str]:
     """Yield what is wrong with one row."""
-    if unknown := sorted(content.keys() - _KEYS):
-        yield f"unknown key {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}"
+    for key in sorted(content.keys() - _KEYS):
+        nearest = difflib.get_close_matches(key.lower(), sorted(_KEYS), 1)
+        advice = (
+            f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(sorted(_KEYS))}"
+        )
+        yield f"unknown key {key}; {advice}"
     if not isinstance(content.get("id"), str) or not content["id"]:
         yield "id must be a string that is not empty"
     if content.get("split") not in SPLITS:
@@ -140,13 +145,19 @@ def _faults(content: dict[str, Any], folder: Path) -> Iterator[str]:
             yield "video must be a path; leave it out where there is none"
         elif problem := _unreadable(folder / video):
             yield f"video {video} {problem}"
+
+
+def _wrong_types(content: dict[str, Any]) -> list[str]:
+    """List what is wrong with the types of score and label."""
     score, label = content.get("score"), content.get("label")
+    faults = []
     if score is not None and (
         isinstance(score, bool) or not isinstance(score, int | float) or not _is_finite(score)
     ):
-        yield "score must be a number"
+        faults.append("score must be a number")
     if label is not None and not isinstance(label, str):
-        yield "label must be a string"
+        faults.append("label must be a string")
+    return faults
 
 
 def _is_finite(score: float) -> bool:

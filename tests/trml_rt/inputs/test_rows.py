@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from trml_rt.errors import UsageError
@@ -47,11 +48,29 @@ def test_rows_of_one_split_in_file_order_with_or_without_a_target(lines):
         ({"text": None}, "neither text nor video"),
         ({"score": True}, "score must be a number"),
         ({"label": 3}, "label must be a string"),
+        ({"vidoe": "c.mp4"}, "unknown key vidoe; did you mean video?"),
+        ({"Text": "a day"}, "unknown key Text; did you mean text?"),
+        ({"mood": 1}, "unknown key mood; known are id, label, score, split, text, video"),
+        ({"id": "r1"}, "id 'r1' stands twice, also in line 1"),
+        ({"id": ""}, "id must be a string that is not empty"),
+        ({"split": "dev"}, "split must be one of train, valid, test"),
+        ({"text": " "}, "text must be a string that is not blank"),
+        ({"video": "none.mp4"}, "video none.mp4 does not exist"),
     ],
 )
 def test_a_wrong_line_is_named(lines, more, words):
-    with pytest.raises(UsageError, match=f"line 2: {words}"):
+    with pytest.raises(UsageError, match=f"line 2: {re.escape(words)}"):
         read_rows(lines(row(1), row(2, **more)))
+
+
+def test_a_target_is_judged_once_it_is_a_number_or_a_string(lines):
+    path = lines(row(1, score="much"), row(2, score=99, mood=1), row(3, score=1))
+    judged = []
+    with pytest.raises(UsageError) as refused:
+        read_rows(path, lambda read: judged.append(read.score) or ["is too much"])
+    assert judged == [99.0, 1.0]
+    assert str(refused.value).count("is too much") == 2
+    assert "line 1: score must be a number" in str(refused.value)
 
 
 def test_rows_are_set_apart_without_one_in_both(lines):
@@ -92,10 +111,17 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-KEYS = st.sampled_from(["id", "split", "text", "video", "score", "label", "mood"])
+KEYS = st.sampled_from(["id", "split", "text", "video", "score", "label", "mood"]) | st.text()
+ROWS = st.fixed_dictionaries(
+    {"id": st.text(min_size=1), "split": st.sampled_from(["train", "test"]), "text": st.text()},
+    optional={"video": st.none() | st.text(), "score": JSON, "label": st.none() | st.text()},
+)
 
 
-@given(st.dictionaries(KEYS, JSON | st.sampled_from(["train", "test"])))
+@given(ROWS | st.dictionaries(KEYS, JSON | st.sampled_from(["train", "test"])))
+@example({"id": "a", "split": "train", "text": "x", "score": 10**400})
+@example({"id": "a", "split": "train", "text": "x", "video": "a\0b"})
+@example({"id": "a", "split": "train", "text": "\ud83d"})
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_object_is_a_row_or_a_sentence_that_names_its_line(tmp_path, content):
     path = tmp_path / "rows.jsonl"
