@@ -23,7 +23,7 @@ def read_data(data: Path, task: Task, *, layout: str, split: str) -> Rows:
 
     Args:
         data: the data set.
-        task: what scores and labels must fit.
+        task: what scores and labels must fit. A layout without targets of its kind gives none.
         layout: jsonl, mmsa or meld.
         split: train, valid or test.
 
@@ -35,15 +35,19 @@ def read_data(data: Path, task: Task, *, layout: str, split: str) -> Rows:
         return read_rows(data, lambda row: _target_faults(row, task)).of_split(split)
     try:
         from trml_export.config import load_config
-        from trml_export.data import FORMATS, read_dataset
+        from trml_export.data import FORMATS, config_for, read_dataset
     except ImportError as error:
         raise lacks_package(f"reading the layout {layout}", error, "train") from None
 
-    config = load_config(defaults=FORMATS[layout].defaults if layout in FORMATS else {})
+    config = config_for(task, layout)
+    has_targets = task.kind in FORMATS[layout].tasks
+    if not has_targets:  # its inputs are of use all the same
+        config = load_config(defaults=FORMATS[layout].defaults)
     dataset = read_dataset(data, config, layout)
     for problem in dataset.problems:
         _log.info("left out: %s: %s", problem.id, problem.message)
-    scored = config.task == "regression"
+    scored = has_targets and task.kind == "regression"
+    labelled = has_targets and task.kind == "classification"
     rows = [
         Row(
             id=sample.id,
@@ -51,7 +55,7 @@ def read_data(data: Path, task: Task, *, layout: str, split: str) -> Rows:
             text=sample.text,
             video=sample.video,
             score=float(sample.target) if scored else None,
-            label=None if scored else config.labels[int(sample.target)],
+            label=task.labels[int(sample.target)] if labelled else None,
         )
         for sample in dataset.samples
         if sample.split == split and (sample.text, sample.video) != (None, None)

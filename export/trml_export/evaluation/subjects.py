@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from trml_export.backbone.backbone import Backbone
 from trml_export.config import Config
-from trml_export.data import FORMATS, SPLITS, DataSet, InputProblem, Sample, read_dataset
+from trml_export.data import (
+    SPLITS,
+    DataSet,
+    InputProblem,
+    Sample,
+    config_for,
+    read_dataset,
+)
 from trml_export.evaluation.methods import METHODS, Method
 from trml_export.evaluation.predictions import Predictions, predict
 from trml_export.evaluation.protocol import COMPLETENESS, Run, run_protocol
@@ -112,7 +119,9 @@ def evaluate_bundle(
         UsageError: a data set with faults, or a split without samples.
         InputUnusable: no sample of the split can be used.
     """
-    config = _bundle_config(manifest, rows.format)
+    config = config_for(manifest.task, rows.format).model_copy(
+        update={"frames": manifest.video.frames}
+    )
     dataset = rows.read(config)
     features, predictions = _traced(trace, rows.of(dataset), config)
     run = _run("bundle", predictions, features, config)
@@ -244,19 +253,6 @@ def _traced(
         virtual_video=column("text", "virtual_video", d),
         real_text=column("text", "text_vector", d),
     )
-
-
-def _bundle_config(manifest: Manifest, layout: str) -> Config:
-    """Return the configuration of a bundle's task, as far as evaluation reads it.
-
-    How long a clip may be, a bundle does not say: that is a matter of the layout.
-    """
-    task = manifest.task
-    limits = {k: v for k, v in FORMATS[layout].defaults.items() if k.endswith("_clip")}
-    values: dict[str, Any] = {**limits, "task": task.kind, "labels": tuple(task.labels)}
-    if task.range is not None and task.thresholds is not None:
-        values |= {"score_range": tuple(task.range), "thresholds": tuple(task.thresholds)}
-    return Config(**values, frames=manifest.video.frames)
 
 
 def _run(name: str, predictions: Predictions, features: Features, config: Config) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 import trml_rt
 from tests.layouts import make_meld, make_mmsa
+from trml_export.data.meld import EMOTIONS
 from trml_rt.bundle.manifest import Task
 from trml_rt.cli import trml_rt as program
 from trml_rt.errors import UsageError
@@ -54,17 +55,73 @@ def test_mosi_as_mmsa_has_it_gives_scores(tmp_path, caplog):
     assert "left out: -3g5yACwYnA$_$0010: " in caplog.text
 
 
-def test_meld_gives_labels_of_its_test_split(tmp_path):
-    found = read_data(make_meld(tmp_path / "MELD"), REGRESSION, layout="meld", split="test")
-    assert {r.split for r in found.rows} == {"test"}
-    assert {r.label for r in found.rows} == {"fear", "disgust", "neutral"}
-    assert {r.score for r in found.rows} == {None}
+def targets(data, task, layout, split="train"):
+    return [(r.label, r.score) for r in read_data(data, task, layout=layout, split=split).rows]
 
 
-def test_engines_are_verified_on_a_data_set_as_it_is_distributed(bundle_copy, tmp_path):
+def test_meld_gives_the_labels_that_the_bundle_knows(tmp_path):
+    data = make_meld(tmp_path / "MELD")
+    emotions = Task(kind="classification", labels=list(EMOTIONS))
+    sentiments = Task(kind="classification", labels=["negative", "neutral", "positive"])
+    assert targets(data, emotions, "meld") == [
+        ("surprise", None),
+        ("neutral", None),
+        ("anger", None),
+    ]
+    assert targets(data, sentiments, "meld") == [
+        ("positive", None),
+        ("neutral", None),
+        ("negative", None),
+    ]
+    rows = read_data(data, emotions, layout="meld", split="test").rows
+    assert {(r.split, r.label) for r in rows} == {
+        ("test", "fear"),
+        ("test", "disgust"),
+        ("test", "neutral"),
+    }
+
+
+def test_meld_serves_a_bundle_of_scores_with_its_inputs_alone(tmp_path):
+    assert set(targets(make_meld(tmp_path / "MELD"), REGRESSION, "meld")) == {(None, None)}
+
+
+def test_mosi_gives_labels_to_a_bundle_of_classes(tmp_path):
+    data = make_mmsa(tmp_path / "MOSI")
+    sentiments = Task(kind="classification", labels=["negative", "neutral", "positive"])
+    assert targets(data, sentiments, "mmsa") == [
+        ("positive", None),
+        ("negative", None),
+        ("positive", None),
+        ("negative", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        (
+            Task(kind="regression", labels=["bad", "good"], range=[-1, 1], thresholds=[0]),
+            "label 2.4 is outside of score_range, -1 to 1",
+        ),
+        (CLASSES, "annotation 'Positive' is none of anger, joy"),
+    ],
+)
+def test_a_target_of_a_layout_that_the_bundle_cannot_give_is_refused(tmp_path, task, words):
+    with pytest.raises(UsageError, match=words):
+        read_data(make_mmsa(tmp_path / "MOSI"), task, layout="mmsa", split="train")
+
+
+def test_a_task_that_training_does_not_know_is_refused_in_a_sentence(tmp_path):
+    one_class = Task(kind="classification", labels=["joy"])
+    with pytest.raises(UsageError, match="the bundle's task: classification needs two labels"):
+        read_data(make_mmsa(tmp_path / "MOSI"), one_class, layout="mmsa", split="train")
+
+
+def test_engines_are_verified_on_a_data_set_as_it_is_distributed(edit_manifest, tmp_path):
+    bundle = edit_manifest(lambda content: content["task"].update(range=[-3.0, 3.0]))
     make_mmsa(tmp_path / "MOSI")
-    trml_rt.build(bundle_copy)
-    words = ["verify", "--bundle", bundle_copy, "--precision", "fp32", "--split", "train"]
+    trml_rt.build(bundle)
+    words = ["verify", "--bundle", bundle, "--precision", "fp32", "--split", "train"]
     words += ["--data", tmp_path / "MOSI", "--format", "mmsa", "--json"]
     result = CliRunner().invoke(program, list(map(str, words)))
     assert result.exit_code == 0, result.stderr
