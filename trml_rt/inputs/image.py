@@ -44,12 +44,12 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         problems = [
-            f"{name}: {value!r} is not one of {', '.join(known)}"
-            for name, value, known in (
+            f"{name}: {value!r} is not one of {', '.join(allowed)}"
+            for name, value, allowed in (
                 ("resize", self.resize, _SIZES),
                 ("interpolation", self.interpolation, _FILTERS),
             )
-            if value not in known
+            if value not in allowed
         ]
         if self.height < 1 or self.width < 1:
             problems.append(f"height and width: {self.height} x {self.width} holds no pixel")

@@ -98,14 +98,14 @@ class Inputs:
             raise UsageError("neither text nor video is given; give at least one")
         prepared = Prepared()
         refused: list[InputUnusable] = []
-        for name, given, prepare in (
+        for name, value, prepare in (
             ("text", sample.text, self._text),
             ("video", sample.video, self._video),
         ):
             reason = Reason.NOT_GIVEN
-            if given is not None:
+            if value is not None:
                 try:
-                    prepare(given, prepared)
+                    prepare(value, prepared)
                     continue
                 except InputUnusable as error:
                     if not degrade:
@@ -141,8 +141,8 @@ class Inputs:
             tensors["frame_mask"] = places < lengths
         return tensors
 
-    def _text(self, given: Any, prepared: Prepared) -> None:
-        text = given if isinstance(given, str) else read_text(given)
+    def _text(self, source: Any, prepared: Prepared) -> None:
+        text = source if isinstance(source, str) else read_text(source)
         if self._tokenizer is None:
             self._tokenizer = self._load_tokenizer()
         start = time.perf_counter()
@@ -164,13 +164,13 @@ class Inputs:
             )
         return tokenizer
 
-    def _video(self, given: Any, prepared: Prepared) -> None:
+    def _video(self, source: Any, prepared: Prepared) -> None:
         start = time.perf_counter()
         count = self._bundle.manifest.video.frames
         clip: Clip = (
-            read_frames(given, count)
-            if isinstance(given, str | os.PathLike)
-            else frames_from_array(given, count)
+            read_frames(source, count)
+            if isinstance(source, str | os.PathLike)
+            else frames_from_array(source, count)
         )
         _add_ms(prepared, "decode", start)
         start = time.perf_counter()

@@ -83,21 +83,21 @@ def frames_from_array(
     """
     if count is not None:
         _check(count)
-    given: Sequence[npt.NDArray[np.uint8] | Image.Image]
+    frames: Sequence[npt.NDArray[np.uint8] | Image.Image]
     if isinstance(array, Image.Image):
-        given = [array]
+        frames = [array]
     elif isinstance(array, np.ndarray):
         if array.ndim not in (3, 4):
             raise UsageError(_shape_message(array))
-        given = list(array[None] if array.ndim == 3 else array)
+        frames = list(array[None] if array.ndim == 3 else array)
     elif isinstance(array, Iterable):
-        given = list(array)
+        frames = list(array)
     else:
         raise UsageError(_shape_message(array))
-    if not given:
+    if not frames:
         raise InputUnusable("video: there is no frame in it; give at least one", reason="too_short")
-    indices = range(len(given)) if count is None else choose_indices(len(given), count)
-    return Clip(tuple(_to_image(given[index]) for index in indices))
+    indices = range(len(frames)) if count is None else choose_indices(len(frames), count)
+    return Clip(tuple(_to_image(frames[index]) for index in indices))
 
 
 def _check(count: int) -> None:
@@ -114,9 +114,9 @@ def _to_image(frame: npt.NDArray[np.uint8] | Image.Image) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(frame))
 
 
-def _shape_message(given: object) -> str:
-    shape = getattr(given, "shape", None)
-    what = type(given).__name__ if shape is None else f"{given.dtype} {tuple(shape)}"  # type: ignore[attr-defined]
+def _shape_message(frames: object) -> str:
+    shape = getattr(frames, "shape", None)
+    what = type(frames).__name__ if shape is None else f"{frames.dtype} {tuple(shape)}"  # type: ignore[attr-defined]
     return (
         f"video: got {what}; give RGB uint8 of shape (frames, height, width, 3) "
         "or (height, width, 3)"

@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from trml_rt.errors import InputUnusable
-from trml_rt.inputs.video_packets import Moment, Plan, stamp_of, survey
+from trml_rt.inputs.video_packets import Moment, Route, stamp_of, survey
 
 __all__ = ["read_video"]
 
@@ -50,16 +50,16 @@ def read_video(path: Path, count: int) -> tuple[list[Image.Image], bool]:
         InputUnusable: `path` is no video, or no frame of it can be decoded.
     """
     with _open(path) as (container, stream):
-        plan = survey(container, stream, count)
+        route = survey(container, stream, count)
         stated = bool(stream.frames or stream.duration)
-        images, damaged = _take(container, stream, plan) if plan.starts_with_seek else ([], False)
+        images, damaged = _take(container, stream, route) if route.starts_with_seek else ([], False)
     if not images:
         # Opened again, because not every container can be rewound.
         with _open(path) as (container, stream):
-            images, damaged = _take(container, stream, plan)
+            images, damaged = _take(container, stream, route)
     if images:
         return images, damaged
-    if plan.moments or plan.indices or stated:
+    if route.moments or route.indices or stated:
         raise InputUnusable(
             f"{path}: no frame of it can be decoded, it is cut off or damaged; "
             "copy or encode it again",
@@ -71,12 +71,12 @@ def read_video(path: Path, count: int) -> tuple[list[Image.Image], bool]:
 
 
 def _take(
-    container: InputContainer, stream: VideoStream, plan: Plan
+    container: InputContainer, stream: VideoStream, route: Route
 ) -> tuple[list[Image.Image], bool]:
     reader = _Reader(container, stream)
-    chosen = reader.by_time(plan.moments) if plan.moments else reader.by_index(plan.indices)
+    chosen = reader.by_time(route.moments) if route.moments else reader.by_index(route.indices)
     images = [_upright(frame, stream.sample_aspect_ratio) for frame in chosen]
-    cut_off = plan.due is not None and reader.ended and reader.end <= plan.due
+    cut_off = route.due is not None and reader.ended and reader.end <= route.due
     return images, reader.damaged or cut_off
 
 
@@ -140,7 +140,7 @@ class _Reader:
         frames = self._decode(keyframe=None)
         shown: VideoFrame | None = None
         ahead: VideoFrame | None = None
-        given: int | None = None
+        last: int | None = None
         for moment in moments:
             if moment.keyframe is not None:
                 self._container.seek(moment.seek, stream=self._stream)
@@ -154,8 +154,8 @@ class _Reader:
                 shown, ahead = ahead, None
             if shown is None:
                 self.damaged = True  # there is a keyframe for this moment, but it is unreadable
-            elif _time(shown) != given:
-                given = _time(shown)
+            elif _time(shown) != last:
+                last = _time(shown)
                 yield shown
 
     def _decode(self, keyframe: int | None) -> Iterator[VideoFrame]:

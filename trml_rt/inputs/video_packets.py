@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from trml_rt.inputs.clip import choose_indices, choose_times
 
-__all__ = ["Moment", "Plan", "stamp_of", "survey"]
+__all__ = ["Moment", "Route", "stamp_of", "survey"]
 
 # Sound may outlast the picture a little. A clip counts as broken off only where its last
 # frame ends more than this part of its length before the last moment.
@@ -32,8 +32,8 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the first pass found. Frames go by index where the clip is short or untimed."""
+class Route:
+    """What to decode, by the first pass. Frames go by index where the clip is short or untimed."""
 
     indices: Sequence[int] = ()
     moments: Sequence[Moment] = ()
@@ -45,7 +45,7 @@ class Plan:
         return bool(self.moments) and self.moments[0].keyframe is not None
 
 
-def survey(container: InputContainer, stream: VideoStream, count: int) -> Plan:
+def survey(container: InputContainer, stream: VideoStream, count: int) -> Route:
     """Choose moments or indices, and the keyframe from which to reach each moment."""
     head: list[Packet[VideoStream]] = []
     for packet in _packets(container, stream):
@@ -55,13 +55,13 @@ def survey(container: InputContainer, stream: VideoStream, count: int) -> Plan:
     stamps = [stamp for packet in head if (stamp := stamp_of(packet)) is not None]
     if not stamps:
         total = len(head) + sum(1 for _ in _packets(container, stream))
-        return Plan(indices=choose_indices(total, count))
+        return Route(indices=choose_indices(total, count))
 
     start = stream.start_time if stream.start_time is not None else min(stamps)
     end = _stated_end(container, stream, start)
     if len(head) <= count:
         due = None if end is None else _due(start, end - start, count)
-        return Plan(indices=range(len(head)), due=due)
+        return Route(indices=range(len(head)), due=due)
 
     # A program stream of a few seconds states any length; the packets know better.
     if end is None or end <= max(stamps):
@@ -70,14 +70,14 @@ def survey(container: InputContainer, stream: VideoStream, count: int) -> Plan:
     moments = [Moment(time) for time in choose_times(start, end - start, count)]
     reached: int | None = None
     for index, moment in enumerate(moments):
-        found = _keyframe_before(container, stream, moment.time, start)
-        if found is None:
+        reachable = _keyframe_before(container, stream, moment.time, start)
+        if reachable is None:
             break  # cannot be searched: decode on from where the last moment was
         # Within one group of pictures, going on is cheaper than starting over.
-        if found.keyframe != reached:
-            moments[index] = found
-        reached = found.keyframe
-    return Plan(moments=moments, due=_due(start, end - start, count))
+        if reachable.keyframe != reached:
+            moments[index] = reachable
+        reached = reachable.keyframe
+    return Route(moments=moments, due=_due(start, end - start, count))
 
 
 def _stated_end(container: InputContainer, stream: VideoStream, start: int) -> int | None:
@@ -111,7 +111,7 @@ def _keyframe_before(
             container.seek(place, stream=stream)
         except av.FFmpegError:
             return None
-        found: int | None = None
+        keyframe: int | None = None
         for packet in _packets(container, stream):
             # Packets come in decoding order, and none is decoded after it is shown.
             if (order := packet.dts if packet.dts is not None else packet.pts) is None:
@@ -120,9 +120,9 @@ def _keyframe_before(
                 break
             stamp = stamp_of(packet)
             if packet.is_keyframe and stamp is not None and stamp <= time:
-                found = stamp
-        if found is not None:
-            return Moment(time, keyframe=found, seek=place)
+                keyframe = stamp
+        if keyframe is not None:
+            return Moment(time, keyframe=keyframe, seek=place)
         if place == start:
             return None
         back = max(step, 2 * back)

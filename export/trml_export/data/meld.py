@@ -48,36 +48,38 @@ def read_meld(path: Path, config: Config) -> DataSet:
             to twenty of them named.
     """
     column = _column(config)
-    found = Collector(path)
+    collector = Collector(path)
     for split, (table, folder) in _SPLITS.items():
         rows, data = read_table(path / table, _COLUMNS)
-        found.table(data)
+        collector.table(data)
         clips = Clips.of(_folder(path, folder))
         names = {name: f"{split}/{name.removesuffix('.mp4')}" for name in clips.sizes}
         for row in rows:
             numbers = (row["Dialogue_ID"], row["Utterance_ID"])
             numbered = all(number.isascii() and number.isdigit() for number in numbers)
             if not numbered:
-                found.fault(row, f"Dialogue_ID and Utterance_ID {numbers} must be whole numbers")
+                collector.fault(
+                    row, f"Dialogue_ID and Utterance_ID {numbers} must be whole numbers"
+                )
             target = class_number(config, row[column].strip())
             if target is None:
                 labels = ", ".join(config.labels)
-                found.fault(row, f"{column} {row[column]!r} is none of {labels}")
+                collector.fault(row, f"{column} {row[column]!r} is none of {labels}")
             elif numbered:
                 dialogue, utterance = (number.lstrip("0") or "0" for number in numbers)
                 name = f"dia{dialogue}_utt{utterance}"
                 text = replace(row, cells={"text": row["Utterance"]})
-                found.sample(text, f"{split}/{name}", split, clips, f"{name}.mp4", target)
-        found.unnamed(clips, names)
-    return found.finish()
+                collector.sample(text, f"{split}/{name}", split, clips, f"{name}.mp4", target)
+        collector.unnamed(clips, names)
+    return collector.finish()
 
 
 def _column(config: Config) -> str:
     if config.task != "classification":
         raise UsageError("MELD has classes and no scores; set task=classification")
     labels = {label.lower() for label in config.labels}
-    for column, known in (("Emotion", EMOTIONS), ("Sentiment", SENTIMENTS)):
-        if labels == set(known):
+    for column, names in (("Emotion", EMOTIONS), ("Sentiment", SENTIMENTS)):
+        if labels == set(names):
             return column
     raise UsageError(
         f"MELD has no labels {', '.join(config.labels)}; give the seven emotions "

@@ -37,8 +37,8 @@ def read_mmsa(path: Path, config: Config) -> DataSet:
     rows, data = read_table(path / "label.csv", _COLUMNS)
     clips = Clips.of(raw, depth=1)
     identities = {name: name.removesuffix(".mp4").replace("/", "$_$") for name in clips.sizes}
-    found = Collector(path / "label.csv")
-    found.table(data)
+    collector = Collector(path / "label.csv")
+    collector.table(data)
     for row in rows:
         faults = list(_faults(row))
         target = _target(row, config)
@@ -47,11 +47,11 @@ def read_mmsa(path: Path, config: Config) -> DataSet:
         elif not faults:
             identity = f"{row['video_id']}$_${row['clip_id']}"
             name = f"{row['video_id']}/{row['clip_id']}.mp4"
-            found.sample(row, identity, row["mode"], clips, name, target)
+            collector.sample(row, identity, row["mode"], clips, name, target)
         for fault in faults:
-            found.fault(row, fault)
-    found.unnamed(clips, identities)
-    return found.finish()
+            collector.fault(row, fault)
+    collector.unnamed(clips, identities)
+    return collector.finish()
 
 
 def _faults(row: TableRow) -> Iterator[str]:

@@ -72,15 +72,15 @@ class Clips:
         Raises:
             UsageError: a folder or a file in it cannot be looked at.
         """
-        found = cls(folder)
+        clips = cls(folder)
         try:
             for name, entry in _walk(folder, depth):
                 if name.endswith(".mp4") and not entry.name.startswith("._"):  # what macOS leaves
-                    found.sizes[name] = entry.stat().st_size
+                    clips.sizes[name] = entry.stat().st_size
         except OSError as problem:
             where = problem.filename or folder
             raise UsageError(f"{where}: cannot be read ({problem.strerror})") from None
-        return found
+        return clips
 
     def take(self, name: str) -> tuple[Path, str | None, str]:
         """Return the path of a clip, and the reason and a sentence if it cannot be used."""
@@ -110,7 +110,7 @@ class Collector:
         self._samples: list[Sample] = []
         self._problems: list[InputProblem] = []
         self._faults: list[str] = []
-        self._seen: dict[str, str] = {}
+        self._where: dict[str, str] = {}
         self._digest = hashlib.sha256()
 
     def table(self, data: bytes) -> None:
@@ -129,10 +129,10 @@ class Collector:
         self, row: TableRow, identity: str, split: str, clips: Clips, name: str, target: float | int
     ) -> None:
         """Take one sample, with the text of column `text`; whatever it lacks is noted."""
-        if identity in self._seen:
-            self.fault(row, f"{identity} stands twice, also in {self._seen[identity]}")
+        if identity in self._where:
+            self.fault(row, f"{identity} stands twice, also in {self._where[identity]}")
             return
-        self._seen[identity] = row.where
+        self._where[identity] = row.where
         text: str | None = row["text"]
         if not row["text"].strip():
             text = None
@@ -167,5 +167,5 @@ class Collector:
 
 def class_number(config: Config, label: str) -> int | None:
     """Return the number of `label` among the configured ones, whatever its case, or None."""
-    known = [name.lower() for name in config.labels]
-    return known.index(label.lower()) if label.lower() in known else None
+    names = [name.lower() for name in config.labels]
+    return names.index(label.lower()) if label.lower() in names else None
