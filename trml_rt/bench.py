@@ -91,12 +91,12 @@ def interleave(
                 if number >= warm_up:
                     contender.ms.append(said["ms"])
         first = np.array(next(iter(contenders.values())).ms)
-        found = {}
+        measured = {}
         for name, contender in contenders.items():
             assert contender.process.stdin is not None
             contender.process.stdin.close()
             ended = _line(name, contender.process)
-            found[name] = {
+            measured[name] = {
                 **contender.started,
                 **{
                     f"p{q}_ms": round(float(np.percentile(contender.ms, q)), 3)
@@ -107,7 +107,7 @@ def interleave(
                 "speed_up": round(float(np.median(first / np.array(contender.ms))), 3),
                 "answer": contender.answer,
             }
-        return found
+        return measured
     finally:
         for contender in contenders.values():
             if contender.process.poll() is None:

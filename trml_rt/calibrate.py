@@ -109,18 +109,20 @@ def _methods(
     method: str,
     methods: Mapping[str, str],
     engines: Sequence[str] | None,
-    known: Sequence[str],
+    encoder_names: Sequence[str],
 ) -> dict[str, str]:
     """Return the method of each encoder that is to be calibrated.
 
     Raises:
         UsageError: an encoder is named that the bundle does not have, or that is left out.
     """
-    wanted = known if engines is None else engines
-    for name in (*wanted, *methods):
-        if name not in known:
-            raise UsageError(f"no encoder {name!r} in this bundle; choose {', '.join(known)}")
+    chosen = encoder_names if engines is None else engines
+    for name in (*chosen, *methods):
+        if name not in encoder_names:
+            raise UsageError(
+                f"no encoder {name!r} in this bundle; choose {', '.join(encoder_names)}"
+            )
     for name in methods:
-        if name not in wanted:
+        if name not in chosen:
             raise UsageError(f"a method is given for {name!r}, which is not to be calibrated")
-    return {name: methods.get(name, method) for name in known if name in wanted}
+    return {name: methods.get(name, method) for name in encoder_names if name in chosen}

@@ -77,8 +77,8 @@ class Dispatcher:
             if any(tensor.name not in inputs for tensor in self._manifest.engines[name].outputs)
         ]
         if names and isinstance(self._backend, LinkingBackend):
-            made, milliseconds = self._chain(self._backend, tuple(names)).run(inputs)
-            return {**inputs, **made}, milliseconds
+            outputs, milliseconds = self._chain(self._backend, tuple(names)).run(inputs)
+            return {**inputs, **outputs}, milliseconds
         tensors = dict(inputs)
         milliseconds = {}
         for name in names:
@@ -105,7 +105,7 @@ class Dispatcher:
         Returns:
             For each set that was run, by name, every tensor on the way, inputs included.
         """
-        known, answers = dict(inputs), {}
+        tensors_so_far, answers = dict(inputs), {}
         largest_first = sorted(
             self._manifest.engine_sets if sets is None else sets,
             key=lambda engine_set: -len(engine_set.engines),
@@ -113,10 +113,12 @@ class Dispatcher:
         for engine_set in largest_first:
             if inputs.keys() >= set(engine_set.inputs):
                 outputs = set(engine_set.outputs)
-                feed = {name: tensor for name, tensor in known.items() if name not in outputs}
+                feed = {
+                    name: tensor for name, tensor in tensors_so_far.items() if name not in outputs
+                }
                 tensors, _ = self.run(engine_set.present, feed)
                 answers[engine_set.name] = tensors
-                known |= {name: t for name, t in tensors.items() if name not in outputs}
+                tensors_so_far |= {name: t for name, t in tensors.items() if name not in outputs}
         return answers
 
     def _chain(self, backend: LinkingBackend, names: tuple[str, ...]) -> Chain:

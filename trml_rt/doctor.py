@@ -70,8 +70,10 @@ def _python() -> Check:
 
 
 def _system() -> Check:
-    found = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, {cpu_features()}"
-    return Check("system", platform.system() == "Linux", found, required=False)
+    description = (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, {cpu_features()}"
+    )
+    return Check("system", platform.system() == "Linux", description, required=False)
 
 
 def _package(name: str) -> Check:
@@ -103,6 +105,6 @@ def _bundle(bundle: BundleLike) -> Check:
 
 def _extra(name: str, modules: tuple[str, ...]) -> Check:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
-    found = f"without {', '.join(missing)}" if missing else "installed"
+    description = f"without {', '.join(missing)}" if missing else "installed"
     remedy = install_command(name) if missing else None
-    return Check(f"extra [{name}]", not missing, found, required=False, remedy=remedy)
+    return Check(f"extra [{name}]", not missing, description, required=False, remedy=remedy)

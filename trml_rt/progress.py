@@ -30,12 +30,12 @@ def counted(
         log: the logger of the module that works.
         size: how much of `total` one item is.
     """
-    told = time.monotonic()
+    last_line = time.monotonic()
     done = 0
     for item in items:
         now = time.monotonic()
-        if now - told >= _SECONDS:
-            told = now
+        if now - last_line >= _SECONDS:
+            last_line = now
             log.info("%s: %d of %d", what, done, total)
         yield item
         done += size(item)

@@ -86,19 +86,19 @@ def calibrate(
                 check.restart()
                 for name in names:
                     _log.info("%s: the %s form", name, form)
-                    made = guard(
+                    guarded = guard(
                         plain[name],
                         refined[name],
                         form,
                         partial(check.judge, name),
                     )
-                    if made.model is None:
-                        left_out[name][form] = _found(made)
+                    if guarded.model is None:
+                        left_out[name][form] = _found(guarded)
                         continue
-                    check.settle(name, made.model)
-                    forms[name][form] = _write(staging, f"{name}.{form}.onnx", made.model) | {
-                        "layers": _layers(plain[name].graph, made),
-                        **_found(made),
+                    check.settle(name, guarded.model)
+                    forms[name][form] = _write(staging, f"{name}.{form}.onnx", guarded.model) | {
+                        "layers": _layers(plain[name].graph, guarded),
+                        **_found(guarded),
                     }
             if not any(forms.values()):
                 raise VerificationFailed(
@@ -161,24 +161,24 @@ def _write(staging: Path, file: str, model: onnx.ModelProto) -> dict[str, object
     return {"file": file, **describe_files(staging, [file])[file].model_dump()}
 
 
-def _layers(graph: onnx.ModelProto, made: Guarded) -> dict[str, str]:
-    return {name: "fp32" if name in made.kept else "int8" for name in layers(graph)}
+def _layers(graph: onnx.ModelProto, guarded: Guarded) -> dict[str, str]:
+    return {name: "fp32" if name in guarded.kept else "int8" for name in layers(graph)}
 
 
-def _found(made: Guarded) -> dict[str, object]:
+def _found(guarded: Guarded) -> dict[str, object]:
     return {
-        "refined": made.refined,
-        "checked": _checked(made.judged),
-        "sensitivity": [asdict(harm) for harm in made.table],
+        "refined": guarded.refined,
+        "checked": _checked(guarded.judged),
+        "sensitivity": [asdict(harm) for harm in guarded.table],
     }
 
 
 def _checked(judged: Judged) -> dict[str, object]:
     """Return what was measured on each engine set, as the record has it."""
-    found: dict[str, object] = {}
+    losses: dict[str, object] = {}
     for name, each in judged.measured.items():
         accuracy = each.get("accuracy")
-        found[name] = {
+        losses[name] = {
             "rows": each["rows"],
             "least_cosine": min(tensor["least_cosine"] for tensor in each["tensors"].values()),
             "largest_score_difference": each["largest_score_difference"],
@@ -186,7 +186,7 @@ def _checked(judged: Judged) -> dict[str, object]:
             "flips": each["flips"],
             "points_lost": accuracy and accuracy["fp32"] - accuracy["engines"],
         }
-    return found
+    return losses
 
 
 def _listed(ranges: Ranges) -> dict[str, list[float]]:

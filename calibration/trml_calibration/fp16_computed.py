@@ -232,7 +232,7 @@ def _has_float(node: NodeProto, kinds: dict[str, int]) -> bool:
 
 def _large_tensors(model: ModelProto, kinds: dict[str, int], feeds: Sequence[Feed]) -> set[str]:
     """Return the tensors that come near FP16's limit: weights, and activations on `feeds`."""
-    found = {
+    large = {
         tensor.name
         for tensor in model.graph.initializer
         if tensor.data_type == _FLOAT
@@ -240,13 +240,15 @@ def _large_tensors(model: ModelProto, kinds: dict[str, int], feeds: Sequence[Fee
         and not value.max() <= _LIMIT
     }
     if not feeds:
-        return found
+        return large
     watched = ModelProto()
     watched.CopyFrom(model)
-    made = {name for node in model.graph.node for name in node.output if kinds.get(name) == _FLOAT}
-    known = {value.name for value in model.graph.output}
+    floats = {
+        name for node in model.graph.node for name in node.output if kinds.get(name) == _FLOAT
+    }
+    outputs = {value.name for value in model.graph.output}
     watched.graph.output.extend(
-        helper.make_tensor_value_info(name, _FLOAT, None) for name in sorted(made - known)
+        helper.make_tensor_value_info(name, _FLOAT, None) for name in sorted(floats - outputs)
     )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -258,5 +260,5 @@ def _large_tensors(model: ModelProto, kinds: dict[str, int], feeds: Sequence[Fee
     for feed in feeds:
         for name, value in zip(names, session.run(None, feed), strict=True):
             if value.dtype == np.float32 and value.size and not np.abs(value).max() <= _LIMIT:
-                found.add(name)
-    return found
+                large.add(name)
+    return large

@@ -61,9 +61,9 @@ def load_basic(path: Path) -> ModelProto:
             node.name = name if name not in taken else f"{name}_unnamed"
     # Its record of every operator set that it knows is not needed by the graph.
     used = {node.domain for node in model.graph.node}
-    kept = [opset for opset in model.opset_import if opset.domain in used]
+    opsets = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:]
-    model.opset_import.extend(kept)
+    model.opset_import.extend(opsets)
     return model
 
 
@@ -155,9 +155,9 @@ def _place(model: ModelProto, ranges: Ranges, form: str, chosen: list[str]) -> M
         )
         quantiser.quantize_model()
     quantiser.model.topological_sort()
-    made: ModelProto = quantiser.model.model
-    del made.graph.value_info[:]
-    return made
+    quantised: ModelProto = quantiser.model.model
+    del quantised.graph.value_info[:]
+    return quantised
 
 
 def _chained(graph: ModelProto) -> list[str]:
@@ -175,12 +175,12 @@ def _chained(graph: ModelProto) -> list[str]:
 
     behind: set[str] = set()  # of a convolution
     for node in graph.graph.node:
-        given = [name for name in node.input if name and name not in constants]
+        inputs = [name for name in node.input if name and name not in constants]
         if node.op_type == "Conv" or (
             node.op_type in (*_PASSING, "Add")
-            and given
-            and len(given) == (2 if node.op_type == "Add" else 1)
-            and all(name in makers and makers[name].name in behind for name in given)
+            and inputs
+            and len(inputs) == (2 if node.op_type == "Add" else 1)
+            and all(name in makers and makers[name].name in behind for name in inputs)
         ):
             behind.add(node.name)
     convolutions = sum(node.op_type == "Conv" for node in graph.graph.node)
@@ -192,16 +192,16 @@ def _chained(graph: ModelProto) -> list[str]:
 def _between(graph: ModelProto, chosen: Set[str]) -> list[str]:
     """Return the Clip, Relu and Add nodes of a chain all of whose inputs come quantised."""
     chained, quantised = set(_chained(graph)), set[str]()
-    found = []
+    tensors = []
     for node in graph.graph.node:
         if node.op_type == "Conv" and node.name in chosen:
             quantised.update(node.output)
         elif node.op_type in (*_PASSING, "Add") and node.name in chained:
-            given = node.input if node.op_type == "Add" else node.input[:1]
-            if quantised.issuperset(given):
-                found.append(node.name)
+            inputs = node.input if node.op_type == "Add" else node.input[:1]
+            if quantised.issuperset(inputs):
+                tensors.append(node.name)
                 quantised.update(node.output)
-    return found
+    return tensors
 
 
 def _store_tables(model: ModelProto) -> None:

@@ -90,15 +90,19 @@ class Check:
         self._hard: dict[str, list[int]] = {}
         encoded = {name for engine in self._encoders for name in self._outputs(engine)}
         self._vectors = [
-            {name: made[name] for made in answers.values() for name in encoded & made.keys()}
+            {
+                name: tensors[name]
+                for tensors in answers.values()
+                for name in encoded & tensors.keys()
+            }
             for answers in self._expected
         ]
 
     def settle(self, engine: str, graph: onnx.ModelProto) -> None:
         """Take `engine` in the INT8 form `graph` from now on, when others are judged."""
-        for number, given in self._run(engine, graph, self._having(engine)).items():
-            for made in given.values():
-                self._vectors[number] |= {name: made[name] for name in self._outputs(engine)}
+        for number, answers in self._run(engine, graph, self._having(engine)).items():
+            for tensors in answers.values():
+                self._vectors[number] |= {name: tensors[name] for name in self._outputs(engine)}
 
     def judge(self, engine: str, graph: onnx.ModelProto, few: bool = False) -> Judged:
         """Measure what `graph` in the place of `engine` does to the engine sets that run it.
@@ -114,36 +118,36 @@ class Check:
             judged = self._judge(engine, some, self._run(engine, graph, some))
             if few or not judged.passed:
                 return judged
-        given = self._run(engine, graph, numbers)
-        by_trouble = sorted(numbers, key=lambda n: -_trouble(self._expected[n], given[n]))
-        known = [*by_trouble[:_HARD], *self._hard.get(engine, ())]
-        self._hard[engine] = list(dict.fromkeys(known))[: 2 * _HARD]
-        return self._judge(engine, numbers, given)
+        answers = self._run(engine, graph, numbers)
+        by_trouble = sorted(numbers, key=lambda n: -_trouble(self._expected[n], answers[n]))
+        hard = [*by_trouble[:_HARD], *self._hard.get(engine, ())]
+        self._hard[engine] = list(dict.fromkeys(hard))[: 2 * _HARD]
+        return self._judge(engine, numbers, answers)
 
     def _judge(
-        self, engine: str, numbers: list[int], given: dict[int, dict[str, Tensors]]
+        self, engine: str, numbers: list[int], answers: dict[int, dict[str, Tensors]]
     ) -> Judged:
         sets = [
             s
             for s in self._manifest.engine_sets
-            if engine in s.engines and any(s.name in made for made in given.values())
+            if engine in s.engines and any(s.name in answer for answer in answers.values())
         ]
-        found = compare(
+        report = compare(
             self._manifest,
             sets,
             [self._cases[number] for number in numbers],
             [self._expected[number] for number in numbers],
-            [given[number] for number in numbers],
+            [answers[number] for number in numbers],
             self._limits,
         )
-        seen: dict[str, Any] = found["engine_sets"]
+        measured: dict[str, Any] = report["engine_sets"]
         output = self._outputs(engine)[0]
         return Judged(
-            passed=found["passed"],
-            vectors=max(1 - each["tensors"][output]["mean_cosine"] for each in seen.values()),
-            scores=max(each["mean_score_difference"] for each in seen.values()),
-            summary=_summary(seen),
-            measured=seen,
+            passed=report["passed"],
+            vectors=max(1 - each["tensors"][output]["mean_cosine"] for each in measured.values()),
+            scores=max(each["mean_score_difference"] for each in measured.values()),
+            summary=_summary(measured),
+            measured=measured,
         )
 
     def _having(self, engine: str) -> list[int]:
@@ -161,22 +165,22 @@ class Check:
         own = set(self._outputs(engine))
         cases = []
         for number in numbers:
-            known = {n: v for n, v in self._vectors[number].items() if n not in own}
+            vectors = {n: v for n, v in self._vectors[number].items() if n not in own}
             case = self._cases[number]
-            cases.append(replace(case, inputs={**case.inputs, **known}))
+            cases.append(replace(case, inputs={**case.inputs, **vectors}))
         sets = [s for s in self._manifest.engine_sets if engine in s.engines]
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{engine}.onnx"
             onnx.save(graph, path)
-            made = reference_answers(self._bundle, cases, sets=sets, instead={engine: path})
-        return dict(zip(numbers, made, strict=True))
+            answers = reference_answers(self._bundle, cases, sets=sets, instead={engine: path})
+        return dict(zip(numbers, answers, strict=True))
 
 
-def _trouble(expected: dict[str, Tensors], given: dict[str, Tensors]) -> float:
+def _trouble(expected: dict[str, Tensors], answers: dict[str, Tensors]) -> float:
     """Return by how much the predictions of one case differ at most."""
     return max(
-        float(np.abs(np.subtract(made["prediction"], expected[name]["prediction"])).max())
-        for name, made in given.items()
+        float(np.abs(np.subtract(tensors["prediction"], expected[name]["prediction"])).max())
+        for name, tensors in answers.items()
     )
 
 

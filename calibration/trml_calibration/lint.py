@@ -66,9 +66,9 @@ def lint_graph(model: ModelProto, name: str) -> list[Finding]:
     kinds = {key: value.type.tensor_type.elem_type for key, value in values.items()}
     weights = {tensor.name: tensor for tensor in graph.initializer}
     kinds |= {key: tensor.data_type for key, tensor in weights.items()}
-    found = [*_opset(model), *_axes(model), *_quantisers(model, weights), *_int64(model, kinds)]
-    found += _overflow(model, weights)
-    return [Finding(level, rule, name, node, text) for level, rule, node, text in found]
+    findings = [*_opset(model), *_axes(model), *_quantisers(model, weights), *_int64(model, kinds)]
+    findings += _overflow(model, weights)
+    return [Finding(level, rule, name, node, text) for level, rule, node, text in findings]
 
 
 _Found = tuple[Literal["error", "warning"], str, str, str]

@@ -76,13 +76,13 @@ def collect_ranges(
     Raises:
         UsageError: a tensor shows no finite value.
     """
-    wanted = set(tensors)
-    if not wanted:  # a calibrator takes none for all
+    names = set(tensors)
+    if not names:  # a calibrator takes none for all
         return {}
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "graph.onnx"
         onnx.save(graph, source)
-        calibrator = _calibrator(method, wanted)(source, Path(folder) / "augmented.onnx")
+        calibrator = _calibrator(method, names)(source, Path(folder) / "augmented.onnx")
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
             calibrator.augment_graph()
             calibrator.create_inference_session()
@@ -90,7 +90,7 @@ def collect_ranges(
                 calibrator.collect_data(_Reader([feed]))
             data = calibrator.compute_data()
     ranges = {}
-    for name in sorted(wanted):
+    for name in sorted(names):
         low, high = (float(np.min(bound)) for bound in data[name].range_value)
         if not (np.isfinite(low) and np.isfinite(high)):
             raise UsageError(f"tensor {name!r} takes values that are not finite: {low}, {high}")
@@ -106,7 +106,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return next(self._feeds, None)
 
 
-def _calibrator(method: str, wanted: set[str]) -> Callable[[Path, Path], CalibraterBase]:
+def _calibrator(method: str, tensors: set[str]) -> Callable[[Path, Path], CalibraterBase]:
     """Return what makes the calibrator of `method` that looks at the `wanted` tensors only."""
     kinds: dict[str, tuple[type[CalibraterBase], dict[str, Any]]] = {
         "max": (MinMaxCalibrater, {}),
@@ -118,7 +118,7 @@ def _calibrator(method: str, wanted: set[str]) -> Callable[[Path, Path], Calibra
     class Selecting(kind):  # type: ignore[misc, valid-type]
         def select_tensors_to_calibrate(self, model: onnx.ModelProto) -> Any:
             names, infos = super().select_tensors_to_calibrate(model)
-            return {name for name in names if name in wanted}, infos
+            return {name for name in names if name in tensors}, infos
 
     def make(source: Path, augmented: Path) -> CalibraterBase:
         return Selecting(source, augmented_model_path=str(augmented), **settings)

@@ -51,11 +51,11 @@ def measure_channels(
     Returns:
         For each tensor that a layer takes, what was seen.
     """
-    wanted = set(layers)
+    layer_names = set(layers)
     axes = {
         node.input[0]: 1 if node.op_type == "Conv" else -1
         for node in graph.graph.node
-        if node.name in wanted
+        if node.name in layer_names
     }
     if not axes:  # a session takes none for all
         return {}
@@ -88,13 +88,13 @@ def smooth(
 
     Products that take the same tensor share one scale. Convolutions are left as they are.
     """
-    wanted = set(layers)
+    layer_names = set(layers)
     model = ModelProto()
     model.CopyFrom(graph)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     taking: dict[str, list[NodeProto]] = {}
     for node in model.graph.node:
-        if node.name in wanted and node.op_type != "Conv" and _is_plain(node, weights):
+        if node.name in layer_names and node.op_type != "Conv" and _is_plain(node, weights):
             taking.setdefault(node.input[0], []).append(node)
     divisions = {}
     for name, nodes in taking.items():
@@ -112,8 +112,8 @@ def smooth(
             )
             node.input[0] = f"{name}_smooth"
             node.input[1] = f"{node.input[1]}_{node.name}"
-    given = [divisions[i.name] for i in model.graph.input if i.name in divisions]
-    nodes = [*given]
+    input_divisions = [divisions[i.name] for i in model.graph.input if i.name in divisions]
+    nodes = [*input_divisions]
     for node in model.graph.node:
         nodes += [node, *(divisions[name] for name in node.output if name in divisions)]
     ordered = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
@@ -180,8 +180,8 @@ def _scale(activations: NDArray[np.float32], weights: NDArray[np.float32]) -> ND
     """Return the divisor of each channel, (channels,), with a geometric mean of 1."""
     logs = _ALPHA * np.log(np.maximum(activations, _LEAST))
     logs -= (1 - _ALPHA) * np.log(np.maximum(weights, _LEAST))
-    found: NDArray[np.float32] = np.exp(logs - logs.mean()).astype(np.float32)
-    return found
+    scale: NDArray[np.float32] = np.exp(logs - logs.mean()).astype(np.float32)
+    return scale
 
 
 def _mean_output(

@@ -103,8 +103,8 @@ def guard(
         judge: measures a graph against the gate, on samples that took no part in calibration.
     """
 
-    def attempt(source: Source, kept: list[str]) -> tuple[ModelProto, Judged]:
-        names = {name for name in layers(source.graph) if name not in kept}
+    def attempt(source: Source, in_fp32: list[str]) -> tuple[ModelProto, Judged]:
+        names = {name for name in layers(source.graph) if name not in in_fp32}
         model = quantise(source.graph, source.ranges, form, only=names, channels=source.channels)
         return model, judge(model, False)
 
@@ -141,8 +141,8 @@ def _shortest(head: Callable[[int], Guarded], most: int) -> Guarded:
         missed, count = count, min(2 * count, most)
     while count - missed > 1:
         middle = (missed + count) // 2
-        if (made := head(middle)).judged.passed:
-            best, count = made, middle
+        if (attempted := head(middle)).judged.passed:
+            best, count = attempted, middle
         else:
             missed = middle
     return best

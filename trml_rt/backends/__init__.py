@@ -227,8 +227,8 @@ class BackendRow:
         Raises:
             UsageError: this back end has no such precision.
         """
-        for known, recipe in self.recipes.items():
-            if known == precision:
+        for name, recipe in self.recipes.items():
+            if name == precision:
                 return recipe
         raise UsageError(
             f"no precision {precision!r} on {self.name}; choose {', '.join(self.recipes)}"
@@ -284,9 +284,9 @@ def rows() -> tuple[BackendRow, ...]:
     """Return every back end: those of `TABLE`, then those of other packages, by name."""
     from importlib.metadata import entry_points
 
-    known = {row.name for row in TABLE}
+    built_in = {row.name for row in TABLE}
     added = sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    return (*TABLE, *(point.load() for point in added if point.name not in known))
+    return (*TABLE, *(point.load() for point in added if point.name not in built_in))
 
 
 def row_of(name: str) -> BackendRow:

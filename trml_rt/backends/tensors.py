@@ -45,32 +45,35 @@ def real_places(mask: NDArray[np.generic]) -> tuple[tuple[int, int, int], ...]:
 
 
 def differences(
-    side: str, stated: list[TensorSpec], found: Mapping[str, tuple[str, Sequence[int | str | None]]]
+    side: str,
+    stated: list[TensorSpec],
+    actual: Mapping[str, tuple[str, Sequence[int | str | None]]],
 ) -> list[str]:
     """List how the tensors of a graph differ from the manifest's: names, types, fixed sizes (R13).
 
     Args:
         side: "input" or "output", for the messages.
         stated: the manifest's tensors.
-        found: type and shape of each tensor of the graph; a size that it leaves open is no
+        actual: type and shape of each tensor of the graph; a size that it leaves open is no
             number.
     """
-    want = {tensor.name: tensor for tensor in stated}
+    specs = {tensor.name: tensor for tensor in stated}
     problems = []
-    for name in sorted(want.keys() | found.keys()):
-        dtype = want[name].dtype if name in want else "nothing"
-        given, shape = found.get(name, ("nothing", ()))
+    for name in sorted(specs.keys() | actual.keys()):
+        dtype = specs[name].dtype if name in specs else "nothing"
+        given, shape = actual.get(name, ("nothing", ()))
         if dtype != given:
             problems.append(f"{side} {name!r}: {dtype} stated, {given} found")
-        elif not _agree(want[name].shape, shape):
+        elif not _agree(specs[name].shape, shape):
             problems.append(
-                f"{side} {name!r}: shape {want[name].shape} stated, {list(shape)} found"
+                f"{side} {name!r}: shape {specs[name].shape} stated, {list(shape)} found"
             )
     return problems
 
 
-def _agree(stated: Sequence[int | str], found: Sequence[int | str | None]) -> bool:
+def _agree(stated: Sequence[int | str], actual: Sequence[int | str | None]) -> bool:
     """Say whether a graph's shape can be the stated one; a size that it leaves open can be any."""
-    return len(stated) == len(found) and all(
-        want == have or not isinstance(have, int) for want, have in zip(stated, found, strict=True)
+    return len(stated) == len(actual) and all(
+        expected == size or not isinstance(size, int)
+        for expected, size in zip(stated, actual, strict=True)
     )

@@ -157,14 +157,16 @@ def open_calibration(bundle: Bundle, folder: Path | None = None) -> Calibrated:
         Calibration, parse_json(data, str(source)), str(source), CALIBRATION_SCHEMA
     )
     problems = [] if any(e.forms for e in record.engines.values()) else ["it holds no INT8 graph"]
-    known = encoders(bundle.manifest)
+    encoder_names = encoders(bundle.manifest)
     for name, engine in record.engines.items():
-        if name not in known:
+        if name not in encoder_names:
             problems.append(f"{name} is no encoder of this bundle")
             continue
-        want = bundle.manifest.files[bundle.manifest.engines[name].file].sha256
-        if engine.source != want:
-            problems.append(f"{name} was calibrated for a graph {engine.source}, here it is {want}")
+        sha256 = bundle.manifest.files[bundle.manifest.engines[name].file].sha256
+        if engine.source != sha256:
+            problems.append(
+                f"{name} was calibrated for a graph {engine.source}, here it is {sha256}"
+            )
     if problems:
         refuse(str(folder), [*problems, f"calibrate again: {again} --force"])
     check_files(

@@ -209,26 +209,26 @@ def _settings(manifest: Manifest) -> Iterator[str]:
 
 
 def _sets(manifest: Manifest) -> Iterator[str]:
-    seen: set[Modality] = set()
+    served: set[Modality] = set()
     for engine_set in manifest.engine_sets:
         where = f"engine set {' + '.join(engine_set.modalities)}"
-        if engine_set.present in seen:
+        if engine_set.present in served:
             yield f"{where}: stands twice"
-        seen.add(engine_set.present)
-        made: dict[str, TensorSpec | None] = dict.fromkeys(engine_set.inputs)
+        served.add(engine_set.present)
+        tensors: dict[str, TensorSpec | None] = dict.fromkeys(engine_set.inputs)
         for name in engine_set.engines:
             if name not in manifest.engines:
                 yield f"{where}: no engine {name!r}"
                 continue
             engine = manifest.engines[name]
             for tensor in engine.inputs:
-                if tensor.name not in made:
+                if tensor.name not in tensors:
                     yield f"{where}: {name} needs {tensor.name!r}, which nothing before it gives"
-                elif problem := _disagreement(made[tensor.name], tensor):
+                elif problem := _disagreement(tensors[tensor.name], tensor):
                     yield f"{where}: {name}: {problem}"
-            made |= {tensor.name: tensor for tensor in engine.outputs}
+            tensors |= {tensor.name: tensor for tensor in engine.outputs}
         for output in engine_set.outputs:
-            if made.get(output) is None:
+            if tensors.get(output) is None:
                 yield f"{where}: no engine gives the output {output!r}"
 
 
@@ -255,9 +255,9 @@ def _tensors(manifest: Manifest) -> Iterator[str]:
                 )
     for engine_set in manifest.engine_sets:
         where = f"engine set {' + '.join(engine_set.modalities)}"
-        given = [n for part in engine_set.modalities for n in SET_INPUTS[part]]
-        if sorted(engine_set.inputs) != sorted(given):
-            yield f"{where}: its inputs must be {', '.join(given)}"
+        inputs = [n for part in engine_set.modalities for n in SET_INPUTS[part]]
+        if sorted(engine_set.inputs) != sorted(inputs):
+            yield f"{where}: its inputs must be {', '.join(inputs)}"
         if "prediction" not in engine_set.outputs:
             yield f"{where}: 'prediction' is not among its outputs"
 

@@ -126,14 +126,14 @@ def problem_text(problem: ErrorDetails) -> str:
         items = "1 item" if count == 1 else f"{count} items"
         return f"{where}: {bound} {items} expected, {len(value)} found"
     if kind == "greater_than" and figures["gt"] == 0 and isinstance(value, int):
-        wanted = "a positive whole number"
+        expectation = "a positive whole number"
     elif kind == "expected":
-        wanted = problem["msg"]
+        expectation = problem["msg"]
     elif kind in _EXPECTED:
-        wanted = _EXPECTED[kind].format(**figures)
+        expectation = _EXPECTED[kind].format(**figures)
     else:
         return f"{where}: {shown(value)} is not valid here"
-    return f"{where}: {wanted} expected, {shown(value)} found"
+    return f"{where}: {expectation} expected, {shown(value)} found"
 
 
 def expected(what: str) -> PydanticCustomError:

@@ -97,8 +97,8 @@ def build(
         refuse_strangers(_ON_DEVICE, "--target")
     arguments["options"] = CompileOptions(target, workspace_mib, optimization_level)
     if dry_run:
-        known = ("backend", "options", "calibration", "verify")
-        preview = preview_build(bundle, precision, **{name: arguments[name] for name in known})
+        shared = ("backend", "options", "calibration", "verify")
+        preview = preview_build(bundle, precision, **{name: arguments[name] for name in shared})
         words = "would build" if preview.would_build else "fits already"
         print_json(preview.to_dict()) if as_json else click.echo(f"{words}: {preview.engines}")
         return

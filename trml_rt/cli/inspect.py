@@ -48,10 +48,10 @@ def _for_people(content: dict[str, Any]) -> str:
         )
         lines.append(f"  {key}  {fits}")
         for engine, layers in built.get("layers", {}).items():
-            kept = [layer for layer, kind in layers.items() if kind != "int8"]
+            in_fp32 = [layer for layer, kind in layers.items() if kind != "int8"]
             lines.append(
-                f"    {engine}: {len(layers) - len(kept)} of {len(layers)} layers in INT8"
-                + (f"; in FP32: {', '.join(kept)}" if kept else "")
+                f"    {engine}: {len(layers) - len(in_fp32)} of {len(layers)} layers in INT8"
+                + (f"; in FP32: {', '.join(in_fp32)}" if in_fp32 else "")
             )
     if not content["built"]:
         lines.append("  none; the portable graphs run on ONNX Runtime anywhere")

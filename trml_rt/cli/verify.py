@@ -46,17 +46,17 @@ def verify(as_json: bool, **arguments: Any) -> None:
 
 def _for_people(record: dict[str, Any]) -> str:
     lines = []
-    for name, found in record["engine_sets"].items():
+    for name, measured in record["engine_sets"].items():
         lines.append(
-            f"{name}: {found['rows']} rows, largest score difference "
-            f"{found['largest_score_difference']:.4f}, {found['flips']:.2%} labels flip"
+            f"{name}: {measured['rows']} rows, largest score difference "
+            f"{measured['largest_score_difference']:.4f}, {measured['flips']:.2%} labels flip"
         )
         lines += [
             f"  {tensor}: cosine least {c['least_cosine']:.4f}, 1st percentile "
             f"{c['first_percentile']:.4f}"
-            for tensor, c in found["tensors"].items()
+            for tensor, c in measured["tensors"].items()
         ]
-        if accuracy := found.get("accuracy"):
+        if accuracy := measured.get("accuracy"):
             lines.append(
                 f"  accuracy {accuracy['fp32']:.2f} % in FP32, {accuracy['engines']:.2f} % here, "
                 f"{accuracy['rows']} rows"

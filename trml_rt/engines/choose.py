@@ -52,8 +52,8 @@ def choose(bundle: Bundle, backend: str, precision: str | None, threads: int | N
         EnvironmentUnfit: the back end that was named, or its device, is not here.
     """
     if backend == "auto":
-        for row, wanted in _unasked(bundle, precision):
-            if (engines := _verified(bundle, wanted, row)) is not None:
+        for row, candidate in _unasked(bundle, precision):
+            if (engines := _verified(bundle, candidate, row)) is not None:
                 return _compiled(row, engines, threads)
         row = ONNXRUNTIME
     else:
@@ -154,13 +154,13 @@ def _best(bundle: Bundle, row: BackendRow) -> EngineFolder:
 def _unasked(bundle: Bundle, precision: str | None) -> list[tuple[BackendRow, str]]:
     """Return what `auto` may take of what is built, best first."""
     built = _built(bundle)
-    known = {row.name for row in TABLE}
+    built_in = {row.name for row in TABLE}
     return [
-        (row, wanted)
-        for row in (TABLE if {name for name, _ in built} <= known else rows())
+        (row, candidate)
+        for row in (TABLE if {name for name, _ in built} <= built_in else rows())
         if row.unasked
-        for wanted in (row.unasked if precision is None else (precision,))
-        if (row.name, wanted) in built
+        for candidate in (row.unasked if precision is None else (precision,))
+        if (row.name, candidate) in built
     ]
 
 

@@ -126,7 +126,7 @@ def _misshapen(names: list[str], pairs: _Pairs) -> list[str]:
         for name in names
         if answer[name].shape != reference[name].shape
     }
-    return [f"{name}: shape {given}, not {wanted}" for name, given, wanted in sorted(shapes)]
+    return [f"{name}: shape {shape}, not {expected}" for name, shape, expected in sorted(shapes)]
 
 
 def _measure(names: list[str], pairs: _Pairs, task: Task) -> dict[str, Any]:

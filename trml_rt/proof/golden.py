@@ -71,12 +71,12 @@ def golden_answers(bundle: Bundle) -> tuple[list[Case], Answers]:
 def _golden(bundle: Bundle, engine_set: EngineSet) -> Tensors:
     """Return the golden tensors of an engine set: its inputs and all that its engines give."""
     golden = load_golden(bundle.path(engine_set.golden))
-    made = {
+    outputs = {
         tensor.name
         for engine in engine_set.engines
         for tensor in bundle.manifest.engines[engine].outputs
     }
-    if golden.keys() != made | set(engine_set.inputs):
+    if golden.keys() != outputs | set(engine_set.inputs):
         raise ArtefactMismatch(
             f"{engine_set.golden}: must hold the inputs of its engine set and all that its "
             f"engines give; it holds {', '.join(sorted(golden)) or 'nothing'}"

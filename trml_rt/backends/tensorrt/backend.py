@@ -71,10 +71,10 @@ class TensorRtBackend:
         loaded = self._runtime.deserialize_cuda_engine(data)
         if loaded is None:
             raise ArtefactMismatch(f"{path}: TensorRT cannot load it: {self._log.tail()}")
-        told = _told(self._device.library, loaded)
+        tensors = _told(self._device.library, loaded)
         problems = [
-            *differences("input", engine.inputs, told["INPUT"]),
-            *differences("output", engine.outputs, told["OUTPUT"]),
+            *differences("input", engine.inputs, tensors["INPUT"]),
+            *differences("output", engine.outputs, tensors["OUTPUT"]),
         ]
         if problems:
             refuse(str(path), problems)
@@ -126,11 +126,11 @@ def _told(trt: Any, engine: tensorrt.ICudaEngine) -> dict[str, dict[str, tuple[s
         trt.DataType.FLOAT: "float32",
         trt.DataType.BOOL: "bool",
     }
-    told: dict[str, dict[str, tuple[str, list[Any]]]] = {"INPUT": {}, "OUTPUT": {}}
+    tensors: dict[str, dict[str, tuple[str, list[Any]]]] = {"INPUT": {}, "OUTPUT": {}}
     for index in range(engine.num_io_tensors):
         name = engine.get_tensor_name(index)
         dtype = engine.get_tensor_dtype(name)
         shape = [None if size < 0 else size for size in engine.get_tensor_shape(name)[:]]
         mode = "INPUT" if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT else "OUTPUT"
-        told[mode][name] = (dtypes.get(dtype, str(dtype)), shape)
-    return told
+        tensors[mode][name] = (dtypes.get(dtype, str(dtype)), shape)
+    return tensors

@@ -83,17 +83,17 @@ class TensorRtChain:
         self._closed = False
         self._memory = Memory(device.cuda, integrated=device.integrated)
         self._known: OrderedDict[Any, _Shape] = OrderedDict()
-        made = {tensor.name: tensor for link in links for tensor in link.spec.outputs}
+        outputs = {tensor.name: tensor for link in links for tensor in link.spec.outputs}
         # What comes from outside, as its consumer wants it; what is spread on the device.
         self._given: dict[_Key, TensorSpec] = {}
         self._spread: dict[_Key, TensorSpec] = {}
         for link in links:
             for tensor in link.spec.inputs:
-                if tensor.name not in made:
+                if tensor.name not in outputs:
                     self._given[_key(tensor)] = tensor
-                elif _key(tensor) != _key(made[tensor.name]):
+                elif _key(tensor) != _key(outputs[tensor.name]):
                     self._spread[_key(tensor)] = tensor
-        self._made = {_key(tensor): tensor for tensor in made.values()}
+        self._made = {_key(tensor): tensor for tensor in outputs.values()}
         self._plain: _Contexts = {}
         self._stream = Stream(device.cuda, len(links) + 1)
         try:
@@ -189,9 +189,9 @@ class TensorRtChain:
             context = engine.create_execution_context(strategy)
         if context is None:
             raise fault(self._device.log, f"gives no context for {link.name}")
-        made: tensorrt.IExecutionContext = context
-        made.set_device_memory(self._scratch, self._scratch_size)
-        return made
+        execution: tensorrt.IExecutionContext = context
+        execution.set_device_memory(self._scratch, self._scratch_size)
+        return execution
 
     def _bind(self, contexts: _Contexts) -> None:
         """Tell contexts where their tensors lie; that never changes."""
@@ -217,35 +217,35 @@ class TensorRtChain:
                 shapes[_key(tensor)] = context.get_tensor_shape(tensor.name)[:]
         return shapes
 
-    def _shape(self, given: _Shapes, places: Any) -> _Shape:
+    def _shape(self, inputs: _Shapes, places: Any) -> _Shape:
         """Return the record of these shapes with contexts that are set to them, old ones out."""
-        key = (tuple(sorted(given.items())), places)
+        key = (tuple(sorted(inputs.items())), places)
         shape = self._known.setdefault(key, _Shape())
         self._known.move_to_end(key)
         if len(self._known) > _MOST_SHAPES:
             self._forget(self._known.popitem(last=False)[1])
         if shape.runs == 1 and self._device.cuda_graphs:
-            self._fix(shape, given)
+            self._fix(shape, inputs)
         if shape.contexts is None:
-            self._complete(shape, self._plain, given)
+            self._complete(shape, self._plain, inputs)
         return shape
 
-    def _fix(self, shape: _Shape, given: _Shapes) -> None:
+    def _fix(self, shape: _Shape, inputs: _Shapes) -> None:
         """Give a shape contexts of its own; where memory does not suffice, it does without."""
         try:
             contexts = {link.name: self._context(link, fixed=True) for link in self._links}
             self._bind(contexts)
-            self._complete(shape, contexts, given)
+            self._complete(shape, contexts, inputs)
             shape.contexts = contexts
         except EnvironmentUnfit as error:
             _logger.info("%s: no CUDA graph: %s", self._links[-1].name, error)
 
-    def _complete(self, shape: _Shape, contexts: _Contexts, given: _Shapes) -> None:
-        known = dict(given)
+    def _complete(self, shape: _Shape, contexts: _Contexts, inputs: _Shapes) -> None:
+        shapes = dict(inputs)
         for key, spec in self._spread.items():  # laid out, it is as long as the mask: (batch, n, d)
             rest = [size for size in spec.shape[2:] if isinstance(size, int)]
-            known[key] = (*given[("frame_mask", 2)], *rest)
-        shape.shapes = self._set_shapes(contexts, known)
+            shapes[key] = (*inputs[("frame_mask", 2)], *rest)
+        shape.shapes = self._set_shapes(contexts, shapes)
 
     def _run_plainly(self, shape: _Shape, places: Any) -> None:
         """Put the whole way into the stream: uploads, engines, what is spread, downloads."""

@@ -171,17 +171,17 @@ def _for_rtx(trt: Any, config: Any, request: PlanRequest) -> None:
         if request.targets:
             raise UsageError("only tensorrt-rtx compiles for a GPU that is not here")
         return
-    known = trt.ComputeCapability.__members__
+    capabilities = trt.ComputeCapability.__members__
     names = ["SM" + target.replace(".", "") for target in request.targets] or ["CURRENT"]
-    if unknown := [name for name in names if name not in known]:
-        able = ", ".join(name for name in known if name.startswith("SM"))
+    if unknown := [name for name in names if name not in capabilities]:
+        able = ", ".join(name for name in capabilities if name.startswith("SM"))
         raise EnvironmentUnfit(
             f"TensorRT for RTX {trt.__version__} does not compile for {', '.join(unknown)}; "
             f"it does for {able}"
         )
     config.num_compute_capabilities = len(names)
     for index, name in enumerate(names):
-        config.set_compute_capability(known[name], index)
+        config.set_compute_capability(capabilities[name], index)
     config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
 
 

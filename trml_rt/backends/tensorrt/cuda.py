@@ -59,18 +59,18 @@ def current_gpu(runtime: Any | None = None) -> Gpu:
     """
     cuda = Cuda(cuda_runtime() if runtime is None else runtime)
     try:
-        found = cuda.call("cudaGetDeviceProperties", cuda.call("cudaGetDevice"))
+        properties = cuda.call("cudaGetDeviceProperties", cuda.call("cudaGetDevice"))
     except EnvironmentUnfit as error:
         raise EnvironmentUnfit(
             f"no GPU can be used ({error}); look at the driver: trml-rt doctor --backend tensorrt"
         ) from None
     free, total = cuda.call("cudaMemGetInfo")
-    name = found.name.decode() if isinstance(found.name, bytes) else str(found.name)
+    name = properties.name.decode() if isinstance(properties.name, bytes) else str(properties.name)
     return Gpu(
         name=name.rstrip("\0"),
-        compute_capability=f"{found.major}.{found.minor}",
-        multiprocessors=found.multiProcessorCount,
-        integrated=bool(found.integrated),
+        compute_capability=f"{properties.major}.{properties.minor}",
+        multiprocessors=properties.multiProcessorCount,
+        integrated=bool(properties.integrated),
         total_bytes=total,
         free_bytes=free,
         cuda_runtime=_version(cuda.call("cudaRuntimeGetVersion")),

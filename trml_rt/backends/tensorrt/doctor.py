@@ -42,10 +42,10 @@ def jetpack_of(release: str) -> tuple[tuple[int, int, int], str] | None:
     >>> jetpack_of("# R36 (release), REVISION: 4.3, GCID: 38968081")
     ((36, 4, 3), '6.2')
     """
-    found = re.search(r"R(\d+)[^,]*, REVISION: (\d+)(?:\.(\d+))?", release)
-    if found is None:
+    match = re.search(r"R(\d+)[^,]*, REVISION: (\d+)(?:\.(\d+))?", release)
+    if match is None:
         return None
-    version = (int(found[1]), int(found[2]), int(found[3] or 0))
+    version = (int(match[1]), int(match[2]), int(match[3] or 0))
     jetpack = next((name for first, name in _JETPACKS if version >= first), "older than 4")
     return version, jetpack
 
@@ -60,11 +60,11 @@ def _jetson(needed: bool) -> list[Check]:
         model = _MODEL.read_text(encoding="utf-8", errors="replace").rstrip("\0\n")
     except OSError:
         model = "a Jetson"
-    found = jetpack_of(release)
-    if found is None:
-        told = release.strip().splitlines()[0] if release.strip() else "nothing"
-        return [Check("JetPack", False, f"{model}, {library.TEGRA_RELEASE} says {told}", needed)]
-    version, jetpack = found
+    versions = jetpack_of(release)
+    if versions is None:
+        quoted = release.strip().splitlines()[0] if release.strip() else "nothing"
+        return [Check("JetPack", False, f"{model}, {library.TEGRA_RELEASE} says {quoted}", needed)]
+    version, jetpack = versions
     return [
         Check(
             "JetPack",
@@ -90,20 +90,20 @@ def _cuda(needed: bool) -> tuple[Gpu | None, Check]:
         remedy = "install NVIDIA's driver, or take --backend onnxruntime"
         return None, Check("CUDA", False, "no NVIDIA driver", needed, remedy)
     if int(bindings.split(".")[0]) > driver // 1000:
-        told = f"the driver is of CUDA {driver // 1000}, cuda-bindings {bindings} is newer"
+        description = f"the driver is of CUDA {driver // 1000}, cuda-bindings {bindings} is newer"
         remedy = f'pip install "cuda-bindings<{driver // 1000 + 1}"'
-        return None, Check("CUDA", False, told, needed, remedy)
+        return None, Check("CUDA", False, description, needed, remedy)
     try:
         gpu = current_gpu(runtime)
     except EnvironmentUnfit as error:
         return None, Check("CUDA", False, str(error), needed)
     kind = "integrated" if gpu.integrated else "discrete"
-    told = (
+    description = (
         f"{gpu.name}, {kind}, compute capability {gpu.compute_capability}, "
         f"{gpu.multiprocessors} multiprocessors, {gpu.total_bytes / 2**30:.1f} GiB "
         f"({gpu.free_bytes / 2**30:.1f} free), driver of CUDA {gpu.cuda_driver}"
     )
-    return gpu, Check("CUDA", True, told, needed)
+    return gpu, Check("CUDA", True, description, needed)
 
 
 def _tensorrt(backend: str, gpu: Gpu | None, needed: bool) -> list[Check]:
@@ -113,17 +113,17 @@ def _tensorrt(backend: str, gpu: Gpu | None, needed: bool) -> list[Check]:
         module = import_tensorrt(backend)
     except EnvironmentUnfit as error:
         return [Check(name, False, str(error), needed)]
-    found = f"{module.__version__} from {origin(module)}"
-    checks = [Check(name, True, found, needed)]
+    description = f"{module.__version__} from {origin(module)}"
+    checks = [Check(name, True, description, needed)]
     if gpu is None:
         return checks
     if backend == "tensorrt-rtx":
         targets = [target for target in module.ComputeCapability.__members__ if "SM" in target]
         takes = "SM" + gpu.compute_capability.replace(".", "") in targets
-        told = f"compute capability {gpu.compute_capability}; it takes {', '.join(targets)}"
+        capability = f"compute capability {gpu.compute_capability}; it takes {', '.join(targets)}"
     else:
         major, minor = map(int, gpu.compute_capability.split("."))
         takes = (major, minor) >= _OLDEST_COMPUTE
         least = ".".join(map(str, _OLDEST_COMPUTE))
-        told = f"compute capability {gpu.compute_capability}; it takes {least} and later"
-    return [*checks, Check(f"GPU for {backend}", takes, told, needed)]
+        capability = f"compute capability {gpu.compute_capability}; it takes {least} and later"
+    return [*checks, Check(f"GPU for {backend}", takes, capability, needed)]

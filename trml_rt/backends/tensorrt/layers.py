@@ -71,9 +71,9 @@ def count_layers(description: str) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for layer in json.loads(description).get("Layers", []):
         words = [*_words(layer)]
-        found = [name for name, pattern in _WORDS.items() if any(map(pattern.search, words))]
-        if found:
-            counts[found[0]] += 1
+        precisions = [name for name, pattern in _WORDS.items() if any(map(pattern.search, words))]
+        if precisions:
+            counts[precisions[0]] += 1
         else:
             counts["other" if any(map(_OTHER.search, words)) else "unknown"] += 1
     return dict(sorted(counts.items()))
@@ -87,9 +87,9 @@ def require(precision: str, counts: dict[str, int], where: str) -> None:
     """
     if precision == "fp32" or counts.get(precision) or not counts:
         return  # a graph without products has nothing to compute in another precision
-    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    counted = ", ".join(f"{count} {name}" for name, count in counts.items())
     raise VerificationFailed(
-        f"{where}: asked for {precision}, but no layer computes in {precision} ({told})"
+        f"{where}: asked for {precision}, but no layer computes in {precision} ({counted})"
     )
 
 

@@ -109,10 +109,10 @@ def device(name: str) -> dict[str, str]:  # noqa: ARG001
 
 def profile_of(engine: EngineSpec, axes: Axes) -> dict[str, tuple[list[int], list[int], list[int]]]:
     """Return the smallest, best and largest shape of each input of an engine."""
-    known: dict[str, Axis] = {"batch": axes.batch, "tokens": axes.tokens, "frames": axes.frames}
+    axis_of: dict[str, Axis] = {"batch": axes.batch, "tokens": axes.tokens, "frames": axes.frames}
 
     def sizes(shape: list[Any], which: str) -> list[int]:
-        return [getattr(known[d], which) if isinstance(d, str) else d for d in shape]
+        return [getattr(axis_of[d], which) if isinstance(d, str) else d for d in shape]
 
     return {
         tensor.name: (
