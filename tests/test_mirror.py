@@ -21,7 +21,6 @@ ELSEWHERE = {
         "backends/tensorrt/layers": "backends/tensorrt/test_compiler.py",
         "backends/tensorrt/library": "backends/tensorrt/test_compiler.py",
         "backends/tensors": "backends/tensorrt/test_backend.py",
-        "bundle/atomic": "bundle/test_bundle_format.py",
         "bundle/calibration": "../trml_calibration/test_calibrate.py",
         "bundle/engine_folder": "test_build.py",
         "bundle/files": "bundle/test_bundle_format.py",

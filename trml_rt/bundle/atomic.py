@@ -24,20 +24,16 @@ _EXISTS = "{}: exists already; name another folder, or pass --force"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, replacing what is there in one step."""
-    handle, name = tempfile.mkstemp(prefix=_PREFIX, dir=path.parent)
-    temporary = Path(name)
+    """Write `data` to `path`, replacing what is there in one step.
+
+    Raises:
+        OSError: the file cannot be written; `filename` is `path`, also where the disk is full.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)  # mkstemp makes it private to the user
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        _write_and_rename(path, data)
+    except OSError as error:
+        error.filename = str(path)  # not a temporary name; an error of writing has none at all
         raise
-    _flush(path.parent)
 
 
 def check_target(target: Path, *, marker: str, what: str, replace: bool) -> None:
@@ -112,6 +108,22 @@ def remove_partials(folder: Path) -> None:
     """Remove what killed writers left in `folder`; call it only under the folder's lock."""
     for path in folder.glob(f"{_PREFIX}*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _write_and_rename(path: Path, data: bytes) -> None:
+    handle, name = tempfile.mkstemp(prefix=_PREFIX, dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # mkstemp makes it private to the user
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _flush(path.parent)
 
 
 def _flush(path: Path) -> None:

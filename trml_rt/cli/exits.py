@@ -1,14 +1,16 @@
 """End a command with one sentence and the exit code of what went wrong.
 
-Of OSErrors only those are caught here that stand for a full disk, a closed pipe on standard output,
-or a file that is named. Any other one ends in a traceback, which always means a bug.
+Of OSErrors two kinds are caught here. One is raised while a command prints: standard output is on
+a full disk, say. The other names its file. Any other OSError ends in a traceback, and a traceback
+always means a bug. A reader of the output that goes away is no error of ours: click then ends the
+command with code 1 and without a word.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
+import traceback
 from typing import Any, NoReturn
 
 import click
@@ -37,11 +39,18 @@ class Exits(click.Command):
             click.echo("trml-rt: interrupted", err=True)
             code = _INTERRUPTED
         except OSError as error:
-            where = error.filename
-            if where is None:
-                if error.errno not in (errno.EPIPE, errno.ENOSPC):
-                    raise
-                where = "standard output"
-            click.echo(f"trml-rt: {os.fspath(where)}: {error.strerror}", err=True)
+            if _printing(error):
+                place = "standard output"
+            elif isinstance(error.filename, (str, os.PathLike)):
+                place = os.fspath(error.filename)
+            else:
+                raise
+            click.echo(f"trml-rt: {place}: {error.strerror}", err=True)
             code = EnvironmentUnfit.exit_code
         sys.exit(code or 0)
+
+
+def _printing(error: OSError) -> bool:
+    """Say whether `error` was raised in `click.echo`, through which every command prints."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code is click.echo.__code__ for frame, _ in frames)
