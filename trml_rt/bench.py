@@ -8,6 +8,7 @@ Because calls alternate, a machine that slows down slows every contender alike.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -84,8 +85,9 @@ def interleave(
             for name, contender in contenders.items():
                 assert contender.process.stdin is not None
                 time.sleep(pause)
-                contender.process.stdin.write("\n")
-                contender.process.stdin.flush()
+                with contextlib.suppress(BrokenPipeError):  # it died; the next line says so
+                    contender.process.stdin.write("\n")
+                    contender.process.stdin.flush()
                 said = _line(name, contender.process)
                 contender.answer = said["answer"]
                 if number >= warm_up:
@@ -114,8 +116,9 @@ def interleave(
                 contender.process.kill()
             contender.process.wait()
             for pipe in (contender.process.stdin, contender.process.stdout):
-                if pipe is not None and not pipe.closed:
-                    pipe.close()
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):  # what it was not told any more
+                        pipe.close()
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,21 @@ def test_a_contender_that_dies_is_named():
         interleave({"dead": [sys.executable, "-c", "pass"]}, 3)
 
 
+# It closes its input before it answers, so that the next call meets a broken pipe.
+DYING = """
+import json, os, sys
+print(json.dumps({"load_ms": 1, "first_call_ms": 2}), flush=True)
+sys.stdin.readline()
+os.close(0)
+print(json.dumps({"ms": 1, "answer": [1]}), flush=True)
+"""
+
+
+def test_a_contender_that_dies_between_two_calls_is_named():
+    with pytest.raises(EnvironmentUnfit, match="'dying' ended early"):
+        interleave({"dying": [sys.executable, "-c", DYING]}, 3)
+
+
 def report(**gains):
     """Return engine sets in which each precision has the gains given for text and video."""
     return {
