@@ -68,12 +68,13 @@ class PlanReport:
     """What came out: sizes, times, and the precision of the layers.
 
     `network` counts matrix products and convolutions as parsed; `layers` what the engine
-    inspector reads from the plan, empty where the plan is for a GPU that is not here.
+    inspector reads from the plan, empty where the plan is for a GPU that is not here. `peak_mib`
+    is None where the system does not tell.
     """
 
     bytes: int
     seconds: float
-    peak_mib: int
+    peak_mib: int | None
     network: dict[str, int]
     layers: dict[str, int]
     log: list[str]
@@ -121,10 +122,11 @@ def compile_plan(
         require(request.precision, layers, request.plan)
     write_bytes(Path(request.plan), data)
     _save_timing_cache(config, request)
+    peak = peak_memory()
     return PlanReport(
         bytes=len(data),
         seconds=round(time.perf_counter() - start, 2),
-        peak_mib=(peak_memory() or 0) // MEBIBYTE,
+        peak_mib=None if peak is None else peak // MEBIBYTE,
         network=counts,
         layers=layers,
         log=log.everything(),

@@ -144,8 +144,13 @@ def _device(name: str, target: str | None) -> dict[str, str]:
 
 def _lines(engine: str, report: PlanReport) -> list[str]:
     """Return what the compiler said of an engine, for people."""
+    peak = (
+        "peak of memory unknown"
+        if report.peak_mib is None
+        else f"{report.peak_mib} MiB at the peak"
+    )
     return [
-        f"== {engine}: {report.bytes} bytes in {report.seconds} s, {report.peak_mib} MiB at the "
-        f"peak; products as parsed: {report.network}; layers as built: {report.layers}",
+        f"== {engine}: {report.bytes} bytes in {report.seconds} s, {peak}; "
+        f"products as parsed: {report.network}; layers as built: {report.layers}",
         *report.log,
     ]

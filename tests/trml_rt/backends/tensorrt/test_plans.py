@@ -322,3 +322,8 @@ def test_the_command_builds_and_prints_the_folder(device, bundle_copy):
     assert result.stdout == f"built: {bundle_copy}/engines/{built(bundle_copy)[0]}\n"
     result = CliRunner().invoke(cli, [*words, "--force", "--json"])
     assert json.loads(result.stdout)["backend"] == "tensorrt"
+
+
+def test_the_log_of_a_build_says_where_the_peak_of_memory_is_unknown():
+    report = PlanReport(1, 1.5, None, {}, {}, [])
+    assert "peak of memory unknown" in _lines("text", report)[0]
