@@ -48,3 +48,25 @@ def hf(hf_folder):
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
     return tiny.dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    from trml_export.config import Config
+
+    return Config(frames=2, epochs=2, batch_size=8)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(clip_folder, data, tiny_config, cache, tmp_path_factory):
+    """A model trained by `tiny_config` on `data`."""
+    from trml_export.training.train import train
+
+    folder = tmp_path_factory.mktemp("checkpoint") / "checkpoint"
+    train(data, clip_folder, folder, config=tiny_config, cache=cache)
+    return folder

@@ -12,45 +12,14 @@ torch = pytest.importorskip("torch")
 
 import trml_rt
 from tests import tiny
+from tests.trml_export.to_bundle.checkpoints import checkpoint
 from trml_export.backbone.cutting import cutting_is_exact
-from trml_export.config import Config
-from trml_export.method.model import TRML
 from trml_export.to_bundle import export as export_module
 from trml_export.to_bundle.export import PARITY, export
 from trml_export.to_bundle.golden import golden_tensors
-from trml_export.training.checkpoint import TrainingRecord, save_checkpoint
 from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch, UsageError, VerificationFailed
 from trml_rt.proof.golden import load_golden
-
-RECORD = TrainingRecord(
-    data_sha256="0" * 64, samples={}, epochs=1, best_epoch=1, train={"loss": 1.0}, valid={}
-)
-
-
-def checkpoint(folder, backbone, **settings):
-    """Write a checkpoint of random weights, none of them left at zero."""
-    torch.manual_seed(3)
-    model = TRML(Config(**settings), backbone.size)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    save_checkpoint(folder, model, backbone, RECORD)
-    return folder
-
-
-@pytest.fixture(scope="module", params=["clip", "hf"])
-def world(request, tmp_path_factory):
-    """A backbone, its checkpoint and its bundle."""
-    backbone = request.getfixturevalue(request.param)
-    folder = tmp_path_factory.mktemp(request.param)
-    made = checkpoint(folder / "checkpoint", backbone)
-    export(made, folder / "bundle", name="tiny")
-    return backbone, made, folder / "bundle"
-
-
-@pytest.fixture
-def bundle(world):
-    return world[2]
 
 
 @pytest.fixture
@@ -69,28 +38,6 @@ def test_the_bundle_is_whole_and_opens(bundle):
     assert sorted(opened.manifest.engines) == [
         *("frame", "fuse_text", "fuse_text_video", "fuse_video", "text")
     ]
-
-
-def test_the_graphs_have_the_inputs_of_the_format(bundle):
-    import onnx
-
-    shapes = {}
-    for name in Bundle(bundle).manifest.engines:
-        for tensor in onnx.load(bundle / "onnx" / f"{name}.onnx").graph.input:
-            shapes[name, tensor.name] = [
-                axis.dim_param or axis.dim_value for axis in tensor.type.tensor_type.shape.dim
-            ]
-    d = tiny.SIZE
-    assert shapes == {
-        ("text", "ids"): ["batch", "tokens"],
-        ("frame", "frames"): ["frames", tiny.IMAGE, tiny.IMAGE, 3],
-        ("fuse_text", "text_vector"): ["batch", d],
-        ("fuse_video", "frame_vectors"): ["batch", 8, d],
-        ("fuse_video", "frame_mask"): ["batch", 8],
-        ("fuse_text_video", "text_vector"): ["batch", d],
-        ("fuse_text_video", "frame_vectors"): ["batch", 8, d],
-        ("fuse_text_video", "frame_mask"): ["batch", 8],
-    }
 
 
 def test_no_path_of_this_machine_gets_into_a_bundle(bundle):
@@ -113,13 +60,6 @@ def test_the_preprocessing_of_the_backbone_is_that_of_the_bundle(tmp_path, hf_fo
     stated = backbone.config.preprocess
     assert (video.resize, video.interpolation, video.fill) == ("longest", "bicubic", 128)
     assert (video.height, video.width) == (stated.height, stated.width)
-
-
-def test_the_recurrence_is_unrolled(bundle):
-    import onnx
-
-    operators = {node.op_type for node in onnx.load(bundle / "onnx" / "fuse_video.onnx").graph.node}
-    assert operators.isdisjoint({"GRU", "Loop", "Scan", "LSTM", "RNN"})
 
 
 def test_every_answer_equals_pytorch_on_the_golden_files(bundle):
@@ -165,11 +105,6 @@ def test_the_manifest_carries_the_training_record(bundle):
     manifest = Bundle(bundle).manifest
     assert manifest.training["record"]["train"] == {"loss": 1.0}
     assert manifest.parity["text/prediction"] <= PARITY
-
-
-def test_cutting_is_exact_behind_a_causal_mask_and_behind_a_mask_of_the_padding(clip, hf):
-    assert cutting_is_exact(clip)
-    assert cutting_is_exact(hf)
 
 
 def test_a_tower_that_sees_its_padding_is_not_cut(tmp_path):

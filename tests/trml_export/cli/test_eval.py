@@ -1,0 +1,65 @@
+"""The command `trml-rt eval`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from click.testing import CliRunner
+
+from trml_export.evaluation import Rows, evaluate_checkpoint
+from trml_export.to_bundle.export import export
+from trml_rt.cli import trml_rt as program
+from trml_rt.errors import UsageError
+
+
+def _cases(text: str) -> dict[str, float]:
+    content = json.loads(text)
+    return {case["case"]: case["mae"] for case in content["runs"][0]["cases"]}
+
+
+def test_a_bundle_scores_what_its_checkpoint_scores(checkpoint, data, cache, tmp_path):
+    export(checkpoint, tmp_path / "bundle")
+    run = CliRunner().invoke(
+        program.commands["eval"],
+        ["--data", str(data), "--bundle", str(tmp_path / "bundle"), "--json"],
+    )
+    assert run.exit_code == 0, run.output
+    torch_cases = _cases(evaluate_checkpoint(checkpoint, Rows(data), cache=cache).to_json())
+    assert _cases(run.stdout) == pytest.approx(torch_cases, abs=1e-4)
+    subject = json.loads(run.stdout)["subject"]
+    assert (subject["kind"], subject["backend"]) == ("bundle", "onnxruntime")
+
+
+def test_the_command_prints_a_table_and_names_unusable_inputs(checkpoint, data, cache, tmp_path):
+    rows = data.read_text()
+    (data.parent / "broken.mp4").write_bytes(b"no video" * 20)
+    broken = data.parent / "with_broken.jsonl"
+    row = {"id": "x", "split": "test", "text": "so", "video": "broken.mp4", "score": 0.0}
+    broken.write_text(rows + json.dumps(row) + "\n")
+    run = CliRunner().invoke(
+        program.commands["eval"],
+        ["--data", str(broken), "--checkpoint", str(checkpoint), "--cache", str(cache)],
+    )
+    assert run.exit_code == 0, run.output
+    assert run.stdout.startswith("| mae")
+    assert "x: undecodable" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "give one of --checkpoint, --bundle, --backbone, not none"),
+        (["--bundle", "b", "--backbone", "c"], "not --bundle and --backbone"),
+        (["--bundle", "b", "--seeds", "3"], "--seeds: has no meaning with --bundle"),
+        (["--checkpoint", "c", "--backend", "auto"], "--backend: has no meaning with --checkpoint"),
+        (["--backbone", "c", "--precision", "fp16"], "--precision: has no meaning with --backbone"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, message):
+    run = CliRunner().invoke(program.commands["eval"], ["--data", "d", *options])
+    assert isinstance(run.exception, UsageError)
+    assert message in str(run.exception)

@@ -1,0 +1,25 @@
+"""One small protocol for all tests of evaluation."""
+
+from __future__ import annotations
+
+import pytest
+
+METHODS_TRIED = ("trml", "constant", "separate")
+
+
+@pytest.fixture(scope="session")
+def protocol(clip, data, tiny_config, cache):
+    """Three methods, two seeds, two shares of complete training samples, on one worker."""
+    from trml_export.evaluation import Rows, evaluate_method
+    from trml_export.evaluation.methods import choose
+
+    return evaluate_method(
+        clip,
+        Rows(data),
+        config=tiny_config,
+        cache=cache,
+        methods=choose(METHODS_TRIED),
+        completeness=(1.0, 0.5),
+        seeds=2,
+        workers=1,
+    )

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from trml_export.evaluation import Rows
+from trml_export.evaluation.predictions import predict
+from trml_export.features.features import compute_features
+from trml_export.method.model import TRML
+from trml_export.training.fitting import evaluate as evaluate_fit
+
+
+def test_predictions_agree_with_what_training_measures(clip, tiny_config, data, cache):
+    dataset = Rows(data).read(tiny_config)
+    features = compute_features(dataset.samples, clip, tiny_config, cache=cache)
+    torch.manual_seed(0)
+    model = TRML(tiny_config, clip.size).eval()
+    metrics = evaluate_fit(model, features)
+    found = predict(model, features)
+    target = np.array([sample.target for sample in features.samples])
+    error = np.nanmean(np.abs(found.text[:, 0] - target))
+    assert error == pytest.approx(metrics["text_mae"], abs=1e-6)

@@ -1,0 +1,112 @@
+"""Runs: which there are, what is kept of them, and that none outlives the command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.trml_export.evaluation.conftest import METHODS_TRIED
+from trml_export.evaluation import Rows, evaluate_method
+from trml_export.evaluation.methods import METHODS, choose, train_method
+from trml_export.features.features import compute_features
+
+
+def test_every_method_seed_and_completeness_is_one_run(protocol):
+    runs = [(run["method"], run["completeness"], run["seed"]) for run in protocol.runs]
+    assert runs == [(m, c, s) for c in (1.0, 0.5) for m in METHODS_TRIED for s in (0, 1)]
+
+
+def test_a_finished_run_is_kept_and_not_trained_again(
+    protocol, clip, tiny_config, data, cache, monkeypatch
+):
+    def refuse(*_):
+        raise AssertionError("nothing is left to train")
+
+    monkeypatch.setattr("trml_export.evaluation.protocol.ProcessPoolExecutor.submit", refuse)
+    again = evaluate_method(
+        clip,
+        Rows(data),
+        config=tiny_config,
+        cache=cache,
+        methods=choose(METHODS_TRIED),
+        completeness=(1.0, 0.5),
+        seeds=2,
+    )
+    assert again.runs == protocol.runs
+
+
+def test_a_finished_run_is_found_under_another_name(
+    protocol, clip, tiny_config, data, cache, monkeypatch
+):
+    monkeypatch.setattr("trml_export.evaluation.protocol.ProcessPoolExecutor.submit", None)
+    again = evaluate_method(
+        clip,
+        Rows(data),
+        config=tiny_config,
+        cache=cache,
+        methods={"another name": METHODS["trml"]},
+        completeness=(1.0,),
+        seeds=2,
+    )
+    assert again.runs == [{**run, "method": "another name"} for run in protocol.runs[:2]]
+
+
+def test_a_run_equals_a_training_by_hand(protocol, clip, tiny_config, data, cache):
+    dataset = Rows(data).read(tiny_config)
+    parts = {
+        split: compute_features(
+            [s for s in dataset.samples if s.split == split], clip, tiny_config, cache=cache
+        )
+        for split in ("train", "valid", "test")
+    }
+    predictions, _ = train_method(METHODS["trml"], *parts.values(), tiny_config)
+    complete = parts["test"].has_text & parts["test"].has_video
+    target = np.array([s.target for s in parts["test"].samples])[complete]
+    run = protocol.runs[0]
+    by_case = {case["case"]: case["mae"] for case in run["cases"]}
+    for case, said in (
+        ("random_0.0", predictions.both),
+        ("video_missing_1.0", predictions.text),
+        ("text_missing_1.0", predictions.video),
+    ):
+        expected = np.abs(said[complete, 0] - target).mean()
+        assert by_case[case] == pytest.approx(expected, abs=1e-6)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_killed_protocol_leaves_no_process_behind(clip_folder, data, tmp_path):
+    root = Path(__file__).parents[3]
+    paths = os.pathsep.join(str(root / part) for part in (".", "export", "calibration"))
+    command = [sys.executable, "-c", "from trml_rt.cli import main; main()", "eval"]
+    command += ["--data", str(data), "--backbone", str(clip_folder), "--cache", str(tmp_path)]
+    command += ["--set", "epochs=100", "--set", "patience=100", "--workers", "2"]
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}) as run:
+        while not any(tmp_path.glob("protocol/*.json")):
+            assert run.poll() is None
+            time.sleep(0.02)
+        workers = _children(run.pid)
+        run.send_signal(signal.SIGKILL)
+    assert len(workers) >= 2
+    deadline = time.monotonic() + 30
+    while any(map(_lives, workers)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(_lives, workers))

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from trml_export.evaluation.record import Statistic
+
+
+def test_the_summary_is_mean_and_deviation_over_the_seeds(protocol):
+    values = [
+        next(c["mae"] for c in run["cases"] if c["case"] == "random_0.3")
+        for run in protocol.runs
+        if (run["method"], run["completeness"]) == ("constant", 0.5)
+    ]
+    found = protocol.statistic("constant", 0.5, "random_0.3", "mae")
+    assert found.mean == pytest.approx(np.mean(values))
+    assert found.deviation == pytest.approx(np.std(values, ddof=1))
+    assert Statistic.of(values[:1]).deviation is None
+
+
+def test_a_metric_that_no_seed_has_is_a_dash_and_null(protocol):
+    """The F1 of a label that is neither true nor chosen, for instance."""
+    nothing = Statistic.of([float("nan"), 0.5])
+    assert str(nothing) == "-"
+    runs = json.loads(json.dumps(protocol.runs))
+    for run in runs:
+        run["cases"][0]["mae"] = float("nan")
+    summary = json.loads(replace(protocol, runs=runs).to_json())["summary"]
+    assert summary[0]["mae"] == {"mean": None, "deviation": None}
+
+
+def test_the_tables_show_retrieval_of_both_directions_beside_its_floor(protocol):
+    text = protocol.to_markdown()
+    values = [
+        run["retrieval"]["video_to_text"]["recall_1"]
+        for run in protocol.runs
+        if (run["method"], run["completeness"]) == ("trml", 1.0)
+    ]
+    table = text[text.index("| video to text") : text.index("| text to video")]
+    assert f"| TRML | {Statistic.of(values)} |" in table
+    assert "| floor: no vector at all |" in table

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from trml_export.evaluation import write_report
+from trml_rt.errors import UsageError
+
+
+def test_the_report_holds_json_csv_tables_and_a_plot_a_completeness(protocol, tmp_path):
+    write_report(protocol, tmp_path / "out")
+    plots = ["missing_0.5.png", "missing_1.png"]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == [*plots, "paired.md", "results.csv", "results.json", "results.md"]
+    assert (tmp_path / "out" / "missing_1.png").read_bytes().startswith(b"\x89PNG")
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
+    with (tmp_path / "out" / "results.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    cases = [case for run in content["runs"] for case in run["cases"]]
+    assert [float(line["mae"]) for line in lines] == [case["mae"] for case in cases]
+
+
+def test_a_report_is_not_replaced_by_accident(protocol, tmp_path):
+    write_report(protocol, tmp_path / "out")
+    with pytest.raises(UsageError, match="exists already"):
+        write_report(protocol, tmp_path / "out")
+    write_report(protocol, tmp_path / "out", force=True)

@@ -1,0 +1,23 @@
+"""A checkpoint and its bundle for each kind of text tower, exported once."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="session", params=["clip", "hf"])
+def world(request, tmp_path_factory):
+    """A backbone, its checkpoint and its bundle."""
+    from tests.trml_export.to_bundle.checkpoints import checkpoint
+    from trml_export.to_bundle.export import export
+
+    backbone = request.getfixturevalue(request.param)
+    folder = tmp_path_factory.mktemp(request.param)
+    made = checkpoint(folder / "checkpoint", backbone)
+    export(made, folder / "bundle", name="tiny")
+    return backbone, made, folder / "bundle"
+
+
+@pytest.fixture
+def bundle(world):
+    return world[2]

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.trml_export.learnable import SIZE, SMALL, learnable, unlearnable
+from trml_export.config import Config
+from trml_export.data import Sample
+from trml_export.features.features import Features
+from trml_export.method.model import TRML
+from trml_export.training.batches import collate
+from trml_export.training.fitting import evaluate, fit
+from trml_rt.errors import UsageError
+
+
+def test_another_seed_gives_other_numbers():
+    results = [
+        fit(learnable(), learnable(seed=1), SMALL.model_copy(update={"seed": seed}), SIZE)
+        for seed in (0, 1)
+    ]
+    assert results[0].valid["loss"] != results[1].valid["loss"]
+
+
+def test_fitting_leaves_the_callers_random_numbers_alone():
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    fit(learnable(8), learnable(8), SMALL.model_copy(update={"epochs": 1}), SIZE)
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize("loss", ["infonce", "cosine", "mse"])
+def test_every_presence_case_is_learnt(loss):
+    config = SMALL.model_copy(update={"epochs": 30, "matching_loss": loss})
+    valid = fit(learnable(96), learnable(seed=1), config, SIZE).valid
+    floor = np.abs([sample.target for sample in learnable(seed=1).samples]).mean()
+    assert max(valid["text_mae"], valid["video_mae"], valid["text_video_mae"]) < floor / 3
+
+
+def test_classes_are_learnt():
+    def classes(seed: int) -> Features:
+        scores = learnable(96, seed=seed)
+        samples = tuple(
+            Sample(s.id, s.split, s.text, s.video, int(s.target > 0)) for s in scores.samples
+        )
+        return replace(scores, samples=samples)
+
+    config = Config(task="classification", labels=("low", "high"), epochs=20, learning_rate=1e-2)
+    valid = fit(classes(0), classes(1), config, SIZE).valid
+    assert valid["text_video_accuracy"] > 0.9
+
+
+def test_matching_brings_virtual_vectors_to_the_real_ones():
+    def distance(weight: float) -> float:
+        # The modalities must differ, or a copy is right from the start.
+        features = learnable(96)
+        of_clips = np.ones(len(features.vectors), bool)
+        of_clips[features.text_rows] = False
+        turned = features.vectors.copy()
+        turned[of_clips] = turned[of_clips, ::-1]
+        features = replace(features, vectors=turned)
+        config = SMALL.model_copy(
+            update={"matching_weight": weight, "matching_loss": "cosine", "epochs": 20}
+        )
+        model = fit(features, features, config, SIZE).model
+        batch = collate(features, np.arange(96), config)
+        views = model(batch.text, batch.has_text, batch.frames, batch.mask)
+        return (1 - torch.cosine_similarity(views.virtual_video, views.real_video)).mean().item()
+
+    assert distance(1.0) < distance(0.0) / 2
+
+
+def test_the_best_epoch_is_the_one_kept(monkeypatch):
+    seen = []
+
+    def watched(model, features):
+        seen.append(evaluate(model, features)["loss"])
+        return evaluate(model, features)
+
+    monkeypatch.setattr("trml_export.training.fitting.evaluate", watched)
+    result = fit(learnable(), unlearnable(), SMALL, SIZE)
+    epochs = seen[: result.epochs]
+    assert result.valid["loss"] == min(epochs) == epochs[result.best_epoch - 1] < epochs[-1]
+
+
+def test_training_stops_when_validation_gets_no_better():
+    config = SMALL.model_copy(update={"epochs": 200, "patience": 3})
+    result = fit(learnable(), unlearnable(), config, SIZE)
+    assert result.epochs == result.best_epoch + 3
+
+
+def test_a_diverging_run_says_what_to_try():
+    features = learnable(16)
+    spoilt = replace(features, vectors=features.vectors * np.inf)
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(UsageError, match=r"--set learning_rate=0\.001"),
+    ):
+        fit(spoilt, features, SMALL, SIZE)
+
+
+@pytest.mark.parametrize("presence", ["text", "video"])
+def test_one_modality_alone_can_be_trained(presence):
+    features = learnable(presence=presence)
+    valid = fit(features, features, SMALL, SIZE).valid
+    assert set(valid) == {"loss", f"{presence}_mae"}
+
+
+def test_evaluation_does_not_depend_on_the_batch():
+    model = TRML(SMALL, SIZE)
+    many = learnable(300)
+    one, rest = many.take(np.array([299])), many.take(np.arange(299))
+    mean = (299 * evaluate(model, rest)["loss"] + evaluate(model, one)["loss"]) / 300
+    assert evaluate(model, many)["loss"] == pytest.approx(mean, rel=1e-5)
