@@ -10,6 +10,7 @@ this is where a recipe may be chosen, and the test split is not looked at. OUT g
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from trml_export.backbone.backbone import load_backbone
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--completeness", type=float, nargs="+", default=[1.0, 0.1])
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     found = evaluate_method(
         load_backbone(args.backbone),
         Rows(args.data, split="valid"),

@@ -10,6 +10,7 @@ ViT-B-32-quickgelu, 2 GB of disk. A bundle made here is never committed.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="bundle folder to make")
     parser.add_argument("--report", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     backbone = load_backbone(arguments.backbone, seed=arguments.seed)
     torch.manual_seed(arguments.seed)

@@ -8,13 +8,17 @@ natural pairs, an emoji with its words and with the comments that used it.
 
 from __future__ import annotations
 
-import sys
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+
+from trml_rt.progress import counted
+
+_log = logging.getLogger(__name__)
 
 TAU = 0.1
 SEED = 7
@@ -122,7 +126,7 @@ def train(
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     rows = {"text": text.rows("train"), "image": image.rows("train")}
-    for step in range(steps):
+    for _ in counted(range(steps), steps, "aligning, step", _log):
         parts, loss = {}, torch.zeros(())
         for which, side in (("text", text), ("image", image)):
             index = torch.from_numpy(draw.choice(rows[which], batch))
@@ -142,8 +146,7 @@ def train(
         loss.backward()
         optimiser.step()
         schedule.step()
-        if step % 250 == 0:
-            print(f"align {step}/{steps} loss {loss.item():.3f}", file=sys.stderr)
+    _log.info("aligned: loss %.3f in the last step", loss.item())
     return model.eval()
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,10 @@ import torch
 from augment import frames
 from PIL import Image
 
+from trml_rt.progress import counted
+
+_log = logging.getLogger(__name__)
+
 CLASSES = (-1, 0, 1)
 SPLITS = ("train", "valid", "test")
 FRAMES_A_CLASS = {"train": 1200, "valid": 150, "test": 150}
@@ -33,6 +37,7 @@ CLIPS_A_CLASS = {"train": 300, "valid": 40, "test": 40}
 PAIRS_A_CLASS = {"train": 2000, "valid": 300, "test": 300}
 COMMENTS_A_CLASS = {"train": 3000, "valid": 300, "test": 300}
 REPOSITORY = Path(__file__).resolve().parents[2]
+_AT_ONCE = 256  # pictures made together; another number would draw other random numbers
 
 
 @dataclass
@@ -167,16 +172,15 @@ def write_pictures(stock: Stock, out: Path, size: int, seed: int) -> None:
     """Make the ordered pictures, grey, `size` pixels square, JPEG quality 92."""
     still, _ = sources.grey_pictures(stock.data, out)
     generator = torch.Generator().manual_seed(seed)
-    for start in range(0, len(stock.made), 256):
-        part = stock.made[start : start + 256]
+    starts = range(0, len(stock.made), _AT_ONCE)
+    for start in counted(starts, len(starts), f"batches of {_AT_ONCE} pictures", _log):
+        part = stock.made[start : start + _AT_ONCE]
         pictures = torch.from_numpy(still[[i for _, i in part]])[:, None].float() / 255
         pixels = (frames(pictures, size, generator)[:, 0] * 255).round().byte().numpy()
         for (path, _), grey in zip(part, pixels, strict=True):
             target = out / path
             target.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(grey).convert("RGB").save(target, quality=92)
-        if start % 4096 == 0:
-            print(f"pictures {start}/{len(stock.made)}", file=sys.stderr)
 
 
 def main() -> None:
@@ -192,6 +196,7 @@ def main() -> None:
     out = args.out.resolve()
     if out == REPOSITORY or REPOSITORY in out.parents:
         parser.error(f"{out} lies in the repository; the pictures must never be committed")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(2)
     sources.extract(args.data, out)
     stock = Stock(args.data, np.random.default_rng(args.seed), sources.faces(args.data), [])

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -25,6 +25,8 @@ import torch
 import vocabulary
 from open_clip.model import CustomTextCLIP
 from safetensors.torch import load_file, save_file
+
+_log = logging.getLogger(__name__)
 
 DIM = 256
 
@@ -123,7 +125,7 @@ def _cached(path: Path, source: Path, make) -> torch.Tensor:
         part = path.with_suffix(".part")
         torch.save(make(), part)
         part.rename(path)
-        print(f"{path.name}: {time.time() - began:.0f} s", file=sys.stderr)
+        _log.info("%s: %.0f s", path.name, time.time() - began)
     return torch.load(path, weights_only=True)
 
 
@@ -166,6 +168,7 @@ def main() -> None:
     parser.add_argument("--text-rounds", type=int, default=1, help="default 1")
     parser.add_argument("--threads", type=int, default=2, help="default 2")
     args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(args.threads)
     args.work.mkdir(parents=True, exist_ok=True)
     data, work, size = args.data, args.work, args.image_size

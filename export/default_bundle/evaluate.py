@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
+import logging
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 from measures import BAND, agreement, classes, interval, limits, markdown, recall
 from PIL import Image
+
+_log = logging.getLogger(__name__)
 
 Score = Callable[[list[dict]], np.ndarray]  # rows with text, video or both -> scores (n,)
 WINDOW = 30  # frames of the clip in a window; eight of them are looked at
@@ -164,12 +166,12 @@ def runtime_score(runtime, folder: Path, batch: int = 32) -> Score:
 
 
 def measure(rows: list[dict], score: Score, clip_path: Path | None, split: str) -> dict:
-    """Run every part; prints the time of each to stderr."""
+    """Run every part, and log how long each took."""
     found: dict = {"split": split}
     for name, part in (("text", text_alone), ("faces", faces_alone), ("pairs", pairs)):
         began = time.time()
         found[name] = part(rows, score, split)
-        print(f"{name}: {time.time() - began:.0f} s", file=sys.stderr)
+        _log.info("%s: %.0f s", name, time.time() - began)
     if clip_path is not None:
         found["clip"] = clip(clip_path, score)
     return found
@@ -186,6 +188,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="results, without an ending")
     parser.add_argument("--split", choices=("valid", "test"), default="test")
     args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     import trml_rt
 
     with args.rows.open(encoding="utf-8") as file:

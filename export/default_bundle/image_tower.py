@@ -7,7 +7,7 @@ little of the meaning); the rest is tuned. The result is a moving average of the
 from __future__ import annotations
 
 import copy
-import sys
+import logging
 import time
 from pathlib import Path
 
@@ -18,6 +18,10 @@ import torch
 from augment import frames
 from torch import nn
 from torch.nn import functional
+
+from trml_rt.progress import counted
+
+_log = logging.getLogger(__name__)
 
 NAME = "tf_efficientnet_lite0"
 MEAN, STD = 127 / 255, 128 / 255  # the package's own (pixel - 127) / 128
@@ -184,8 +188,9 @@ def train(data: Path, work: Path, weights: Path, size: int, rounds: int) -> Towe
         torch.manual_seed(SEED + number)  # a resumed run draws what an unbroken one does
         generator = torch.Generator().manual_seed(SEED + number)
         tower.train()
-        order = pictures.round(number)
-        for step, part in enumerate(np.array_split(order, steps)):
+        parts = np.array_split(pictures.round(number), steps)
+        words, total = f"image, round {number + 1} of {rounds}, step", 0.0
+        for step, part in enumerate(counted(parts, steps, words, _log)):
             x = frames(pictures.batch(part), size, generator)
             emotion = torch.from_numpy(pictures.emotion[part])
             loss = _losses(tower, x, emotion, torch.from_numpy(pictures.score[part]))
@@ -200,21 +205,14 @@ def train(data: Path, work: Path, weights: Path, size: int, rounds: int) -> Towe
             ):
                 if slow.is_floating_point():
                     slow.lerp_(fast, 1 - keep)
-            if step % 20 == 0:
-                rate = (time.time() - began) / (step + 1)
-                print(
-                    f"image {number + 1}/{rounds} {step}/{steps} loss {loss.item():.3f} "
-                    f"{rate:.2f} s/step",
-                    file=sys.stderr,
-                )
+            total += loss.item()
         report = []
         for seed in (-1, 1):
             _, score = features(mean, pictures, valid, size, seed)
             report.append(balanced_accuracy(happy, (score > 0.375).astype(int)))
-        print(
-            f"image round {number + 1}: valid balanced accuracy plain {report[0]:.4f} "
-            f"augmented {report[1]:.4f}, {time.time() - began:.0f} s",
-            file=sys.stderr,
+        _log.info(
+            "image, round %d of %d: loss %.3f, balanced accuracy %.4f, augmented %.4f, %.0f s",
+            *(number + 1, rounds, total / steps, *report, time.time() - began),
         )
         torch.save(
             {

@@ -7,7 +7,7 @@ than there are, so that VADER's graded ratings lead.
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
 from pathlib import Path
 
@@ -20,6 +20,10 @@ from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel
+
+from trml_rt.progress import counted
+
+_log = logging.getLogger(__name__)
 
 WIDTH = 384
 SEED = 7
@@ -142,7 +146,9 @@ def train(data: Path, work: Path, package: Path, folder: Path, kept: list[int], 
         )
         tower.train()
         index = np.concatenate([np.flatnonzero(~reddit), comments])
-        for step, part in enumerate(sentences.batches(index, BATCH, draw)):
+        parts = sentences.batches(index, BATCH, draw)
+        words, total = f"text, round {number + 1} of {rounds}, step", 0.0
+        for part in counted(parts, len(parts), words, _log):
             score, logits = tower(sentences.batch(part))
             loss = (
                 functional.smooth_l1_loss(score, torch.from_numpy(sentences.score[part]), beta=0.1)
@@ -158,21 +164,15 @@ def train(data: Path, work: Path, package: Path, folder: Path, kept: list[int], 
             nn.utils.clip_grad_norm_(body, 1.0)
             optimiser.step()
             schedule.step()
-            if step % 50 == 0:
-                rate = (time.time() - began) / (step + 1)
-                print(
-                    f"text {number + 1}/{rounds} {step}/{steps} loss {loss.item():.3f} "
-                    f"{rate:.2f} s/step",
-                    file=sys.stderr,
-                )
+            total += loss.item()
         _, said = features(tower, valid)
         report = {
             str(name): sign_accuracy(valid.score[domain == name], said[domain == name])
             for name in np.unique(domain)
         }
-        print(
-            f"text round {number + 1}: valid sign accuracy {report}, {time.time() - began:.0f} s",
-            file=sys.stderr,
+        _log.info(
+            "text, round %d of %d: loss %.3f, valid sign accuracy %s, %.0f s",
+            *(number + 1, rounds, total / len(parts), report, time.time() - began),
         )
         torch.save(
             {

@@ -25,7 +25,6 @@ from trml_export.evaluation.scoring import score_cases, score_retrieval
 from trml_export.features.features import Features
 from trml_export.training.run_key import run_key
 from trml_rt.bundle.atomic import write_bytes
-from trml_rt.progress import counted
 
 __all__ = ["COMPLETENESS", "Run", "run_protocol"]
 
@@ -84,6 +83,7 @@ def run_protocol(
     paths = {run: folder / f"{_key(run, material, identity)}.json" for run in dict.fromkeys(runs)}
     waiting = [run for run, path in paths.items() if not path.exists()]
     workers = min(workers or os.cpu_count() or 1, max(len(waiting), 1))
+    _log.info("runs to train: %d; in the cache: %d", len(waiting), len(paths) - len(waiting))
     with ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
@@ -92,8 +92,13 @@ def run_protocol(
     ) as pool:
         jobs = {pool.submit(_train, run): run for run in waiting}
         try:
-            for job in counted(as_completed(jobs), len(jobs), "runs", _log):
-                write_bytes(paths[jobs[job]], json.dumps(job.result()).encode())
+            for number, job in enumerate(as_completed(jobs), 1):
+                run = jobs[job]
+                write_bytes(paths[run], json.dumps(job.result()).encode())
+                _log.info(
+                    "run %d of %d: %s, seed %d, training %.0f%% complete",
+                    *(number, len(jobs), run.method, run.seed, 100 * run.completeness),
+                )
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

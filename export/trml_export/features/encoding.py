@@ -13,7 +13,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -53,7 +53,7 @@ def encode_texts(
     # Texts of like length together, without the padding that all of them share.
     texts = sorted({s.text for s in samples if s.text is not None}, key=lambda t: (len(t), t))
     keys = {text: _key(backbone, "text", text.encode()) for text in texts}
-    with _missing(store, keys.values()) as missing:
+    with _missing(store, keys.values(), "texts") as missing:
         exact = bool(missing) and cutting_is_exact(backbone)
         for chunk in counted(_chunks(texts), len(texts), "encoding texts", _log, len):
             new = [text for text in chunk if keys[text] in missing]
@@ -91,7 +91,7 @@ def encode_clips(
                 keys[path] = _key(backbone, f"clip {frames}", digest)
                 by_key.setdefault(keys[path], path)
         with (
-            _missing(store, by_key) as missing,
+            _missing(store, by_key, "clips") as missing,
             closing(_ahead(pool, decode, missing)) as decoded,
         ):
             for chunk in counted(_chunks(list(by_key)), len(by_key), "encoding clips", _log, len):
@@ -102,18 +102,20 @@ def encode_clips(
 
 
 @contextmanager
-def _missing(store: FeatureStore, keys: Collection[str]) -> Iterator[dict[str, None]]:
-    """Yield which of `keys` are to be made, in order; the store is held if any are."""
+def _missing(store: FeatureStore, keys: Collection[str], what: str) -> Iterator[dict[str, None]]:
+    """Yield those of `keys` that the store lacks, in order; it is locked if it lacks any."""
 
     def missing() -> dict[str, None]:
         stored = store.find(keys)
         return {key: None for key in keys if key not in stored}
 
     new = missing()
-    with ExitStack() as stack:
-        if new:
-            stack.enter_context(store.writing())
-            new = missing()  # another process may have made them meanwhile
+    if not new:
+        yield new
+        return
+    with store.writing():
+        new = missing()  # another process may have made them while this one waited
+        _log.info("%s to encode: %d; in the cache: %d", what, len(new), len(keys) - len(new))
         yield new
 
 

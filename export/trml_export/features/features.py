@@ -126,10 +126,9 @@ def compute_features(
 ) -> Features:
     """Return the features of `samples`, computing those that `cache` does not hold yet.
 
-    An interrupted call goes on where it was, and ends with the very same numbers. Progress and
-    an estimate are shown on stderr when that is a terminal. A clip that cannot be decoded, or is
-    outside of the limits of `config`, counts as a missing modality and is reported; a sample of
-    which nothing is left is dropped.
+    An interrupted call goes on where it was, and ends with the very same numbers. How far it is
+    goes to the log. A clip that cannot be decoded, or is outside of the limits of `config`, counts
+    as a missing modality and is reported; a sample of which nothing is left is dropped.
 
     Raises:
         ArtefactMismatch: the backbone gives vectors that are no numbers, or a damaged cache.

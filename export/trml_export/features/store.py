@@ -95,7 +95,7 @@ class FeatureStore:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            _log.info("%s: another process fills this cache; waiting for it", self._folder)
+            _log.warning("%s: another process fills this cache; waiting for it", self._folder)
             lock.acquire()
         try:
             yield

@@ -85,7 +85,7 @@ def export(
             specs = graphs(backbone, model, cut=cut)
             (staging / "onnx").mkdir()
             for number, (engine, spec) in enumerate(specs.items(), 1):
-                _log.info("[%d/%d] %s: exporting", number, len(specs), engine)
+                _log.info("graph %d of %d: exporting %s", number, len(specs), engine)
                 write_onnx(spec, staging / "onnx" / f"{engine}.onnx")
                 if store_weights is not None:
                     store_weights(staging / "onnx" / f"{engine}.onnx")

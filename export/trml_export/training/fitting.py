@@ -17,7 +17,6 @@ from trml_export.method.model import TRML, Views
 from trml_export.training.batches import Batch, batches
 from trml_export.training.state import TrainingState
 from trml_rt.errors import UsageError
-from trml_rt.progress import counted
 
 __all__ = ["Fit", "evaluate", "fit"]
 
@@ -72,27 +71,20 @@ def fit(
 
 def _fit(run: TrainingState, train: Features, valid: Features, state: Path | None) -> Fit:
     model, config, resumed = run.model, run.model.config, run.epoch
-    steps = math.ceil(len(train.samples) / config.batch_size)  # in an epoch
-    epochs = range(run.epoch + 1, config.epochs + 1)
-    for epoch in counted(epochs, len(epochs), "epochs", _log):
-        if run.epoch - run.best_epoch >= config.patience:
-            break
-        run.epoch = epoch
-        # Seeded by the epoch, so that a run that goes on draws what it would have drawn.
-        torch.manual_seed(config.seed * 10_000 + run.epoch)
-        model.train()
-        order = torch.randperm(len(train.samples)).numpy()
-        for step, batch in enumerate(batches(train, order, config.batch_size, config)):
-            done = ((run.epoch - 1) * steps + step) / (config.epochs * steps)
-            for group in run.optimiser.param_groups:
-                group["lr"] = config.learning_rate * (1 + math.cos(math.pi * done)) / 2
-            _step(model, batch, run.optimiser, run.epoch)
-        loss = evaluate(model, valid)["loss"]
-        if loss < run.best_loss:
-            run.keep(loss)
+    if resumed:
+        _log.info("going on after epoch %d of %d", resumed, config.epochs)
+    while run.epoch < config.epochs and run.epoch - run.best_epoch < config.patience:
+        run.epoch += 1
+        train_loss = _epoch(run, train)
+        valid_loss = evaluate(model, valid)["loss"]
+        if valid_loss < run.best_loss:
+            run.keep(valid_loss)
         if state is not None:
             run.save(state)
-        _log.debug("epoch %d: valid %.4f, best %.4f", epoch, loss, run.best_loss)
+        _log.info(
+            "epoch %d of %d: loss %.4f, valid %.4f",
+            *(run.epoch, config.epochs, train_loss, valid_loss),
+        )
     model.load_state_dict(run.best_weights)
     return Fit(
         model.eval(),
@@ -104,7 +96,25 @@ def _fit(run: TrainingState, train: Features, valid: Features, state: Path | Non
     )
 
 
-def _step(model: TRML, batch: Batch, optimiser: torch.optim.Optimizer, epoch: int) -> None:
+def _epoch(run: TrainingState, train: Features) -> float:
+    """Train the epoch `run.epoch` and return the mean loss of its batches."""
+    model, config = run.model, run.model.config
+    steps = math.ceil(len(train.samples) / config.batch_size)
+    # Seeded by the epoch, so that a run that goes on draws what it would have drawn.
+    torch.manual_seed(config.seed * 10_000 + run.epoch)
+    model.train()
+    order = torch.randperm(len(train.samples)).numpy()
+    total = 0.0
+    for step, batch in enumerate(batches(train, order, config.batch_size, config)):
+        progress = ((run.epoch - 1) * steps + step) / (config.epochs * steps)
+        for group in run.optimiser.param_groups:
+            group["lr"] = config.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+        total += _step(model, batch, run.optimiser, run.epoch)
+    return total / max(steps, 1)
+
+
+def _step(model: TRML, batch: Batch, optimiser: torch.optim.Optimizer, epoch: int) -> float:
+    """Take one step of the optimiser and return the loss before it."""
     config = model.config
     views = model(batch.text, batch.has_text, batch.frames, batch.mask)
     total = losses(config, views, batch.target, batch.groups).total
@@ -117,6 +127,7 @@ def _step(model: TRML, batch: Batch, optimiser: torch.optim.Optimizer, epoch: in
     total.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
     optimiser.step()
+    return float(total.detach())
 
 
 @torch.inference_mode()

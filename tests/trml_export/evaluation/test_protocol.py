@@ -60,6 +60,25 @@ def test_a_finished_run_is_found_under_another_name(
     assert again.runs == [{**run, "method": "another name"} for run in protocol.runs[:2]]
 
 
+def test_every_run_that_ends_is_one_line_of_the_log(clip, tiny_config, data, tmp_path, caplog):
+    caplog.set_level("INFO", "trml_export.evaluation.protocol")
+    for _ in range(2):
+        evaluate_method(
+            clip,
+            Rows(data),
+            config=tiny_config,
+            cache=tmp_path,
+            methods=choose(["zero"]),
+            completeness=(0.5,),
+            seeds=1,
+        )
+    assert caplog.messages == [
+        "runs to train: 1; in the cache: 0",
+        "run 1 of 1: zero, seed 0, training 50% complete",
+        "runs to train: 0; in the cache: 1",
+    ]
+
+
 def test_a_run_equals_a_training_by_hand(protocol, clip, tiny_config, data, cache):
     dataset = Rows(data).read(tiny_config)
     parts = {

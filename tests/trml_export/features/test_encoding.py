@@ -64,6 +64,22 @@ def test_nothing_is_encoded_twice(clip, tmp_path, monkeypatch):
     assert (second.texts, second.frames) == (0, 0)
 
 
+def test_encoding_says_how_much_there_is_to_do_and_nothing_where_there_is_nothing(
+    clip, tmp_path, caplog
+):
+    caplog.set_level("INFO", "trml_export")
+    path = picture(tmp_path / "a.png")
+    samples = [sample("a", text="x", video=path), sample("b", text="y"), sample("c", text="z")]
+    compute(samples[:1], clip, tmp_path)
+    compute(samples, clip, tmp_path)
+    compute(samples, clip, tmp_path)
+    assert caplog.messages == [
+        "texts to encode: 1; in the cache: 0",
+        "clips to encode: 1; in the cache: 0",
+        "texts to encode: 2; in the cache: 1",
+    ]
+
+
 def test_the_cache_gives_the_very_same_numbers(clip, tmp_path):
     samples = [sample("a", text="x", video=picture(tmp_path / "a.png"))]
     first = compute(samples, clip, tmp_path)

@@ -66,7 +66,7 @@ def test_all_of_one_call_is_kept_or_nothing(tmp_path):
     assert sorted(store.find(["a", "b", "c"])) == ["a"]
 
 
-def test_a_second_writer_waits_for_the_first(tmp_path):
+def test_a_second_writer_waits_for_the_first_and_says_so(tmp_path, caplog):
     store, order = FeatureStore(tmp_path, 4), []
 
     def second() -> None:
@@ -80,6 +80,7 @@ def test_a_second_writer_waits_for_the_first(tmp_path):
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+    assert caplog.messages == [f"{tmp_path}: another process fills this cache; waiting for it"]
 
 
 def test_a_vector_file_that_ends_early_names_the_folder_to_delete(tmp_path):

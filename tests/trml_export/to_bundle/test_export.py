@@ -21,6 +21,8 @@ from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch, UsageError, VerificationFailed
 from trml_rt.proof.golden import load_golden
 
+GRAPHS = ("text", "frame", "fuse_text", "fuse_video", "fuse_text_video")
+
 
 @pytest.fixture
 def same_graphs(world, monkeypatch):
@@ -183,6 +185,13 @@ def test_a_changed_checkpoint_is_refused(world, tmp_path):
 def test_a_model_card_that_is_absent_is_a_usage_error(world, tmp_path):
     with pytest.raises(UsageError, match="model card cannot be read"):
         export(world[1], tmp_path / "bundle", card=tmp_path / "absent.md")
+
+
+def test_exporting_says_which_graph_it_is_at(world, same_graphs, tmp_path, caplog):
+    with caplog.at_level("INFO", "trml_export"):
+        export(world[1], tmp_path / "bundle")
+    steps = [f"graph {n} of 5: exporting {name}" for n, name in enumerate(GRAPHS, 1)]
+    assert caplog.messages == ["opening the encoders", *steps, "comparing with PyTorch"]
 
 
 def test_the_model_card_travels_in_the_bundle(world, same_graphs, tmp_path):

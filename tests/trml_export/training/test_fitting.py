@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -85,6 +86,16 @@ def test_the_best_epoch_is_the_one_kept(monkeypatch):
     result = fit(learnable(), unlearnable(), SMALL, SIZE)
     epochs = seen[: result.epochs]
     assert result.valid["loss"] == min(epochs) == epochs[result.best_epoch - 1] < epochs[-1]
+
+
+def test_every_epoch_is_one_line_of_the_log(caplog):
+    config = SMALL.model_copy(update={"epochs": 3})
+    with caplog.at_level("INFO", "trml_export"):
+        result = fit(learnable(), learnable(seed=1), config, SIZE)
+    lines = [re.sub(r"\d\.\d{4}", "x", line) for line in caplog.messages]
+    assert lines == [f"epoch {n} of 3: loss x, valid x" for n in (1, 2, 3)]
+    last_valid = float(caplog.messages[result.best_epoch - 1].split()[-1])
+    assert last_valid == pytest.approx(result.valid["loss"], abs=1e-4)
 
 
 def test_training_stops_when_validation_gets_no_better():

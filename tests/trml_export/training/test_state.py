@@ -70,6 +70,14 @@ def test_a_stopped_training_ends_with_the_same_weights(epochs, generator, monkey
         assert torch.equal(resumed.model.state_dict()[name], value)
 
 
+def test_a_training_that_goes_on_says_after_which_epoch(monkeypatch, caplog, tmp_path):
+    _stop_after(4, monkeypatch, tmp_path / "state")
+    with caplog.at_level("INFO", "trml_export"):
+        fit(TRAIN, VALID, CONFIG, SIZE, state=tmp_path / "state")
+    assert caplog.messages[0] == "going on after epoch 4 of 6"
+    assert caplog.messages[1].startswith("epoch 5 of 6: loss ")
+
+
 def test_a_finished_training_that_was_not_saved_is_not_trained_again(tmp_path):
     first = fit(TRAIN, VALID, CONFIG, SIZE, state=tmp_path / "state")
     again = fit(TRAIN, VALID, CONFIG, SIZE, state=tmp_path / "state")
