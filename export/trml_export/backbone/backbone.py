@@ -25,7 +25,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trml_export.backbone.config import BackboneConfig, read_backbone_config
+from trml_export.backbone.config import (
+    BackboneConfig,
+    read_backbone_config,
+    text_files_unusable,
+)
+from trml_rt.bundle.atomic import write_bytes
 from trml_rt.errors import ArtefactMismatch, UsageError
 
 __all__ = ["Backbone", "load_backbone"]
@@ -120,12 +125,11 @@ class Backbone:
         self.config.save(folder)
         target = folder / WEIGHTS
         if self.weights is None:
-            from safetensors.torch import save_file
+            from safetensors.torch import save
 
             # A copy of each, because tensors that share memory are refused.
             tensors = {name: value.clone() for name, value in self.model.state_dict().items()}
-            save_file(tensors, target)
-            target.chmod(0o644)  # safetensors makes it private to the user
+            write_bytes(target, save(tensors))
             return
         try:
             os.link(self.weights.resolve(), target)
@@ -187,6 +191,8 @@ def _build(config: BackboneConfig, *, seed: int) -> nn.Module:
             return CustomTextCLIP(**config.towers())
         except TypeError as problem:  # a key that open_clip does not know
             raise ArtefactMismatch(f"{config.name}: model_cfg: {problem}") from None
+        except (OSError, ValueError) as problem:  # a text tower that transformers does not open
+            raise text_files_unusable(config, problem) from None
 
 
 def _read_weights(model: nn.Module, path: Path) -> None:
@@ -207,6 +213,8 @@ def _read_weights(model: nn.Module, path: Path) -> None:
         if wrong:
             raise ArtefactMismatch(f"{path}: does not fit the model: {'; '.join(wrong[:5])}")
         load_checkpoint(model, str(path), strict=True)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (SafetensorError, RuntimeError) as problem:
         first = str(problem).splitlines()[:3]
         raise ArtefactMismatch(f"{path}: does not fit the model: {' '.join(first)}") from None

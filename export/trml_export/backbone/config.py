@@ -88,18 +88,24 @@ class BackboneConfig:
         settings = dict(text.get("tokenizer_kwargs") or {})
         if self.tokenizer_folder is None:
             return SimpleTokenizer(context_length=self.context_length, **settings)
-        return HFTokenizer(
-            str(self.tokenizer_folder),
-            context_length=self.context_length,
-            tokenizer_mode=text.get("tokenizer_mode"),
-            **settings,
-        )
+        try:
+            return HFTokenizer(
+                str(self.tokenizer_folder),
+                context_length=self.context_length,
+                tokenizer_mode=text.get("tokenizer_mode"),
+                **settings,
+            )
+        except (OSError, ValueError) as problem:
+            raise text_files_unusable(self, problem) from None
 
     def identity(self) -> bytes:
         """Return bytes that differ wherever two backbones of equal weights would differ."""
         parts = [json.dumps(self._portable(), sort_keys=True).encode()]
         for folder in (self.text_folder, self.tokenizer_folder):
-            parts += [p.name.encode() + b"\0" + p.read_bytes() for p in _text_files(folder)]
+            try:
+                parts += [p.name.encode() + b"\0" + p.read_bytes() for p in _text_files(folder)]
+            except OSError as problem:
+                raise text_files_unusable(self, problem) from None
         return b"\0".join(parts)
 
     def save(self, folder: Path) -> None:
@@ -166,6 +172,13 @@ def read_backbone_config(source: str | Path) -> BackboneConfig:
         text_folder=_local(name, where, text.get("hf_model_name"), ["config.json"]),
         tokenizer_folder=_local(name, where, text.get("hf_tokenizer_name"), _TOKENIZER_FILES),
     )
+
+
+def text_files_unusable(config: BackboneConfig, problem: OSError | ValueError) -> ArtefactMismatch:
+    """Return the error for a text tower or tokenizer whose files cannot be read."""
+    folder = config.text_folder or config.tokenizer_folder or config.name
+    first, *_ = str(problem).splitlines() or [type(problem).__name__]
+    return ArtefactMismatch(f"{folder}: cannot be opened ({first}); copy the model's files again")
 
 
 def _built_in(name: str) -> tuple[dict[str, Any], dict[str, Any]]:

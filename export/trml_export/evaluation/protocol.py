@@ -12,8 +12,10 @@ import logging
 import multiprocessing
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,9 @@ from trml_export.evaluation.scoring import score_cases, score_retrieval
 from trml_export.features.features import Features
 from trml_export.training.run_key import run_key
 from trml_rt.bundle.atomic import write_bytes
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, cannot_write
 
-__all__ = ["COMPLETENESS", "Run", "run_protocol"]
+__all__ = ["COMPLETENESS", "Material", "Run", "run_protocol"]
 
 _log = logging.getLogger(__name__)
 
@@ -43,8 +46,15 @@ class Run:
 
 
 @dataclass(frozen=True)
-class _Material:
-    """What all runs read."""
+class Material:
+    """What all runs read.
+
+    Attributes:
+        features: of the splits train and valid, and of `split`.
+        config: of TRML; a method changes it, and each run its seed.
+        methods: by name.
+        split: the split to score.
+    """
 
     features: dict[str, Features]
     config: Config
@@ -53,64 +63,93 @@ class _Material:
 
 
 def run_protocol(
-    features: dict[str, Features],
-    config: Config,
-    methods: Mapping[str, Method],
+    material: Material,
     runs: Sequence[Run],
     *,
-    split: str,
     identity: str,
     folder: Path,
     workers: int | None = None,
 ) -> list[dict[str, Any]]:
     """Return one record a run, in the order of `runs`.
 
+    A record holds the run's fields, `training` (epochs and losses), `cases` and `retrieval`.
+    Training loses modalities as `masks.incomplete` says; valid and test stay as they are.
+
     Args:
-        features: of the splits train and valid, and of `split`.
-        config: of TRML; a method changes it, and each run its seed.
-        methods: by name.
+        material: what the runs are trained and scored on.
         runs: what to train.
-        split: the split to score.
         identity: hash of the data set and the backbone.
         folder: where finished runs are kept.
         workers: how many runs at a time; None takes one a core.
 
-    A record holds the run's fields, `training` (epochs and losses), `cases` and `retrieval`.
-    Training loses modalities as `masks.incomplete` says; valid and test stay as they are.
+    Raises:
+        UsageError: a training diverged.
+        ArtefactMismatch: a finished run in `folder` is damaged.
+        EnvironmentUnfit: `folder` cannot be written, or the system ended a worker.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    material = _Material(features, config, methods, split)
     paths = {run: folder / f"{_key(run, material, identity)}.json" for run in dict.fromkeys(runs)}
     waiting = [run for run, path in paths.items() if not path.exists()]
-    workers = min(workers or os.cpu_count() or 1, max(len(waiting), 1))
     _log.info("runs to train: %d; in the cache: %d", len(waiting), len(paths) - len(waiting))
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)  # before an hour of work, not after
+    with closing(_train_all(waiting, material, workers or os.cpu_count() or 1)) as records:
+        for number, (run, record) in enumerate(records, 1):
+            with _writing(folder):
+                write_bytes(paths[run], json.dumps(record).encode())
+            _log.info(
+                "run %d of %d: %s, seed %d, training %.0f%% complete",
+                *(number, len(waiting), run.method, run.seed, 100 * run.completeness),
+            )
+    # A record is named by what was trained, which another call may have given another name.
+    return [{**_read(paths[run]), "method": run.method} for run in runs]
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(folder, error, "name another folder with --cache") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ArtefactMismatch(
+            f"{path}: this finished run is damaged ({error}); delete it to train it again"
+        ) from None
+    return record
+
+
+def _train_all(
+    runs: Sequence[Run], material: Material, workers: int
+) -> Generator[tuple[Run, dict[str, Any]], None, None]:
+    """Train `runs` in worker processes, and yield each with its record as it ends."""
     with ProcessPoolExecutor(
-        workers,
+        max(1, min(workers, len(runs))),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_prepare,
         initargs=(material,),
     ) as pool:
-        jobs = {pool.submit(_train, run): run for run in waiting}
+        jobs = {pool.submit(_train, run): run for run in runs}
         try:
-            for number, job in enumerate(as_completed(jobs), 1):
-                run = jobs[job]
-                write_bytes(paths[run], json.dumps(job.result()).encode())
-                _log.info(
-                    "run %d of %d: %s, seed %d, training %.0f%% complete",
-                    *(number, len(jobs), run.method, run.seed, 100 * run.completeness),
-                )
-        except BaseException:
+            for job in as_completed(jobs):
+                yield jobs[job], job.result()
+        except BrokenProcessPool:
+            raise EnvironmentUnfit(
+                "the system ended a process that trained, as it does when memory runs out; pass "
+                "fewer --workers, and the finished runs are not trained again"
+            ) from None
+        finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    # A run is found by what it trained, which another call may have given another name.
-    return [{**json.loads(paths[run].read_bytes()), "method": run.method} for run in runs]
 
 
-_material: _Material | None = None
+_material: Material | None = None
 """Of a worker process: handed over once, not with each run."""
 
 
-def _prepare(material: _Material) -> None:
+def _prepare(material: Material) -> None:
     import torch
 
     global _material
@@ -149,7 +188,7 @@ def _train(run: Run) -> dict[str, Any]:
     }
 
 
-def _key(run: Run, material: _Material, identity: str) -> str:
+def _key(run: Run, material: Material, identity: str) -> str:
     method = material.methods[run.method]
     config = material.config.model_copy(update={**method.changes, "seed": run.seed})
     facts = [_SCHEMA, run.completeness, method.separate, material.split]

@@ -8,6 +8,7 @@ from trml_export.evaluation.paired import paired
 from trml_export.evaluation.plots import missing_rate_plot
 from trml_export.evaluation.record import Evaluation
 from trml_rt.bundle import atomic
+from trml_rt.errors import cannot_write
 
 __all__ = ["check_target", "write_report"]
 
@@ -29,15 +30,26 @@ def write_report(evaluation: Evaluation, out: Path, *, force: bool = False) -> N
         missing_<c>.png    the main metric against the missing rate, training c complete
 
     There is no plot where no sample is complete, for then nothing can be taken away.
+
+    Raises:
+        UsageError: `out` exists and may not be replaced.
+        EnvironmentUnfit: `out` cannot be written.
     """
     check_target(out, force=force)
-    with atomic.staged_folder(out, replace=force) as folder:
-        (folder / RESULTS).write_text(evaluation.to_json(), encoding="utf-8")
-        (folder / "results.csv").write_text(evaluation.to_csv(), encoding="utf-8")
-        (folder / "results.md").write_text(evaluation.to_markdown(), encoding="utf-8")
-        if (gains := paired(evaluation)) is not None:
-            (folder / "paired.md").write_text(gains, encoding="utf-8")
-        if evaluation.data["samples"]["text_video"]:
-            for completeness in evaluation.completeness:
-                plot = missing_rate_plot(evaluation, completeness)
-                (folder / f"missing_{completeness:g}.png").write_bytes(plot)
+    try:
+        with atomic.staged_folder(out, replace=force) as folder:
+            _write(evaluation, folder)
+    except OSError as error:
+        raise cannot_write(out, error, "name another folder with --out") from None
+
+
+def _write(evaluation: Evaluation, folder: Path) -> None:
+    (folder / RESULTS).write_text(evaluation.to_json(), encoding="utf-8")
+    (folder / "results.csv").write_text(evaluation.to_csv(), encoding="utf-8")
+    (folder / "results.md").write_text(evaluation.to_markdown(), encoding="utf-8")
+    if (gains := paired(evaluation)) is not None:
+        (folder / "paired.md").write_text(gains, encoding="utf-8")
+    if evaluation.data["samples"]["text_video"]:
+        for completeness in evaluation.completeness:
+            plot = missing_rate_plot(evaluation, completeness)
+            (folder / f"missing_{completeness:g}.png").write_bytes(plot)

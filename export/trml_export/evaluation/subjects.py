@@ -28,7 +28,7 @@ from trml_export.data import (
 )
 from trml_export.evaluation.methods import METHODS, Method
 from trml_export.evaluation.predictions import Predictions, predict
-from trml_export.evaluation.protocol import COMPLETENESS, Run, run_protocol
+from trml_export.evaluation.protocol import COMPLETENESS, Material, Run, run_protocol
 from trml_export.evaluation.record import Evaluation
 from trml_export.evaluation.scoring import floors, score_cases, score_retrieval
 from trml_export.features.clips import check_length, seconds
@@ -175,11 +175,8 @@ def evaluate_method(
         for seed in range(seeds)
     ]
     records = run_protocol(
-        features,
-        config,
-        methods,
+        Material(features, config, methods, rows.split),
         runs,
-        split=rows.split,
         identity=f"{dataset.sha256} {backbone.fingerprint}",
         folder=cache / "protocol",
         workers=workers,

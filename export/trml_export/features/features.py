@@ -132,7 +132,7 @@ def compute_features(
 
     Raises:
         ArtefactMismatch: the backbone gives vectors that are no numbers, or a damaged cache.
-        OSError: the cache cannot be written.
+        EnvironmentUnfit: the cache cannot be written.
     """
     store = FeatureStore(cache / backbone.fingerprint[:16], backbone.size)
     texts = encode_texts(samples, backbone, store)

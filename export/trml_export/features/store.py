@@ -8,6 +8,7 @@ process that is killed loses what it had in hand, and the rows it left are writt
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
@@ -20,7 +21,7 @@ import filelock
 import numpy as np
 import numpy.typing as npt
 
-from trml_rt.errors import ArtefactMismatch
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, cannot_write
 
 __all__ = ["Entry", "Failure", "FeatureStore", "Stored"]
 
@@ -63,18 +64,19 @@ class Entry:
 
 
 class FeatureStore:
-    """The vectors of size d that lie in a folder, which is made where it is not there.
+    """The vectors of size d in a folder, which is made if it does not exist.
 
-    Raises:
-        ArtefactMismatch: a damaged store; of every method, too.
-        OSError: the folder cannot be made.
+    Every method may raise:
+        ArtefactMismatch: the store is damaged.
+        EnvironmentUnfit: the folder cannot be made, read or written.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._file = folder / "vectors.f32"
         self._size = size
+        with self._guarded():
+            folder.mkdir(parents=True, exist_ok=True)
         with self._guarded(), self._connected() as index:
             (schema,) = index.execute("PRAGMA user_version").fetchone()
             if schema == 0:
@@ -92,11 +94,12 @@ class FeatureStore:
     def writing(self) -> Iterator[None]:
         """Be the one process that adds; another one waits here, and says so."""
         lock = filelock.FileLock(self._folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            _log.warning("%s: another process fills this cache; waiting for it", self._folder)
-            lock.acquire()
+        with self._guarded():
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                _log.warning("%s: another process fills this cache; waiting for it", self._folder)
+                lock.acquire()
         try:
             yield
         finally:
@@ -143,14 +146,15 @@ class FeatureStore:
 
     def vectors(self) -> npt.NDArray[np.float32]:
         """Return all rows (rows, d), read-only, as a map of the file."""
-        with self._guarded(), self._connected() as index:
-            rows = self._end(index)
-        if rows == 0:
-            return np.zeros((0, self._size), np.float32)
-        have = self._file.stat().st_size if self._file.exists() else 0
-        if have < rows * self._size * 4:
-            raise self._damaged(f"{self._file.name} ends early")
-        return np.memmap(self._file, np.float32, "r", shape=(rows, self._size))
+        with self._guarded():
+            with self._connected() as index:
+                rows = self._end(index)
+            if rows == 0:
+                return np.zeros((0, self._size), np.float32)
+            length = self._file.stat().st_size if self._file.exists() else 0
+            if length < rows * self._size * 4:
+                raise self._damaged(f"{self._file.name} ends early")
+            return np.memmap(self._file, np.float32, "r", shape=(rows, self._size))
 
     def _write(self, start: int, vectors: npt.NDArray[np.float32]) -> None:
         with self._file.open("r+b" if self._file.exists() else "w+b") as file:
@@ -177,10 +181,16 @@ class FeatureStore:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
+        except OSError as error:
+            raise self._unusable(error) from None
         except sqlite3.OperationalError as problem:
-            raise OSError(0, str(problem), str(self._folder)) from None
+            code = errno.ENOSPC if "disk is full" in str(problem) else errno.EIO
+            raise self._unusable(OSError(code, str(problem))) from None
         except sqlite3.DatabaseError as problem:
             raise self._damaged(str(problem)) from None
+
+    def _unusable(self, error: OSError) -> EnvironmentUnfit:
+        return cannot_write(self._folder, error, "name another folder with --cache")
 
     def _damaged(self, what: str) -> ArtefactMismatch:
         return ArtefactMismatch(f"{self._folder}: the feature cache is damaged ({what}); delete it")

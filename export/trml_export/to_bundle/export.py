@@ -247,4 +247,7 @@ def _read_card(card: Path) -> str:
     try:
         return card.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{card}: the model card cannot be read: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(
+            f"{card}: the model card cannot be read ({reason}); name a UTF-8 file with --card"
+        ) from None

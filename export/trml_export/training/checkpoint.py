@@ -23,7 +23,7 @@ from trml_export.method.model import TRML
 from trml_rt.bundle import atomic
 from trml_rt.bundle.files import FileEntry, check_files, describe_files, sha256_of
 from trml_rt.bundle.records import Strict, parse_json, validate
-from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_rt.errors import ArtefactMismatch, UsageError, cannot_write
 
 __all__ = [
     "SCHEMA",
@@ -95,7 +95,7 @@ class Checkpoint:
         model = TRML(self.config, self.record.backbone.embed_dim)
         try:
             model.load_state_dict(load_file(self.folder / WEIGHTS), strict=True)
-        except (SafetensorError, RuntimeError) as problem:
+        except (SafetensorError, OSError, RuntimeError) as problem:
             path = self.folder / WEIGHTS
             raise ArtefactMismatch(f"{path}: does not fit its configuration: {problem}") from None
         return model.eval()
@@ -113,30 +113,42 @@ def check_target(out: Path, *, force: bool) -> None:
 def save_checkpoint(
     out: Path, model: TRML, backbone: Backbone, training: TrainingRecord, *, force: bool = False
 ) -> None:
-    """Write `out` whole or not at all; see `check_target` for what may be replaced."""
-    from safetensors.torch import save_file
+    """Write `out` whole or not at all; see `check_target` for what may be replaced.
 
+    Raises:
+        UsageError: `out` exists and may not be replaced.
+        EnvironmentUnfit: `out` cannot be written.
+    """
     check_target(out, force=force)
-    with atomic.staged_folder(out, replace=force) as folder:
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
-        (folder / WEIGHTS).chmod(0o644)  # safetensors makes it private to the user
-        backbone.save(folder / BACKBONE)
-        names = [str(p.relative_to(folder).as_posix()) for p in folder.rglob("*") if p.is_file()]
-        record = CheckpointRecord(
-            schema=SCHEMA,
-            config=model.config.model_dump(mode="json"),
-            backbone=BackboneRecord(
-                name=backbone.config.name,
-                embed_dim=backbone.size,
-                fingerprint=backbone.fingerprint,
-                seed=backbone.seed,
-            ),
-            training=training,
-            versions={name: _version(name) for name in _PACKAGES},
-            files=describe_files(folder, names),
-        )
-        text = json.dumps(record.model_dump(mode="json", by_alias=True), indent=2)
-        (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+    try:
+        with atomic.staged_folder(out, replace=force) as folder:
+            _write(folder, model, backbone, training)
+    except OSError as error:
+        raise cannot_write(out, error, "name another folder with --out") from None
+
+
+def _write(folder: Path, model: TRML, backbone: Backbone, training: TrainingRecord) -> None:
+    from safetensors.torch import save
+
+    weights = save({name: value.contiguous() for name, value in model.state_dict().items()})
+    atomic.write_bytes(folder / WEIGHTS, weights)
+    backbone.save(folder / BACKBONE)
+    names = [str(p.relative_to(folder).as_posix()) for p in folder.rglob("*") if p.is_file()]
+    record = CheckpointRecord(
+        schema=SCHEMA,
+        config=model.config.model_dump(mode="json"),
+        backbone=BackboneRecord(
+            name=backbone.config.name,
+            embed_dim=backbone.size,
+            fingerprint=backbone.fingerprint,
+            seed=backbone.seed,
+        ),
+        training=training,
+        versions={name: _version(name) for name in _PACKAGES},
+        files=describe_files(folder, names),
+    )
+    text = json.dumps(record.model_dump(mode="json", by_alias=True), indent=2)
+    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -159,9 +171,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     )
     config = parse_config(record.config, where=f"{path}: config", error=ArtefactMismatch)
     check_files(folder, record.files)
-    changed = [
-        name for name, entry in record.files.items() if sha256_of(folder / name) != entry.sha256
-    ]
+    changed = [name for name, entry in record.files.items() if not _holds(folder / name, entry)]
     if WEIGHTS not in record.files:
         raise ArtefactMismatch(f"{path}: {WEIGHTS} is not listed in files")
     if changed:
@@ -170,6 +180,15 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             "copy the checkpoint again, or train anew"
         )
     return Checkpoint(folder, config, record)
+
+
+def _holds(path: Path, entry: FileEntry) -> bool:
+    try:
+        return sha256_of(path) == entry.sha256
+    except OSError as error:
+        raise ArtefactMismatch(
+            f"{path}: cannot be read ({error.strerror}); copy the checkpoint again"
+        ) from None
 
 
 def _version(name: str) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor
 from trml_export.config import Config
 from trml_export.method.model import TRML
 from trml_rt.bundle.atomic import write_bytes
-from trml_rt.errors import ArtefactMismatch
+from trml_rt.errors import ArtefactMismatch, cannot_write
 
 __all__ = ["TrainingState"]
 
@@ -51,7 +51,7 @@ class TrainingState:
         self.best_weights = _copy(self.model.state_dict())
 
     def save(self, path: Path) -> None:
-        """Write `path` whole or not at all."""
+        """Write `path` whole or not at all; EnvironmentUnfit where that cannot be done."""
         tensors = {
             **{f"model.{name}": value for name, value in self.model.state_dict().items()},
             **{f"best.{name}": value for name, value in self.best_weights.items()},
@@ -66,8 +66,12 @@ class TrainingState:
             "best_epoch": str(self.best_epoch),
             "best_loss": self.best_loss.hex(),  # every bit of it
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, save({k: v.contiguous() for k, v in tensors.items()}, numbers))
+        content = save({k: v.contiguous() for k, v in tensors.items()}, numbers)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, content)
+        except OSError as error:
+            raise cannot_write(path, error, "name another folder with --cache") from None
 
     def load(self, path: Path) -> None:
         """Go on from what `save` wrote for a model and an optimiser of the same kind.

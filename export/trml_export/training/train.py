@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,9 +17,11 @@ from trml_export.features.features import Features, compute_features
 from trml_export.training.checkpoint import TrainingRecord, check_target, save_checkpoint
 from trml_export.training.fitting import fit
 from trml_export.training.run_key import run_key
-from trml_rt.errors import InputUnusable, cannot_write
+from trml_rt.errors import InputUnusable
 
 __all__ = ["TrainReport", "train"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,7 @@ def train(
     features: dict[str, Features] = {}
     for split in SPLITS[:2]:
         samples = [sample for sample in dataset.samples if sample.split == split]
-        try:
-            features[split] = compute_features(samples, towers, config, cache=cache)
-        except OSError as error:
-            raise cannot_write(cache, error, "name another folder with --cache") from None
+        features[split] = compute_features(samples, towers, config, cache=cache)
         if not features[split].samples:
             problem = features[split].problems[0]
             raise InputUnusable(
@@ -107,7 +107,7 @@ def train(
         valid=result.valid,
     )
     save_checkpoint(out, result.model, towers, record, force=force)
-    state.unlink(missing_ok=True)
+    _remove(state)
     return TrainReport(
         checkpoint=str(out),
         samples=record.samples,
@@ -118,6 +118,14 @@ def train(
         valid=record.valid,
         problems=(*dataset.problems, *features["train"].problems, *features["valid"].problems),
     )
+
+
+def _remove(state: Path) -> None:
+    """Remove a state that is used up; it does no harm if it stays."""
+    try:
+        state.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("%s: no longer needed, but not removed (%s)", state, error.strerror)
 
 
 def _count(features: dict[str, Features]) -> dict[str, int]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import shutil
 
 import pytest
@@ -166,4 +167,29 @@ def test_weights_in_the_layout_of_the_published_files_fit(folder):
 def test_a_key_that_open_clip_does_not_know_is_refused(folder):
     edit_config(folder, lambda c: c["model_cfg"]["text_cfg"].update(colour="red"))
     with pytest.raises(ArtefactMismatch, match="colour"):
+        load_backbone(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_a_damaged_file_of_the_text_tower_is_no_traceback(hf_folder, tmp_path, name):
+    folder = shutil.copytree(hf_folder, tmp_path / "hf")
+    (folder / "text" / name).write_text("{")
+    with pytest.raises(ArtefactMismatch, match=f"^{folder / 'text'}: cannot be opened"):
+        load_backbone(folder)
+
+
+def test_a_text_file_that_cannot_be_read_is_no_traceback(hf_folder, tmp_path):
+    folder = shutil.copytree(hf_folder, tmp_path / "hf")
+    backbone = load_backbone(folder)
+    shutil.rmtree(folder / "text")
+    with pytest.raises(ArtefactMismatch, match=f"^{folder / 'text'}: cannot be opened"):
+        _ = backbone.fingerprint
+
+
+def test_weights_that_cannot_be_read_are_named(folder, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("safetensors.safe_open", refuse)
+    with pytest.raises(UsageError, match=r"model\.safetensors: cannot be read \(Permission"):
         load_backbone(folder)

@@ -63,3 +63,37 @@ def test_options_that_do_not_go_together_are_refused(options, message):
     run = CliRunner().invoke(program.commands["eval"], ["--data", "d", *options])
     assert isinstance(run.exception, UsageError)
     assert message in str(run.exception)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+@pytest.mark.parametrize("subject", ["--checkpoint", "--backbone"])
+def test_a_cache_that_cannot_be_written_is_named(
+    checkpoint, clip_folder, data, tmp_path, subject, place
+):
+    (tmp_path / "file").write_text("in the way")
+    folder = {"--checkpoint": checkpoint, "--backbone": clip_folder}[subject]
+    arguments = ["--data", data, subject, folder, "--cache", tmp_path / place]
+    run = CliRunner().invoke(program, ["eval", *map(str, arguments)])
+    assert run.exit_code == 3
+    assert run.stderr.startswith(f"trml-rt: {tmp_path / place}")
+    assert run.stderr.rstrip().endswith("name another folder with --cache")
+
+
+def test_a_default_cache_that_cannot_be_written_is_named(checkpoint, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".trml-cache").write_text("in the way")
+    run = CliRunner().invoke(
+        program, ["eval", "--data", str(data), "--checkpoint", str(checkpoint)]
+    )
+    assert run.exit_code == 3
+    assert run.stderr.startswith("trml-rt: .trml-cache/")
+
+
+def test_a_report_below_a_file_is_refused_before_any_work(data, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    out = tmp_path / "file" / "results"
+    run = CliRunner().invoke(
+        program, ["eval", "--data", str(data), "--checkpoint", "none", "--out", str(out)]
+    )
+    assert run.exit_code == 3
+    assert run.stderr.startswith(f"trml-rt: {out}: cannot be written")

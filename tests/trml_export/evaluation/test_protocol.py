@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.trml_export.evaluation.conftest import METHODS_TRIED
 from trml_export.evaluation import Rows, evaluate_method
 from trml_export.evaluation.methods import METHODS, choose, train_method
 from trml_export.features.features import compute_features
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 
 
 def test_every_method_seed_and_completeness_is_one_run(protocol):
@@ -77,6 +79,51 @@ def test_every_run_that_ends_is_one_line_of_the_log(clip, tiny_config, data, tmp
         "run 1 of 1: zero, seed 0, training 50% complete",
         "runs to train: 0; in the cache: 1",
     ]
+
+
+def test_finished_runs_that_cannot_be_kept_are_refused_before_any_training(
+    clip, tiny_config, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("trml_export.evaluation.protocol.ProcessPoolExecutor", None)
+    (tmp_path / "protocol").write_text("in the way")
+    with pytest.raises(
+        EnvironmentUnfit, match=f"^{tmp_path / 'protocol'}: cannot be written .*--cache$"
+    ):
+        evaluate_method(clip, Rows(data), config=tiny_config, cache=tmp_path)
+
+
+def test_a_damaged_finished_run_is_named_to_be_deleted(
+    protocol, clip, tiny_config, data, cache, tmp_path
+):
+    copy = shutil.copytree(cache, tmp_path / "cache")
+    for path in (copy / "protocol").iterdir():
+        path.write_text("{")
+    with pytest.raises(ArtefactMismatch, match=r"\.json: this finished run is damaged .*delete it"):
+        evaluate_method(
+            clip,
+            Rows(data),
+            config=tiny_config,
+            cache=copy,
+            methods=choose(["trml"]),
+            completeness=(1.0,),
+            seeds=1,
+        )
+
+
+def test_a_worker_that_the_system_ends_is_said_with_the_way_out(
+    clip, tiny_config, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("trml_export.evaluation.protocol._prepare", sys.exit)
+    with pytest.raises(EnvironmentUnfit, match="pass fewer --workers"):
+        evaluate_method(
+            clip,
+            Rows(data),
+            config=tiny_config,
+            cache=tmp_path,
+            methods=choose(["zero"]),
+            completeness=(1.0,),
+            seeds=1,
+        )
 
 
 def test_a_run_equals_a_training_by_hand(protocol, clip, tiny_config, data, cache):

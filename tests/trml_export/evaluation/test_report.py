@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from trml_export.evaluation import write_report
-from trml_rt.errors import UsageError
+from trml_rt.errors import EnvironmentUnfit, UsageError
 
 
 def test_the_report_holds_json_csv_tables_and_a_plot_a_completeness(protocol, tmp_path):
@@ -29,3 +31,13 @@ def test_a_report_is_not_replaced_by_accident(protocol, tmp_path):
     with pytest.raises(UsageError, match="exists already"):
         write_report(protocol, tmp_path / "out")
     write_report(protocol, tmp_path / "out", force=True)
+
+
+def test_a_report_on_a_full_disk_leaves_nothing_and_asks_for_space(protocol, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(EnvironmentUnfit, match=f"^{tmp_path / 'out'}: .*free some space"):
+        write_report(protocol, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

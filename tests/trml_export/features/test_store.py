@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import threading
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from trml_export.features.store import Failure, FeatureStore, Stored
-from trml_rt.errors import ArtefactMismatch
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 
 ROWS = np.arange(8, dtype=np.float32).reshape(2, 4)
 
@@ -104,3 +106,32 @@ def test_a_store_of_another_schema_is_refused(tmp_path):
     index.close()
     with pytest.raises(ArtefactMismatch, match="schema is 1"):
         FeatureStore(tmp_path, 4)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(tmp_path, place):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(
+        EnvironmentUnfit, match=f"^{tmp_path / place}: cannot be written .*--cache$"
+    ):
+        FeatureStore(tmp_path / place, 4)
+
+
+@pytest.mark.parametrize("name", ["index.sqlite", "vectors.f32", ".lock"])
+def test_a_file_of_the_store_that_cannot_be_opened_is_no_traceback(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(EnvironmentUnfit, match=f"^{tmp_path}: cannot be written .*--cache$"):
+        _store(tmp_path, a=Stored(ROWS))
+
+
+def test_on_a_full_disk_nothing_is_kept_and_space_is_asked_for(tmp_path, monkeypatch):
+    store = _store(tmp_path, a=Stored(ROWS))
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, store.writing():
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(EnvironmentUnfit, match=f"^{tmp_path}: .*free some space"):
+            store.add({"b": Stored(ROWS)})
+    assert sorted(store.find(["a", "b"])) == ["a"]

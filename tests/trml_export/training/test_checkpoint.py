@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
@@ -16,7 +17,7 @@ from trml_export.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
 
 TRAINING = TrainingRecord(
     data_sha256="0" * 64, samples={}, epochs=2, best_epoch=1, train={"loss": 0.5}, valid={}
@@ -134,6 +135,16 @@ def test_a_failed_save_leaves_nothing_behind(hf, tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(type(hf), "save", fail)
-    with pytest.raises(OSError, match="disk full"):
-        save_checkpoint(tmp_path / "out", TRML(Config(), hf.size), hf, TRAINING)
+    out = tmp_path / "out"
+    with pytest.raises(EnvironmentUnfit, match=f"^{out}: cannot be written .disk full.; .*--out$"):
+        save_checkpoint(out, TRML(Config(), hf.size), hf, TRAINING)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_read_is_named(saved, monkeypatch):
+    def refuse(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("trml_export.training.checkpoint.sha256_of", refuse)
+    with pytest.raises(ArtefactMismatch, match=r"cannot be read \(Permission denied\); copy"):
+        load_checkpoint(saved[0])

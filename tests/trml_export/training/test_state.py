@@ -21,7 +21,7 @@ from trml_export.features.features import Features
 from trml_export.training import fitting
 from trml_export.training.fitting import fit
 from trml_export.training.train import train
-from trml_rt.errors import ArtefactMismatch
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 
 SIZE = 8
 CONFIG = Config(frames=4, epochs=6, batch_size=8, learning_rate=1e-2, patience=6)
@@ -99,6 +99,13 @@ def test_the_state_of_another_model_is_refused(tmp_path):
     other = CONFIG.model_copy(update={"head_width": 3})
     with pytest.raises(ArtefactMismatch, match="damaged"):
         fit(TRAIN, VALID, other, SIZE, state=state)
+
+
+def test_a_state_that_cannot_be_written_is_named_with_the_way_out(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    state = tmp_path / "file" / "state"
+    with pytest.raises(EnvironmentUnfit, match=f"^{state}: cannot be written .*--cache$"):
+        fit(TRAIN, VALID, CONFIG, SIZE, state=state)
 
 
 def _arguments(folder: Path, out: str, data: Path, backbone: Path) -> list[str]:

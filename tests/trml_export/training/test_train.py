@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +69,20 @@ def test_a_cache_that_cannot_be_written_is_said(clip_folder, data, tmp_path):
     (tmp_path / "cache").write_text("in the way")
     with pytest.raises(EnvironmentUnfit, match="name another folder with --cache"):
         train(data, clip_folder, tmp_path / "checkpoint", cache=tmp_path / "cache")
+
+
+def test_a_state_that_cannot_be_removed_is_a_warning_and_the_checkpoint_is_there(
+    clip_folder, data, tmp_path, monkeypatch, caplog
+):
+    unlink = Path.unlink
+
+    def refuse(self, missing_ok=False):
+        if self.parent.name == "training":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    train(data, clip_folder, tmp_path / "out", config=Config(epochs=1))
+    load_checkpoint(tmp_path / "out")
+    warning = caplog.messages[-1]
+    assert warning.endswith(".safetensors: no longer needed, but not removed (Permission denied)")
