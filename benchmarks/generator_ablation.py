@@ -15,7 +15,7 @@ from pathlib import Path
 
 from trml_export.backbone.backbone import load_backbone
 from trml_export.config import load_config
-from trml_export.evaluation import Rows, evaluate_method, write_report
+from trml_export.evaluation import DataSplit, MethodSubject, evaluate
 from trml_export.evaluation.methods import METHODS, Method
 
 LABEL = {"matching_loss": "label_infonce"}
@@ -80,16 +80,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    found = evaluate_method(
+    subject = MethodSubject(
         load_backbone(args.backbone),
-        Rows(args.data, split="valid"),
-        config=load_config(args.config, overrides=args.overrides),
-        cache=args.cache,
+        load_config(args.config, overrides=args.overrides),
+        args.cache,
         methods=VARIANTS,
         completeness=args.completeness,
         seeds=args.seeds,
     )
-    write_report(found, args.out, force=True)
+    evaluate(subject, DataSplit(args.data, name="valid"), out=args.out, force=True)
     print((args.out / "paired.md").read_text(encoding="utf-8"))
 
 

@@ -64,9 +64,9 @@ def main() -> None:
         "weights": arguments.weights,
         "limit": PARITY,
         "seconds": round(time.perf_counter() - start, 1),
-        "bytes": exported["bytes"],
-        "cut_at_end_of_text": exported["cut"],
-        "parity": exported["parity"],
+        "bytes": exported.bytes,
+        "cut_at_end_of_text": exported.cut,
+        "parity": exported.parity,
         "machine": describe(("torch", "open_clip_torch", "onnx", "onnxscript", "onnxruntime")),
     }
     report(result, arguments.report)

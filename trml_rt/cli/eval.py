@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from trml_rt.bundle.engine_folder import PRECISIONS
-from trml_rt.cli.options import any_path, as_json, data_layout, refuse_strangers
+from trml_rt.cli.options import (
+    any_backend_option,
+    any_path,
+    as_json,
+    data_layout,
+    precision_choice,
+    refuse_strangers,
+)
 from trml_rt.errors import UsageError, lacks_package
+
+if TYPE_CHECKING:
+    from trml_export.evaluation import Subject
 
 __all__ = ["evaluate"]
 
@@ -29,14 +41,8 @@ Examples:
 )
 @click.option("--checkpoint", type=any_path, help="Evaluate this checkpoint, in PyTorch.")
 @click.option("--bundle", type=any_path, help="Evaluate this bundle, on the runtime.")
-@click.option(
-    "--backend",
-    metavar="NAME",
-    default="auto",
-    show_default=True,
-    help="What runs the bundle.",
-)
-@click.option("--precision", type=click.Choice(PRECISIONS), help="Engines of the bundle.")
+@any_backend_option("What runs the bundle.")
+@click.option("--precision", type=precision_choice, help="Engines of the bundle.")
 @click.option(
     "--backbone",
     help="Evaluate the method over this backbone: train TRML and every control, with several "
@@ -62,79 +68,25 @@ def evaluate(
     data: Path,
     layout: str,
     split: str,
-    checkpoint: Path | None,
-    bundle: Path | None,
-    backend: str,
-    precision: str | None,
-    backbone: str | None,
-    weights: Path | None,
-    config: Path | None,
-    overrides: tuple[str, ...],
-    seeds: int,
-    methods: tuple[str, ...],
-    completeness: tuple[float, ...],
-    workers: int | None,
-    cache: Path | None,
     out: Path | None,
     force: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Evaluate on every combination of present modalities and at every missing rate.
 
     Give one of --checkpoint, --bundle and --backbone.
     """
     try:
-        from trml_export.backbone.backbone import load_backbone
-        from trml_export.config import load_config
-        from trml_export.data import FORMATS
-        from trml_export.evaluation import (
-            Rows,
-            evaluate_bundle,
-            evaluate_checkpoint,
-            evaluate_method,
-            write_report,
-        )
-        from trml_export.evaluation.methods import choose
-        from trml_export.evaluation.report import check_target
+        from trml_export.evaluation import DataSplit
+        from trml_export.evaluation import evaluate as measure
     except ImportError as error:
         raise lacks_package("evaluation", error, "train") from None
-
-    subjects = {"--checkpoint": checkpoint, "--bundle": bundle, "--backbone": backbone}
-    given = [name for name, value in subjects.items() if value is not None]
-    if len(given) != 1:
-        raise UsageError(f"give one of {', '.join(subjects)}, not {' and '.join(given) or 'none'}")
-    refuse_strangers(set().union(*_OWN.values()) - _OWN[given[0]], given[0])
-    if out is not None:
-        check_target(out, force=force)
-    rows = Rows(data, layout, split)
-    cache = cache or Path(".trml-cache")
-    if checkpoint is not None:
-        found = evaluate_checkpoint(checkpoint, rows, cache=cache)
-    elif bundle is not None:
-        from trml_rt.runtime import load
-
-        with load(bundle, backend=backend, precision=precision) as runtime:  # type: ignore[arg-type]
-            manifest = runtime.bundle.manifest
-            subject = {"name": manifest.name, **runtime.provenance}
-            found = evaluate_bundle(runtime.trace, manifest, rows, subject=subject)
-    else:
-        assert backbone is not None
-        settings = load_config(config, overrides=overrides, defaults=FORMATS[layout].defaults)
-        found = evaluate_method(
-            load_backbone(backbone, weights=weights),
-            rows,
-            config=settings,
-            cache=cache,
-            methods=choose(methods),
-            completeness=completeness or None,
-            seeds=seeds,
-            workers=workers,
-        )
-    for problem in found.problems:
+    with _subject(layout, **options) as subject:
+        evaluation = measure(subject, DataSplit(data, layout, split), out=out, force=force)
+    for problem in evaluation.problems:
         click.echo("{id}: {reason}: {message}".format(**problem), err=True)
-    if out is not None:
-        write_report(found, out, force=force)
-    click.echo(found.to_json() if as_json else found.to_markdown(), nl=False)
+    click.echo(evaluation.to_json() if as_json else evaluation.to_markdown(), nl=False)
 
 
 # Options that mean something for one subject only; with another one they would be ignored.
@@ -146,3 +98,53 @@ _OWN = {
         "cache",
     },
 }
+
+
+@contextlib.contextmanager
+def _subject(
+    layout: str,
+    checkpoint: Path | None,
+    bundle: Path | None,
+    backbone: str | None,
+    cache: Path | None,
+    **options: Any,
+) -> Iterator[Subject]:
+    """Yield the subject that one of the three options names; a bundle is open meanwhile."""
+    from trml_export.evaluation import BundleSubject, CheckpointSubject
+
+    subjects = {"--checkpoint": checkpoint, "--bundle": bundle, "--backbone": backbone}
+    named = [name for name, value in subjects.items() if value is not None]
+    if len(named) != 1:
+        raise UsageError(f"give one of {', '.join(subjects)}, not {' and '.join(named) or 'none'}")
+    refuse_strangers(set().union(*_OWN.values()) - _OWN[named[0]], named[0])
+    cache = cache or Path(".trml-cache")
+    if checkpoint is not None:
+        yield CheckpointSubject(checkpoint, cache)
+    elif bundle is not None:
+        from trml_rt.runtime import load
+
+        with load(bundle, backend=options["backend"], precision=options["precision"]) as runtime:
+            yield BundleSubject(runtime)
+    else:
+        yield _method(layout, backbone, cache, **options)
+
+
+def _method(layout: str, backbone: str | None, cache: Path, **options: Any) -> Subject:
+    from trml_export.backbone.backbone import load_backbone
+    from trml_export.config import load_config
+    from trml_export.data import FORMATS
+    from trml_export.evaluation import MethodSubject, methods_named
+
+    assert backbone is not None
+    defaults = FORMATS[layout].defaults
+    settings = load_config(options["config"], overrides=options["overrides"], defaults=defaults)
+    methods = methods_named(options["methods"])
+    return MethodSubject(
+        load_backbone(backbone, weights=options["weights"]),
+        settings,
+        cache,
+        methods=methods,
+        completeness=options["completeness"] or None,
+        seeds=options["seeds"],
+        workers=options["workers"],
+    )

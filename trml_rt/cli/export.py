@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trml_rt.cli.options import any_path, as_json, print_json
 from trml_rt.errors import lacks_package
+
+if TYPE_CHECKING:
+    from trml_export.to_bundle.export import ExportReport
 
 __all__ = ["export"]
 
@@ -30,35 +34,21 @@ __all__ = ["export"]
 )
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @as_json
-def export(
-    checkpoint: Path,
-    out: Path,
-    name: str | None,
-    weights: str,
-    card: Path | None,
-    force: bool,
-    as_json: bool,
-) -> None:
+def export(checkpoint: Path, out: Path, weights: str, as_json: bool, **arguments: Any) -> None:
     """Export a trained checkpoint to ONNX and check every graph against PyTorch."""
     try:
         from trml_calibration.fp16_stored import store_fp16
         from trml_export.to_bundle.export import export as export_bundle
     except ImportError as error:
         raise lacks_package("exporting", error, "train") from None
+    store_weights = store_fp16 if weights == "fp16" else None
+    report = export_bundle(checkpoint, out, store_weights=store_weights, **arguments)
+    print_json(report.to_dict()) if as_json else click.echo(_for_people(report))
 
-    report = export_bundle(
-        checkpoint,
-        out,
-        name=name,
-        store_weights=store_fp16 if weights == "fp16" else None,
-        card=card,
-        force=force,
+
+def _for_people(report: ExportReport) -> str:
+    worst = max(report.parity, key=report.parity.__getitem__)
+    return (
+        f"exported: {report.bundle}, {report.bytes / 1e6:.1f} MB; largest difference to "
+        f"PyTorch {report.parity[worst]:.1e} ({worst})"
     )
-    if as_json:
-        print_json(report)
-    else:
-        worst = max(report["parity"], key=report["parity"].__getitem__)
-        click.echo(
-            f"exported: {report['bundle']}, {report['bytes'] / 1e6:.1f} MB; largest difference to "
-            f"PyTorch {report['parity'][worst]:.1e} ({worst})"
-        )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trml_rt.cli.options import any_path, as_json, data_layout, print_json
 from trml_rt.errors import lacks_package
+
+if TYPE_CHECKING:
+    from trml_export.training.train import TrainReport
 
 __all__ = ["train"]
 
@@ -32,39 +36,30 @@ def train(
     data: Path,
     layout: str,
     backbone: str,
-    weights: Path | None,
     config: Path | None,
     overrides: tuple[str, ...],
     out: Path,
-    cache: Path | None,
-    force: bool,
     as_json: bool,
+    **arguments: Any,
 ) -> None:
     """Train on a data set whose texts or videos may be missing, over a frozen backbone."""
     try:
         from trml_export.config import load_config
         from trml_export.data import FORMATS
-        from trml_export.training.train import train as run
+        from trml_export.training.train import train as train_model
     except ImportError as error:
         raise lacks_package("training", error, "train") from None
-
-    report = run(
-        data,
-        backbone,
-        out,
-        config=load_config(config, overrides=overrides, defaults=FORMATS[layout].defaults),
-        weights=weights,
-        cache=cache,
-        format=layout,
-        force=force,
-    )
+    settings = load_config(config, overrides=overrides, defaults=FORMATS[layout].defaults)
+    report = train_model(data, backbone, out, config=settings, layout=layout, **arguments)
     if as_json:
-        print_json(report.to_json())
+        print_json(report.to_dict())
         return
     for problem in report.problems:
         click.echo(f"{problem.id}: {problem.reason}: {problem.message}", err=True)
+    click.echo(_for_people(report))
+
+
+def _for_people(report: TrainReport) -> str:
     scores = ", ".join(f"{name} {value:.4f}" for name, value in report.valid.items())
     resumed = f"went on after epoch {report.resumed}, " if report.resumed else ""
-    click.echo(
-        f"trained: {report.checkpoint}, {resumed}epoch {report.best_epoch} kept; valid: {scores}"
-    )
+    return f"trained: {report.checkpoint}, {resumed}epoch {report.best_epoch} kept; valid: {scores}"

@@ -17,7 +17,7 @@ from trml_export.features.features import Features
 from trml_export.training.fitting import Fit, fit
 from trml_rt.errors import UsageError
 
-__all__ = ["METHODS", "Method", "choose", "train_method"]
+__all__ = ["METHODS", "Method", "methods_named", "train_method"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ METHODS = {
 each modality, on both it is the upper bound."""
 
 
-def choose(names: Sequence[str]) -> dict[str, Method]:
+def methods_named(names: Sequence[str]) -> dict[str, Method]:
     """Return the methods of `names`, all where there are none; UsageError on another name."""
     if unknown := [name for name in names if name not in METHODS]:
         raise UsageError(f"no method {', '.join(unknown)}; choose of {', '.join(METHODS)}")

@@ -10,12 +10,12 @@ from trml_export.evaluation.record import Evaluation
 from trml_rt.bundle import atomic
 from trml_rt.errors import cannot_write
 
-__all__ = ["check_target", "write_report"]
+__all__ = ["check_report_target", "write_report"]
 
 RESULTS = "results.json"
 
 
-def check_target(out: Path, *, force: bool) -> None:
+def check_report_target(out: Path, *, force: bool) -> None:
     """Refuse a folder that a report may not replace; see `atomic.check_target`."""
     atomic.check_target(out, marker=RESULTS, what="report", replace=force)
 
@@ -35,7 +35,7 @@ def write_report(evaluation: Evaluation, out: Path, *, force: bool = False) -> N
         UsageError: `out` exists and may not be replaced.
         EnvironmentUnfit: `out` cannot be written.
     """
-    check_target(out, force=force)
+    check_report_target(out, force=force)
     try:
         with atomic.staged_folder(out, replace=force) as folder:
             _write(evaluation, folder)

@@ -18,13 +18,13 @@ import numpy.typing as npt
 
 from trml_export.backbone.backbone import Backbone
 from trml_export.config import Config
-from trml_export.data import InputProblem, Sample
+from trml_export.data import DataSet, InputProblem, Sample
 from trml_export.features.clips import check_length
 from trml_export.features.encoding import encode_clips, encode_texts
 from trml_export.features.store import Entry, FeatureStore
 from trml_rt.errors import InputUnusable
 
-__all__ = ["Features", "compute_features"]
+__all__ = ["Features", "compute_features", "compute_split", "refuse_empty"]
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,31 @@ def compute_features(
     return Features(
         tuple(each[0] for each in kept), store.vectors(), *columns, problems=tuple(problems)
     )
+
+
+def compute_split(
+    dataset: DataSet, split: str, backbone: Backbone, config: Config, *, cache: Path
+) -> Features:
+    """Return the features of one split; see `compute_features`.
+
+    Raises:
+        InputUnusable: no sample of the split has an input that can be used.
+    """
+    samples = [sample for sample in dataset.samples if sample.split == split]
+    features = compute_features(samples, backbone, config, cache=cache)
+    refuse_empty(features, split)
+    return features
+
+
+def refuse_empty(features: Features, split: str) -> None:
+    """Raise InputUnusable, with the first problem, where no sample of `split` can be used."""
+    if features.samples:
+        return
+    if not features.problems:
+        raise InputUnusable(f"no {split} sample has a text or a video", reason="absent")
+    first = features.problems[0]
+    message = f"no {split} sample can be used; the first: {first.message}"
+    raise InputUnusable(message, reason=first.reason)
 
 
 def _check(path: Path, entry: Entry, config: Config) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from trml_export.backbone.backbone import Backbone
 from trml_export.backbone.cutting import cutting_is_exact
+from trml_export.method.model import TRML
 from trml_export.to_bundle.golden import Tensors, golden_tensors
 from trml_export.to_bundle.graphs import GraphSpec, graphs, write_onnx
 from trml_export.to_bundle.rounding import keep_batch_norms_apart, round_to_fp16
@@ -25,7 +27,7 @@ from trml_rt.bundle.manifest import SCHEMA, SET_INPUTS, Manifest, read_manifest
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import UsageError, VerificationFailed, cannot_write
 
-__all__ = ["PARITY", "export"]
+__all__ = ["PARITY", "ExportReport", "export"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +42,27 @@ _SETS = {
 _BATCH = {"min": 1, "opt": 1, "max": 16}
 
 
+@dataclass(frozen=True)
+class ExportReport:
+    """A bundle that was written.
+
+    Attributes:
+        bundle: its folder.
+        bytes: its size on disk.
+        cut: whether its text graph takes texts without their padding.
+        parity: the largest absolute differences to PyTorch, see `check_parity`.
+    """
+
+    bundle: str
+    bytes: int
+    cut: bool
+    parity: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON-ready values, as `trml-rt export --json` prints it."""
+        return asdict(self)
+
+
 def export(
     checkpoint: Path,
     out: Path,
@@ -48,7 +71,7 @@ def export(
     store_weights: Callable[[Path], None] | None = None,
     card: Path | None = None,
     force: bool = False,
-) -> dict[str, Any]:
+) -> ExportReport:
     """Write the bundle of `checkpoint` to `out` and return a report.
 
     Args:
@@ -62,7 +85,9 @@ def export(
 
     Raises:
         VerificationFailed: a graph or an engine set differs from PyTorch; nothing is written.
-        ArtefactMismatch, UsageError: the checkpoint is damaged, or `out` exists.
+        ArtefactMismatch: the checkpoint is damaged.
+        UsageError: `out` exists, or `checkpoint` or `card` cannot be read.
+        EnvironmentUnfit: `out` cannot be written.
     """
     check_target(out, marker="model.json", what="bundle", replace=force)
     card_text = None if card is None else _read_card(card)
@@ -72,47 +97,61 @@ def export(
     if store_weights is not None:
         round_to_fp16(backbone.model)
         round_to_fp16(model)
+    name = name or checkpoint.resolve().name
     try:
         with staged_folder(out, replace=force) as staging:
-            cut = cutting_is_exact(backbone)
-            # Before anything is rearranged for the export.
-            golden = golden_tensors(backbone, model, cut=cut)
-            if store_weights is not None:
-                keep_batch_norms_apart(backbone.model)
-            info = write_tokenizer(
-                backbone.tokenizer, backbone.context_length, staging / "tokenizer.json"
-            )
-            specs = graphs(backbone, model, cut=cut)
-            (staging / "onnx").mkdir()
-            for number, (engine, spec) in enumerate(specs.items(), 1):
-                _log.info("graph %d of %d: exporting %s", number, len(specs), engine)
-                write_onnx(spec, staging / "onnx" / f"{engine}.onnx")
-                if store_weights is not None:
-                    store_weights(staging / "onnx" / f"{engine}.onnx")
-            _log.info("comparing with PyTorch")
-            (staging / "golden").mkdir()
-            for engine_set, tensors in golden.items():
-                np.savez_compressed(staging / "golden" / f"{engine_set}.npz", **tensors)
             if card_text is not None:
                 write_bytes(staging / "MODEL_CARD.md", card_text.encode())
-            content = _manifest(
-                loaded,
-                backbone,
-                specs,
-                info,
-                name=name or checkpoint.resolve().name,
-                cut=cut,
-                weights="fp16" if store_weights else "fp32",
-                staging=staging,
-            )
-            parity = check_parity(read_manifest(_to_json(content)), staging, golden)
-            data = _to_json(content | {"parity": parity})
-            read_manifest(data)  # what is written is what a reader accepts
-            write_bytes(staging / "model.json", data)
+            cut, parity = _fill(staging, loaded, backbone, model, name, store_weights)
     except OSError as error:
         raise cannot_write(out, error, "name another folder with --out") from None
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    return {"bundle": str(out), "bytes": size, "cut": cut, "parity": parity}
+    return ExportReport(str(out), size, cut, parity)
+
+
+def _fill(
+    staging: Path,
+    loaded: Checkpoint,
+    backbone: Backbone,
+    model: TRML,
+    name: str,
+    store_weights: Callable[[Path], None] | None,
+) -> tuple[bool, dict[str, float]]:
+    """Write all files of the bundle; return whether texts are cut, and the parity."""
+    cut = cutting_is_exact(backbone)
+    # Before anything is rearranged for the export.
+    golden = golden_tensors(backbone, model, cut=cut)
+    if store_weights is not None:
+        keep_batch_norms_apart(backbone.model)
+    tokenizer = write_tokenizer(
+        backbone.tokenizer, backbone.context_length, staging / "tokenizer.json"
+    )
+    specs = graphs(backbone, model, cut=cut)
+    (staging / "onnx").mkdir()
+    for number, (engine, spec) in enumerate(specs.items(), 1):
+        _log.info("graph %d of %d: exporting %s", number, len(specs), engine)
+        write_onnx(spec, staging / "onnx" / f"{engine}.onnx")
+        if store_weights is not None:
+            store_weights(staging / "onnx" / f"{engine}.onnx")
+    _log.info("comparing with PyTorch")
+    (staging / "golden").mkdir()
+    for engine_set, tensors in golden.items():
+        np.savez_compressed(staging / "golden" / f"{engine_set}.npz", **tensors)
+    content = _manifest(
+        loaded,
+        backbone,
+        specs,
+        tokenizer,
+        name=name,
+        cut=cut,
+        weights="fp16" if store_weights else "fp32",
+        staging=staging,
+    )
+    parity = check_parity(read_manifest(_to_json(content)), staging, golden)
+    data = _to_json(content | {"parity": parity})
+    read_manifest(data)  # what is written is what a reader accepts
+    write_bytes(staging / "model.json", data)
+    return cut, parity
 
 
 def check_parity(manifest: Manifest, folder: Path, golden: dict[str, Tensors]) -> dict[str, float]:

@@ -30,7 +30,7 @@ __all__ = [
     "BackboneRecord",
     "Checkpoint",
     "TrainingRecord",
-    "check_target",
+    "check_checkpoint_target",
     "load_checkpoint",
     "save_checkpoint",
 ]
@@ -105,7 +105,7 @@ class Checkpoint:
         return load_backbone(self.folder / BACKBONE)
 
 
-def check_target(out: Path, *, force: bool) -> None:
+def check_checkpoint_target(out: Path, *, force: bool) -> None:
     """Refuse a folder that a checkpoint may not replace; see `atomic.check_target`."""
     atomic.check_target(out, marker=RECORD, what="checkpoint", replace=force)
 
@@ -113,13 +113,13 @@ def check_target(out: Path, *, force: bool) -> None:
 def save_checkpoint(
     out: Path, model: TRML, backbone: Backbone, training: TrainingRecord, *, force: bool = False
 ) -> None:
-    """Write `out` whole or not at all; see `check_target` for what may be replaced.
+    """Write `out` whole or not at all; see `check_checkpoint_target` for what may be replaced.
 
     Raises:
         UsageError: `out` exists and may not be replaced.
         EnvironmentUnfit: `out` cannot be written.
     """
-    check_target(out, force=force)
+    check_checkpoint_target(out, force=force)
     try:
         with atomic.staged_folder(out, replace=force) as folder:
             _write(folder, model, backbone, training)

@@ -12,12 +12,15 @@ import torch
 
 from trml_export.backbone.backbone import load_backbone
 from trml_export.config import Config
-from trml_export.data import SPLITS, InputProblem, read_dataset
-from trml_export.features.features import Features, compute_features
-from trml_export.training.checkpoint import TrainingRecord, check_target, save_checkpoint
+from trml_export.data import InputProblem, read_dataset
+from trml_export.features.features import Features, compute_split
+from trml_export.training.checkpoint import (
+    TrainingRecord,
+    check_checkpoint_target,
+    save_checkpoint,
+)
 from trml_export.training.fitting import fit
 from trml_export.training.run_key import run_key
-from trml_rt.errors import InputUnusable
 
 __all__ = ["TrainReport", "train"]
 
@@ -42,8 +45,8 @@ class TrainReport:
     valid: dict[str, float]
     problems: tuple[InputProblem, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as plain JSON values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON-ready values, as `trml-rt train --json` prints it."""
         return asdict(self)
 
 
@@ -55,7 +58,7 @@ def train(
     config: Config | None = None,
     weights: Path | None = None,
     cache: Path | None = None,
-    format: str = "jsonl",
+    layout: str = "jsonl",
     force: bool = False,
 ) -> TrainReport:
     """Train on the splits train and valid of `data` and write the checkpoint `out`.
@@ -64,13 +67,13 @@ def train(
     decides its numbers unchanged: configuration, data, backbone, version of PyTorch, threads.
 
     Args:
-        data: a data set in the layout `format`.
+        data: a data set in the layout `layout`.
         backbone: a folder, or the name of a model of open_clip; see `load_backbone`.
         out: the folder to make, whole or not at all.
         config: None means the defaults.
         weights: the backbone's weights; None takes those in its folder.
         cache: folder of the feature cache; None means `.trml-cache` beside `out`.
-        format: the layout, see `trml_export.data`; its defaults are for who makes `config`.
+        layout: a name of `trml_export.data.FORMATS`; who makes `config` applies its defaults.
         force: replace the checkpoint `out` if there is one.
 
     Raises:
@@ -80,20 +83,14 @@ def train(
         InputUnusable: no sample of a split has an input that can be used.
     """
     config = config or Config()
-    check_target(out, force=force)  # before an hour of work, not after
-    dataset = read_dataset(data, config, format)
+    check_checkpoint_target(out, force=force)  # before an hour of work, not after
+    dataset = read_dataset(data, config, layout)
     towers = load_backbone(backbone, weights=weights)
     cache = cache or out.absolute().parent / ".trml-cache"
-    features: dict[str, Features] = {}
-    for split in SPLITS[:2]:
-        samples = [sample for sample in dataset.samples if sample.split == split]
-        features[split] = compute_features(samples, towers, config, cache=cache)
-        if not features[split].samples:
-            problem = features[split].problems[0]
-            raise InputUnusable(
-                f"no {split} sample can be used; the first: {problem.message}",
-                reason=problem.reason,
-            )
+    features = {
+        split: compute_split(dataset, split, towers, config, cache=cache)
+        for split in ("train", "valid")
+    }
     identity = f"{dataset.sha256} {towers.fingerprint}"
     key = run_key(config, identity, features, threads=torch.get_num_threads())
     state = cache / "training" / f"{key}.safetensors"

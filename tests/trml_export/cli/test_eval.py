@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from click.testing import CliRunner
 
-from trml_export.evaluation import Rows, evaluate_checkpoint
+from trml_export.evaluation import CheckpointSubject, DataSplit, evaluate
 from trml_export.to_bundle.export import export
 from trml_rt.cli import trml_rt as program
 from trml_rt.errors import UsageError
@@ -28,7 +28,7 @@ def test_a_bundle_scores_what_its_checkpoint_scores(checkpoint, data, cache, tmp
         ["--data", str(data), "--bundle", str(tmp_path / "bundle"), "--json"],
     )
     assert run.exit_code == 0, run.output
-    torch_cases = _cases(evaluate_checkpoint(checkpoint, Rows(data), cache=cache).to_json())
+    torch_cases = _cases(evaluate(CheckpointSubject(checkpoint, cache), DataSplit(data)).to_json())
     assert _cases(run.stdout) == pytest.approx(torch_cases, abs=1e-4)
     subject = json.loads(run.stdout)["subject"]
     assert (subject["kind"], subject["backend"]) == ("bundle", "onnxruntime")

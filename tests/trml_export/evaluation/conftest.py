@@ -10,16 +10,17 @@ METHODS_TRIED = ("trml", "constant", "separate")
 @pytest.fixture(scope="session")
 def protocol(clip, data, tiny_config, cache):
     """Three methods, two seeds, two shares of complete training samples, on one worker."""
-    from trml_export.evaluation import Rows, evaluate_method
-    from trml_export.evaluation.methods import choose
+    from trml_export.evaluation import DataSplit, MethodSubject, evaluate, methods_named
 
-    return evaluate_method(
-        clip,
-        Rows(data),
-        config=tiny_config,
-        cache=cache,
-        methods=choose(METHODS_TRIED),
-        completeness=(1.0, 0.5),
-        seeds=2,
-        workers=1,
+    return evaluate(
+        MethodSubject(
+            clip,
+            tiny_config,
+            cache,
+            methods=methods_named(METHODS_TRIED),
+            completeness=(1.0, 0.5),
+            seeds=2,
+            workers=1,
+        ),
+        DataSplit(data),
     )

@@ -5,8 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from trml_export.evaluation import Rows
-from trml_export.evaluation.methods import METHODS, choose, train_method
+from trml_export.evaluation import DataSplit
+from trml_export.evaluation.methods import METHODS, methods_named, train_method
 from trml_export.evaluation.predictions import predict
 from trml_export.features.features import compute_features
 from trml_export.method.model import TRML
@@ -16,13 +16,13 @@ from trml_rt.errors import UsageError
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(UsageError, match="no method magic; choose of trml"):
-        choose(["trml", "magic"])
+        methods_named(["trml", "magic"])
 
 
 @pytest.mark.parametrize("name", ["lambda_0", "constant"])
 def test_what_matching_does_not_teach_the_task_does(name, clip, tiny_config, data, cache):
     """Else a learned constant would learn nothing where TRML's generators learn from matching."""
-    dataset = Rows(data).read(tiny_config)
+    dataset = DataSplit(data).read(tiny_config)
     parts = {
         split: compute_features(
             [s for s in dataset.samples if s.split == split], clip, tiny_config, cache=cache
@@ -42,7 +42,7 @@ def test_what_matching_does_not_teach_the_task_does(name, clip, tiny_config, dat
 def test_separate_models_answer_each_case_with_the_model_of_that_case(
     clip, tiny_config, data, cache
 ):
-    dataset = Rows(data).read(tiny_config)
+    dataset = DataSplit(data).read(tiny_config)
     parts = [
         compute_features(
             [s for s in dataset.samples if s.split == split], clip, tiny_config, cache=cache

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from trml_export.evaluation import Rows
+from trml_export.evaluation import DataSplit
 from trml_export.evaluation.predictions import predict
 from trml_export.features.features import compute_features
 from trml_export.method.model import TRML
@@ -13,7 +13,7 @@ from trml_export.training.fitting import evaluate as evaluate_fit
 
 
 def test_predictions_agree_with_what_training_measures(clip, tiny_config, data, cache):
-    dataset = Rows(data).read(tiny_config)
+    dataset = DataSplit(data).read(tiny_config)
     features = compute_features(dataset.samples, clip, tiny_config, cache=cache)
     torch.manual_seed(0)
     model = TRML(tiny_config, clip.size).eval()

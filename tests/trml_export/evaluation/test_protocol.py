@@ -16,8 +16,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.trml_export.evaluation.conftest import METHODS_TRIED
-from trml_export.evaluation import Rows, evaluate_method
-from trml_export.evaluation.methods import METHODS, choose, train_method
+from trml_export.evaluation import DataSplit, MethodSubject, evaluate
+from trml_export.evaluation.methods import METHODS, methods_named, train_method
 from trml_export.features.features import compute_features
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 
@@ -34,14 +34,16 @@ def test_a_finished_run_is_kept_and_not_trained_again(
         raise AssertionError("nothing is left to train")
 
     monkeypatch.setattr("trml_export.evaluation.protocol.ProcessPoolExecutor.submit", refuse)
-    again = evaluate_method(
-        clip,
-        Rows(data),
-        config=tiny_config,
-        cache=cache,
-        methods=choose(METHODS_TRIED),
-        completeness=(1.0, 0.5),
-        seeds=2,
+    again = evaluate(
+        MethodSubject(
+            clip,
+            tiny_config,
+            cache,
+            methods=methods_named(METHODS_TRIED),
+            completeness=(1.0, 0.5),
+            seeds=2,
+        ),
+        DataSplit(data),
     )
     assert again.runs == protocol.runs
 
@@ -50,14 +52,16 @@ def test_a_finished_run_is_found_under_another_name(
     protocol, clip, tiny_config, data, cache, monkeypatch
 ):
     monkeypatch.setattr("trml_export.evaluation.protocol.ProcessPoolExecutor.submit", None)
-    again = evaluate_method(
-        clip,
-        Rows(data),
-        config=tiny_config,
-        cache=cache,
-        methods={"another name": METHODS["trml"]},
-        completeness=(1.0,),
-        seeds=2,
+    again = evaluate(
+        MethodSubject(
+            clip,
+            tiny_config,
+            cache,
+            methods={"another name": METHODS["trml"]},
+            completeness=(1.0,),
+            seeds=2,
+        ),
+        DataSplit(data),
     )
     assert again.runs == [{**run, "method": "another name"} for run in protocol.runs[:2]]
 
@@ -65,14 +69,16 @@ def test_a_finished_run_is_found_under_another_name(
 def test_every_run_that_ends_is_one_line_of_the_log(clip, tiny_config, data, tmp_path, caplog):
     caplog.set_level("INFO", "trml_export.evaluation.protocol")
     for _ in range(2):
-        evaluate_method(
-            clip,
-            Rows(data),
-            config=tiny_config,
-            cache=tmp_path,
-            methods=choose(["zero"]),
-            completeness=(0.5,),
-            seeds=1,
+        evaluate(
+            MethodSubject(
+                clip,
+                tiny_config,
+                tmp_path,
+                methods=methods_named(["zero"]),
+                completeness=(0.5,),
+                seeds=1,
+            ),
+            DataSplit(data),
         )
     assert caplog.messages == [
         "runs to train: 1; in the cache: 0",
@@ -89,7 +95,7 @@ def test_finished_runs_that_cannot_be_kept_are_refused_before_any_training(
     with pytest.raises(
         EnvironmentUnfit, match=f"^{tmp_path / 'protocol'}: cannot be written .*--cache$"
     ):
-        evaluate_method(clip, Rows(data), config=tiny_config, cache=tmp_path)
+        evaluate(MethodSubject(clip, tiny_config, tmp_path), DataSplit(data))
 
 
 def test_a_damaged_finished_run_is_named_to_be_deleted(
@@ -99,14 +105,16 @@ def test_a_damaged_finished_run_is_named_to_be_deleted(
     for path in (copy / "protocol").iterdir():
         path.write_text("{")
     with pytest.raises(ArtefactMismatch, match=r"\.json: this finished run is damaged .*delete it"):
-        evaluate_method(
-            clip,
-            Rows(data),
-            config=tiny_config,
-            cache=copy,
-            methods=choose(["trml"]),
-            completeness=(1.0,),
-            seeds=1,
+        evaluate(
+            MethodSubject(
+                clip,
+                tiny_config,
+                copy,
+                methods=methods_named(["trml"]),
+                completeness=(1.0,),
+                seeds=1,
+            ),
+            DataSplit(data),
         )
 
 
@@ -115,19 +123,21 @@ def test_a_worker_that_the_system_ends_is_said_with_the_way_out(
 ):
     monkeypatch.setattr("trml_export.evaluation.protocol._prepare", sys.exit)
     with pytest.raises(EnvironmentUnfit, match="pass fewer --workers"):
-        evaluate_method(
-            clip,
-            Rows(data),
-            config=tiny_config,
-            cache=tmp_path,
-            methods=choose(["zero"]),
-            completeness=(1.0,),
-            seeds=1,
+        evaluate(
+            MethodSubject(
+                clip,
+                tiny_config,
+                tmp_path,
+                methods=methods_named(["zero"]),
+                completeness=(1.0,),
+                seeds=1,
+            ),
+            DataSplit(data),
         )
 
 
 def test_a_run_equals_a_training_by_hand(protocol, clip, tiny_config, data, cache):
-    dataset = Rows(data).read(tiny_config)
+    dataset = DataSplit(data).read(tiny_config)
     parts = {
         split: compute_features(
             [s for s in dataset.samples if s.split == split], clip, tiny_config, cache=cache

@@ -132,7 +132,7 @@ def test_fp16_weights_keep_the_parity_and_are_in_the_manifest(world, tmp_path):
 
     report = export(world[1], tmp_path / "half", store_weights=store_fp16)
     # PyTorch computes with the rounded weights, so rounding is no difference.
-    assert max(report["parity"].values()) <= PARITY
+    assert max(report.parity.values()) <= PARITY
     assert Bundle(tmp_path / "half").manifest.engines["text"].weights == "fp16"
 
 

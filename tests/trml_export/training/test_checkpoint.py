@@ -13,7 +13,7 @@ from trml_export.config import Config
 from trml_export.method.model import TRML
 from trml_export.training.checkpoint import (
     TrainingRecord,
-    check_target,
+    check_checkpoint_target,
     load_checkpoint,
     save_checkpoint,
 )
@@ -127,7 +127,7 @@ def test_force_replaces_a_checkpoint(saved, hf):
 def test_force_replaces_nothing_but_a_checkpoint(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="is not a checkpoint"):
-        check_target(tmp_path, force=True)
+        check_checkpoint_target(tmp_path, force=True)
 
 
 def test_a_failed_save_leaves_nothing_behind(hf, tmp_path, monkeypatch):

@@ -1,0 +1,41 @@
+"""Evaluate the model of a checkpoint, in PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trml_export.evaluation.predictions import predict
+from trml_export.evaluation.record import Evaluation
+from trml_export.evaluation.split import DataSplit
+from trml_export.evaluation.subject import assemble, model_run
+from trml_export.features.features import compute_split
+from trml_export.training.checkpoint import load_checkpoint
+
+__all__ = ["CheckpointSubject"]
+
+
+@dataclass(frozen=True)
+class CheckpointSubject:
+    """A checkpoint that `trml-rt train` made; `cache` is the folder of the feature cache."""
+
+    folder: Path
+    cache: Path
+
+    def evaluate(self, split: DataSplit) -> Evaluation:
+        """Evaluate the model on `split`; see `evaluate` for the errors."""
+        checkpoint = load_checkpoint(self.folder)
+        config, record = checkpoint.config, checkpoint.record
+        dataset = split.read(config)
+        backbone = checkpoint.backbone()
+        features = compute_split(dataset, split.name, backbone, config, cache=self.cache)
+        subject = {
+            "kind": "checkpoint",
+            "name": self.folder.resolve().name,
+            "methods": {"checkpoint": "checkpoint"},
+            "backbone": record.backbone.fingerprint,
+            "weights": record.files["model.safetensors"].sha256,
+        }
+        predictions = predict(checkpoint.model(), features)
+        run = model_run("checkpoint", predictions, features, config)
+        return assemble(subject, config, split, dataset, features, [run])

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from trml_export.evaluation import CheckpointSubject, DataSplit, evaluate
+from trml_export.features.features import compute_split
+from trml_export.training.checkpoint import load_checkpoint
+from trml_export.training.fitting import evaluate as evaluate_fit
+
+
+def test_a_checkpoint_scores_what_training_measured_on_valid(checkpoint, data, cache):
+    split = DataSplit(data, name="valid")
+    loaded = load_checkpoint(checkpoint)
+    dataset = split.read(loaded.config)
+    features = compute_split(dataset, "valid", loaded.backbone(), loaded.config, cache=cache)
+    whole = features.take(np.flatnonzero(features.has_text & features.has_video))
+    expected = evaluate_fit(loaded.model(), whole)
+    (run,) = evaluate(CheckpointSubject(checkpoint, cache), split).runs
+    by_case = {case["case"]: case["mae"] for case in run["cases"]}
+    assert by_case["random_0.0"] == pytest.approx(expected["text_video_mae"], abs=1e-6)
+    assert by_case["video_missing_1.0"] == pytest.approx(expected["text_mae"], abs=1e-6)
+    assert by_case["text_missing_1.0"] == pytest.approx(expected["video_mae"], abs=1e-6)
+
+
+def test_the_record_names_the_weights_that_were_evaluated(checkpoint, data, cache):
+    record = load_checkpoint(checkpoint).record
+    subject = evaluate(CheckpointSubject(checkpoint, cache), DataSplit(data)).subject
+    assert (subject["kind"], subject["name"]) == ("checkpoint", "checkpoint")
+    assert subject["backbone"] == record.backbone.fingerprint
+    assert subject["weights"] == record.files["model.safetensors"].sha256
