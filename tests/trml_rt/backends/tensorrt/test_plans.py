@@ -17,6 +17,8 @@ import trml_rt
 from tests.conftest import file_entry
 from tests.trml_rt.backends.tensorrt.fake_device import LAYERS, make
 from trml_rt.backends import CompileOptions, row_of
+from trml_rt.backends.tensorrt.compiler import PlanReport
+from trml_rt.backends.tensorrt.plans import _lines
 from trml_rt.build import build
 from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as cli
