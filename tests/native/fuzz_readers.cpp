@@ -4,10 +4,10 @@
 #include <string>
 #include <string_view>
 
-#include "bundle.hpp"
+#include "bundle/folder.hpp"
+#include "bundle/manifest.hpp"
 #include "error.hpp"
-#include "manifest.hpp"
-#include "tokenizer.hpp"
+#include "inputs/tokenizer.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);

@@ -6,7 +6,7 @@
 
 #include <unistd.h>
 
-#include "bundle.hpp"
+#include "bundle/folder.hpp"
 
 namespace support {
 namespace fs = std::filesystem;

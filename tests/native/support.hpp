@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "backend.hpp"
-#include "json.hpp"
+#include "backends/backend.hpp"
+#include "bundle/json.hpp"
 #include "trml_rt/trml_rt.h"
 
 namespace support {

@@ -4,7 +4,7 @@
 #include <deque>
 #include <fstream>
 
-#include "bundle.hpp"
+#include "bundle/folder.hpp"
 #include "support.hpp"
 
 using namespace support;

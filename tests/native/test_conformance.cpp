@@ -2,14 +2,14 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <cstdlib>
 
-#include "bundle.hpp"
-#include "charsmap.hpp"
-#include "clip.hpp"
+#include "bundle/folder.hpp"
 #include "error.hpp"
-#include "image.hpp"
+#include "inputs/charsmap.hpp"
+#include "inputs/clip.hpp"
+#include "inputs/image.hpp"
+#include "inputs/tokenizer.hpp"
 #include "runtime.hpp"
 #include "support.hpp"
-#include "tokenizer.hpp"
 
 using namespace support;
 using namespace trml::core;

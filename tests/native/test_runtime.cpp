@@ -6,7 +6,7 @@
 #include <fstream>
 #include <thread>
 
-#include "engine_folder.hpp"
+#include "bundle/engine_folder.hpp"
 #include "error.hpp"
 #include "runtime.hpp"
 #include "support.hpp"

@@ -5,9 +5,9 @@
 #include <iostream>
 #include <string>
 
-#include "bundle.hpp"
+#include "bundle/folder.hpp"
 #include "error.hpp"
-#include "tokenizer.hpp"
+#include "inputs/tokenizer.hpp"
 
 int main(int count, char** arguments) {
   if (count != 2) return 2;

@@ -8,8 +8,8 @@
 #include <iterator>
 #include <string>
 
-#include "charsmap.hpp"
 #include "error.hpp"
+#include "inputs/charsmap.hpp"
 #include "runtime.hpp"
 
 using namespace trml::core;

@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "bundle/json.hpp"
 #include "error.hpp"
-#include "json.hpp"
 
 namespace trml::core {
 namespace {

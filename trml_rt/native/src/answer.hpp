@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "bundle/manifest.hpp"
 #include "dispatch.hpp"
-#include "manifest.hpp"
 
 namespace trml::core {
 

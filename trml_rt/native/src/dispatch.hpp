@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "backend.hpp"
-#include "manifest.hpp"
+#include "backends/backend.hpp"
+#include "bundle/manifest.hpp"
 
 namespace trml::core {
 

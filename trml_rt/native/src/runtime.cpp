@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <map>
 
-#include "engine_folder.hpp"
+#include "bundle/engine_folder.hpp"
 #include "error.hpp"
 
 namespace trml::core {

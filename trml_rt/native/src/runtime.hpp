@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "bundle.hpp"
-#include "inputs.hpp"
+#include "bundle/folder.hpp"
+#include "inputs/prepare.hpp"
 
 namespace trml::core {
 

@@ -1,0 +1,157 @@
+// OpenVINO on the CPU: the back end that answers on any machine. The only file that knows OpenVINO.
+#include <cstring>
+#include <openvino/openvino.hpp>
+#include <openvino/runtime/intel_cpu/properties.hpp>
+
+#include "backends/backend.hpp"
+#include "error.hpp"
+
+namespace trml::core {
+namespace {
+
+ov::element::Type element_of(Type type) {
+  switch (type) {
+    case Type::int32:
+      return ov::element::i32;
+    case Type::uint8:
+      return ov::element::u8;
+    case Type::boolean:
+      return ov::element::boolean;
+    case Type::float32:
+      break;
+  }
+  return ov::element::f32;
+}
+
+std::string type_word(const ov::element::Type& type) {
+  for (const Type known : {Type::int32, Type::uint8, Type::boolean, Type::float32}) {
+    if (type == element_of(known)) return type_name(known);
+  }
+  return type.get_type_name();
+}
+
+std::string first_line(const char* text) {
+  std::string line(text);
+  while (!line.empty() && line.front() == '\n') line.erase(0, 1);
+  return line.substr(0, line.find('\n'));
+}
+
+template <typename Ports>
+std::vector<FoundTensor> found(const Ports& ports) {
+  std::vector<FoundTensor> tensors;
+  for (const auto& port : ports) {
+    FoundTensor tensor{port.get_any_name(), type_word(port.get_element_type()), {}};
+    const ov::PartialShape shape = port.get_partial_shape();
+    if (shape.rank().is_static()) {
+      for (const auto& size : shape) {
+        tensor.shape.push_back(size.is_static() ? size.get_length() : -1);
+      }
+    }
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}
+
+class OpenVinoSession : public Session {
+ public:
+  OpenVinoSession(ov::CompiledModel& model, const EngineSpec& spec)
+      : spec_(spec), request_(model.create_infer_request()) {
+    for (const auto& tensor : spec.inputs) inputs_.push_back(model.input(tensor.name));
+    for (const auto& tensor : spec.outputs) outputs_.push_back(model.output(tensor.name));
+  }
+
+  std::vector<Tensor> run(const std::vector<const Tensor*>& inputs) override {
+    try {
+      for (std::size_t i = 0; i < inputs.size(); ++i) {
+        const ov::Shape shape(inputs[i]->shape.begin(), inputs[i]->shape.end());
+        // OpenVINO only reads inputs; its tensors have no const form.
+        auto* data = const_cast<std::uint8_t*>(inputs[i]->bytes.data());
+        request_.set_tensor(inputs_[i], ov::Tensor(element_of(inputs[i]->type), shape, data));
+      }
+      request_.infer();
+      std::vector<Tensor> results;
+      for (std::size_t i = 0; i < outputs_.size(); ++i) {
+        const ov::Tensor given = request_.get_tensor(outputs_[i]);
+        const ov::Shape& shape = given.get_shape();
+        Tensor result(spec_.outputs[i].type, {shape.begin(), shape.end()});
+        if (result.bytes.size() != given.get_byte_size()) {
+          throw ArtefactMismatch("OpenVINO gave another type than stated for " +
+                                 spec_.outputs[i].name);
+        }
+        std::memcpy(result.bytes.data(), given.data(), result.bytes.size());
+        results.push_back(std::move(result));
+      }
+      return results;
+    } catch (const ov::Exception& error) {
+      throw ArtefactMismatch("OpenVINO cannot run an engine: " + first_line(error.what()));
+    }
+  }
+
+ private:
+  EngineSpec spec_;
+  ov::InferRequest request_;
+  std::vector<ov::Output<const ov::Node>> inputs_, outputs_;
+};
+
+class OpenVinoEngine : public Engine {
+ public:
+  OpenVinoEngine(ov::CompiledModel model, EngineSpec spec)
+      : model_(std::move(model)), spec_(std::move(spec)) {}
+
+  std::unique_ptr<Session> session(std::shared_ptr<void>&) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return std::make_unique<OpenVinoSession>(model_, spec_);
+  }
+
+ private:
+  std::mutex mutex_;
+  ov::CompiledModel model_;
+  EngineSpec spec_;
+};
+
+class OpenVinoBackend : public Backend {
+ public:
+  explicit OpenVinoBackend(int threads) : threads_(threads) {}
+
+  const char* name() const override { return "openvino"; }
+
+  std::shared_ptr<Engine> load(const EngineSpec& spec, std::string data,
+                               const std::filesystem::path& path) override {
+    std::shared_ptr<ov::Model> model;
+    ov::CompiledModel compiled;
+    std::vector<std::string> problems;
+    try {
+      model = core_.read_model(data, ov::Tensor());
+      problems = differences("input", spec.inputs, found(model->inputs()));
+      for (auto& more : differences("output", spec.outputs, found(model->outputs()))) {
+        problems.push_back(std::move(more));
+      }
+      // Full precision whatever the CPU prefers: the golden files hold FP32 answers.
+      ov::AnyMap settings{ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
+                          ov::hint::inference_precision(ov::element::f32)};
+      if (threads_ > 0) settings.insert(ov::inference_num_threads(threads_));
+      if (problems.empty()) compiled = core_.compile_model(model, "CPU", settings);
+    } catch (const std::exception& error) {  // some of its front ends throw their own
+      throw ArtefactMismatch(path.string() +
+                             ": OpenVINO cannot load it: " + first_line(error.what()));
+    }
+    if (!problems.empty()) refuse(path.string(), problems);
+    return std::make_shared<OpenVinoEngine>(std::move(compiled), spec);
+  }
+
+ private:
+  ov::Core core_;
+  int threads_;
+};
+
+}  // namespace
+
+std::shared_ptr<Backend> make_openvino(const BackendSettings& settings) {
+  try {
+    return std::make_shared<OpenVinoBackend>(settings.threads);
+  } catch (const ov::Exception& error) {
+    throw EnvironmentUnfit("OpenVINO cannot start: " + first_line(error.what()));
+  }
+}
+
+}  // namespace trml::core

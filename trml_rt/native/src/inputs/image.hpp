@@ -1,0 +1,20 @@
+// Turn a frame into the pixels that an image encoder was trained on: what trml_rt/inputs/image.py
+// does.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "bundle/manifest.hpp"
+#include "trml_rt/trml_rt.h"
+
+namespace trml::core {
+
+// Raises UsageError where the frame is not one: no pixels, a short stride, an unknown format.
+void check_frame(const trml_rt_frame& frame);
+
+// Write the RGB pixels of a frame in host memory, (height, width, 3), to `out`. Raises
+// InputUnusable where the picture is so narrow that resizing it would exhaust memory.
+void to_pixels(const trml_rt_frame& frame, const VideoInput& settings, std::uint8_t* out);
+
+}  // namespace trml::core

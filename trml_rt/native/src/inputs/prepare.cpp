@@ -1,0 +1,153 @@
+#include "inputs/prepare.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include "error.hpp"
+#include "inputs/clip.hpp"
+#include "inputs/image.hpp"
+
+namespace trml::core {
+namespace {
+
+class Clock {
+ public:
+  explicit Clock(double& milliseconds) : total_(milliseconds) {}
+  ~Clock() {
+    const std::chrono::duration<double, std::milli> took =
+        std::chrono::steady_clock::now() - start_;
+    total_ += took.count();
+  }
+
+ private:
+  double& total_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// Frames in CUDA memory go to the engine as they are, so they must be what it takes.
+void check_device_frame(const trml_rt_frame& frame, const VideoInput& settings, bool taken) {
+  if (!taken) {
+    throw UsageError(
+        "video: this back end takes frames in host memory only; copy them there, or "
+        "open the bundle on TensorRT");
+  }
+  const std::size_t row = std::size_t(frame.width) * 3;
+  if (frame.format != TRML_RT_RGB || frame.width != settings.width ||
+      frame.height != settings.height || (frame.stride != 0 && frame.stride != row)) {
+    throw UsageError("video: a frame in CUDA memory must be packed RGB of " +
+                     std::to_string(settings.width) + " x " + std::to_string(settings.height) +
+                     " pixels, as the model takes it; convert it there");
+  }
+}
+
+void prepare_text(const Sample& sample, const std::function<const Tokenizer&()>& tokenizer,
+                  Scratch& scratch, Row& row) {
+  const Tokenizer& loaded = tokenizer();
+  const Clock clock(row.preprocess_ms);
+  row.tokens = loaded.encode({sample.text, sample.text_length}, scratch);
+  row.text.tokens = int(row.tokens->ids.size());
+  row.text.truncated = row.tokens->truncated;
+}
+
+void prepare_video(const Sample& sample, const VideoInput& settings, bool device_memory, Row& row) {
+  const Clock clock(row.preprocess_ms);
+  const auto chosen = choose_indices(std::int64_t(sample.frames.size()), settings.frames);
+  std::vector<const trml_rt_frame*> frames;
+  for (const auto index : chosen) {
+    frames.push_back(&sample.frames[std::size_t(index)]);
+    check_frame(*frames.back());
+    if (frames.back()->memory != frames.front()->memory) {
+      throw UsageError("video: frames of one clip must all lie in host or all in CUDA memory");
+    }
+  }
+  if (frames.front()->memory == TRML_RT_CUDA) {
+    for (const auto* frame : frames) {
+      check_device_frame(*frame, settings, device_memory);
+      row.device.push_back(frame->data);
+    }
+    row.stream = sample.stream;
+  } else {
+    const auto size = std::size_t(settings.height) * std::size_t(settings.width) * 3;
+    row.pixels.resize(frames.size() * size);
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+      to_pixels(*frames[i], settings, row.pixels.data() + i * size);
+    }
+  }
+  row.frames = std::int64_t(frames.size());
+  row.video.frames = int(row.frames);
+}
+
+}  // namespace
+
+Row prepare(const Sample& sample, const Manifest& manifest,
+            const std::function<const Tokenizer&()>& tokenizer, Scratch& scratch, bool degrade,
+            bool device_memory) {
+  if (sample.text == nullptr && sample.frames.empty()) {
+    throw UsageError("neither text nor video is given; give at least one");
+  }
+  Row row;
+  std::vector<std::string> refused;
+  std::string reason;  // of the first that was refused
+  const auto attempt = [&](bool given, InputReport& report, const auto& work) {
+    report.reason = "not_given";
+    if (!given) return;
+    try {
+      work();
+      report.reason.clear();
+    } catch (const InputUnusable& error) {
+      if (!degrade) throw;
+      refused.emplace_back(error.what());
+      report.reason = error.reason;
+      if (reason.empty()) reason = error.reason;
+    }
+  };
+  attempt(sample.text != nullptr, row.text, [&] { prepare_text(sample, tokenizer, scratch, row); });
+  attempt(!sample.frames.empty(), row.video,
+          [&] { prepare_video(sample, manifest.video, device_memory, row); });
+  if (row.present() == 0) {
+    throw InputUnusable("no input can be used: " + join(refused, "; "), reason);
+  }
+  return row;
+}
+
+Tensors stack(std::vector<Row>& rows, const Manifest& manifest) {
+  Tensors tensors;
+  const auto batch = std::int64_t(rows.size());
+  if (rows.front().tokens) {
+    std::size_t length = manifest.text.cut ? 0 : std::size_t(manifest.text.context);
+    for (const auto& row : rows) length = std::max(length, row.tokens->ids.size());
+    Tensor ids(Type::int32, {batch, std::int64_t(length)});
+    auto* out = ids.as<std::int32_t>();
+    std::fill_n(out, ids.count(), std::int32_t(manifest.text.pad_id));
+    for (const auto& row : rows) {
+      std::copy(row.tokens->ids.begin(), row.tokens->ids.end(), out);
+      out += length;
+    }
+    tensors["ids"] = std::move(ids);
+  }
+  if (rows.front().frames) {
+    const VideoInput& video = manifest.video;
+    Tensor mask(Type::boolean, {batch, video.frames});
+    std::int64_t total = 0;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      total += rows[i].frames;
+      std::fill_n(mask.bytes.begin() + std::ptrdiff_t(i) * video.frames, rows[i].frames, 1);
+    }
+    Tensor frames;
+    frames.type = Type::uint8;
+    frames.shape = {total, video.height, video.width, 3};
+    frames.stream = rows.front().stream;
+    if (rows.size() == 1) frames.bytes = std::move(rows[0].pixels);
+    for (const auto& row : rows) {
+      if (rows.size() > 1) {
+        frames.bytes.insert(frames.bytes.end(), row.pixels.begin(), row.pixels.end());
+      }
+      frames.device.insert(frames.device.end(), row.device.begin(), row.device.end());
+    }
+    tensors["frames"] = std::move(frames);
+    tensors["frame_mask"] = std::move(mask);
+  }
+  return tensors;
+}
+
+}  // namespace trml::core

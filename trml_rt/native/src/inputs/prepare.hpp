@@ -1,0 +1,48 @@
+// Prepare inputs: a text becomes ids, a clip pixels, and a report says what became of each.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "answer.hpp"
+#include "backends/tensor.hpp"
+#include "inputs/tokenizer.hpp"
+#include "trml_rt/trml_rt.h"
+
+namespace trml::core {
+
+// A caller's sample, as the API hands it in; pixels and text stay the caller's.
+struct Sample {
+  const char* text = nullptr;  // nullptr: absent
+  std::size_t text_length = 0;
+  std::vector<trml_rt_frame> frames;  // empty: absent
+  void* stream = nullptr;
+};
+
+// A sample as tensors. Chosen frames are RGB pixels of the model's size, or pointers to such pixels
+// in CUDA memory.
+struct Row {
+  std::optional<Tokens> tokens;
+  std::vector<std::uint8_t> pixels;
+  std::vector<const void*> device;
+  void* stream = nullptr;
+  std::int64_t frames = 0;
+  InputReport text, video;
+  double preprocess_ms = 0;
+
+  unsigned present() const {
+    return (tokens ? unsigned(TRML_RT_TEXT) : 0u) | (frames ? unsigned(TRML_RT_VIDEO) : 0u);
+  }
+};
+
+// `tokenizer` is called when there is a text; `device_memory` says whether CUDA frames are taken.
+// Raises UsageError where neither input is given, InputUnusable where one cannot be used; with
+// `degrade` only if none can.
+Row prepare(const Sample& sample, const Manifest& manifest,
+            const std::function<const Tokenizer&()>& tokenizer, Scratch& scratch, bool degrade,
+            bool device_memory);
+
+// Stack rows of one presence into the input tensors of an engine set.
+Tensors stack(std::vector<Row>& rows, const Manifest& manifest);
+
+}  // namespace trml::core

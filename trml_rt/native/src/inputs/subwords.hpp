@@ -1,0 +1,41 @@
+// Words to ids: byte-pair encoding and WordPiece, from the "model" of a tokenizer.json.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "bundle/json.hpp"
+
+namespace trml::core {
+
+class Vocabulary {
+ public:
+  explicit Vocabulary(const Json& words);  // raises std::invalid_argument
+  std::optional<std::int32_t> find(std::string_view word) const;
+
+ private:
+  std::string text_;  // all words; the map's keys point into it
+  std::unordered_map<std::string_view, std::int32_t> ids_;
+};
+
+class Subwords {
+ public:
+  virtual ~Subwords() = default;
+  // Append the ids of one word in UTF-8.
+  virtual void encode(std::string_view word, std::vector<std::int32_t>& ids) const = 0;
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+
+ protected:
+  explicit Subwords(const Json& words) : vocabulary_(words) {}
+  Vocabulary vocabulary_;
+};
+
+// Raises std::invalid_argument for what this library cannot do.
+std::unique_ptr<const Subwords> make_subwords(const Json& model);
+
+}  // namespace trml::core
