@@ -133,7 +133,7 @@ def test_int8_engines_answer_and_say_what_they_are(bundle_copy):
 
 
 def test_tensorrt_compiles_the_calibrated_graph_with_the_rest_of_it_in_fp16(bundle_copy):
-    pytest.importorskip("tensorrt_rtx", reason='needs pip install "trml-rt[rtx]"')
+    pytest.importorskip("tensorrt_rtx", reason='needs pip install ".[rtx]"')
     calibrated(bundle_copy)
     words = ["build", "--bundle", str(bundle_copy), "--backend", "tensorrt-rtx", "--target", "8.9"]
     result = CliRunner().invoke(program, [*words, "--precision", "int8", "--json"])

@@ -27,7 +27,8 @@ def test_no_other_file_states_the_version():
 def test_the_advice_to_install_works_from_a_checkout():
     """The project is not on PyPI; another one of that name may be there tomorrow."""
     sources = [*ROOT.glob("trml_rt/**/*.py"), *ROOT.glob("export/**/*.py")]
-    sources += [*ROOT.glob("calibration/**/*.py"), *ROOT.glob("docs/**/*.md"), ROOT / "README.md"]
+    sources += [*ROOT.glob("calibration/**/*.py"), *ROOT.glob("docs/**/*.md")]
+    sources += [*ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py"), *ROOT.glob("*.md")]
     wrong = re.compile(r"pip install \"?trml[-_]rt")
     assert len(sources) > 100
     assert [path for path in sources if wrong.search(path.read_text())] == []

@@ -18,7 +18,7 @@ from trml_rt.backends.tensorrt import cuda
 from trml_rt.errors import EnvironmentUnfit
 
 runtime = pytest.importorskip(
-    "cuda.bindings.runtime", reason='needs cuda-bindings: pip install "trml-rt[rtx]"'
+    "cuda.bindings.runtime", reason='needs cuda-bindings: pip install ".[rtx]"'
 )
 CALLED = sorted(set(re.findall(r"\bcuda[A-Z]\w+", Path(cuda.__file__).read_text())))
 
@@ -49,7 +49,7 @@ def test_a_function_of_cuda_takes_as_many_arguments_as_its_stand_in(name):
     ],
 )
 def test_every_name_of_tensorrt_that_stands_in_exists(fake, real):
-    trt = pytest.importorskip("tensorrt_rtx", reason='needs pip install "trml-rt[rtx]"')
+    trt = pytest.importorskip("tensorrt_rtx", reason='needs pip install ".[rtx]"')
     place = getattr(trt, real) if real else trt
     own = {"deserialize_cuda_engine"}  # of Runtime, which the stand-in is as well
     names = [name for name in vars(fake) if not name.startswith("_")]

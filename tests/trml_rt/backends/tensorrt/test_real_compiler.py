@@ -27,9 +27,9 @@ from trml_rt.bundle.folder import Bundle, default_bundle
 from trml_rt.errors import EnvironmentUnfit, UsageError, VerificationFailed
 
 trt = pytest.importorskip(
-    "tensorrt_rtx", reason='needs the compiler of TensorRT for RTX: pip install "trml-rt[rtx]"'
+    "tensorrt_rtx", reason='needs the compiler of TensorRT for RTX: pip install ".[rtx]"'
 )
-onnx = pytest.importorskip("onnx", reason='needs onnx: pip install "trml-rt[build]"')
+onnx = pytest.importorskip("onnx", reason='needs onnx: pip install ".[build]"')
 
 ENGINES = ["text", "frame", "fuse_text", "fuse_video", "fuse_text_video"]
 TARGETS = {"8.6": "RTX 30, A10", "8.9": "RTX 40, L4", "12.0": "RTX 50"}
