@@ -1,18 +1,45 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer as Model
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
+from trml_rt.bundle.folder import default_bundle
 from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError
 from trml_rt.inputs.tokenizer import Tokenizer, Tokens, pad
 
 CONTEXT = 6
+
+FILES = {
+    "word pieces of the default bundle": default_bundle() / "tokenizer.json",
+    "byte pairs of the conformance files": Path(__file__).parents[2] / "conformance/byte_pair.json",
+}
+# What the cleaning of texts looks for, in between any Unicode.
+ODD = [
+    "&amp;",
+    "&#0;",
+    "[SEP]",
+    "<end_of_text>",
+    "â€™",
+    "\x1b[1m",
+    "\0",
+    " ",
+    "Σ",
+    "ﬁ",
+    "👍🏽",
+    "中",
+]
+TEXTS = st.text() | st.lists(st.sampled_from(ODD) | st.text(max_size=3), max_size=20).map("".join)
 
 
 def finished(model: Model, start: tuple[str, int], end: tuple[str, int]) -> bytes:
@@ -165,3 +192,47 @@ def test_a_fork_after_encoding_warns_of_nothing(tmp_path):
     command = [sys.executable, "-c", script, str(tmp_path / "tokenizer.json")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@cache
+def shipped(file: Path) -> tuple[Tokenizer, dict[str, int]]:
+    """Return the tokenizer of a file, and all its tokens with their ids."""
+    content = json.loads(file.read_text())
+    added = {token["content"]: token["id"] for token in content["added_tokens"]}
+    return Tokenizer.from_file(file), content["model"]["vocab"] | added
+
+
+def outcome(tokenizer: Tokenizer, text: str) -> tuple[list[int], bool] | str:
+    """Return the ids and whether they were cut, or the reason of a refusal."""
+    try:
+        tokens = tokenizer.encode(text)
+    except InputUnusable as error:
+        return error.reason
+    return tokens.ids.tolist(), tokens.truncated
+
+
+@pytest.mark.parametrize("file", FILES.values(), ids=FILES)
+@given(text=TEXTS)
+@example(text="a" * 5000)
+@example(text="a " * 5000)
+def test_any_text_gives_ids_between_begin_and_end_or_is_empty(file, text):
+    tokenizer, vocabulary = shipped(file)
+    result = outcome(tokenizer, text)
+    assert outcome(tokenizer, text) == result
+    if result == "empty_text":
+        return
+    (begin, *own, end), truncated = result
+    assert begin in (vocabulary.get("[CLS]"), vocabulary.get("<start_of_text>"))
+    assert end in (vocabulary.get("[SEP]"), vocabulary.get("<end_of_text>"))
+    assert own
+    assert set(own) <= set(vocabulary.values())
+    if truncated:
+        assert len(own) + 2 == tokenizer.context
+    else:
+        assert len(own) + 2 <= tokenizer.context
+
+
+@pytest.mark.parametrize("file", FILES.values(), ids=FILES)
+@given(before=TEXTS, surrogate=st.characters(categories=["Cs"]), after=TEXTS)
+def test_a_lone_surrogate_anywhere_is_undecodable(file, before, surrogate, after):
+    assert outcome(shipped(file)[0], before + surrogate + after) == "undecodable"
