@@ -41,6 +41,14 @@ ELSEWHERE = {
         "verify": "proof/test_fp32.py",
     },
     "calibration/trml_calibration": {"ranges": "test_int8.py"},
+    "export/trml_export": {
+        "data/plain_pickle": "data/test_processed.py",
+        "data/samples": "data/test_jsonl.py",
+        "data/tables": "data/test_meld.py",
+        "evaluation/plots": "evaluation/test_report.py",
+        "to_bundle/golden": "to_bundle/test_export.py",
+        "to_bundle/tokenizer_cleaning": "to_bundle/test_tokenizer.py",
+    },
 }
 
 
