@@ -10,21 +10,6 @@ torch = pytest.importorskip("torch")
 from tests import media
 from tests.trml_export.features.small import compute, picture, sample, text_vector
 from trml_export.features.store import FeatureStore
-from trml_rt.errors import InputUnusable
-from trml_rt.inputs.video import read_frames
-
-
-def test_a_folder_gives_its_pictures_in_order_evenly_chosen(tmp_path):
-    for index in range(6):
-        picture(tmp_path / "clip" / f"{index}.png", level=index * 40)
-    (tmp_path / "clip" / "notes.txt").write_text("no picture")
-    frames = read_frames(tmp_path / "clip", 3).frames
-    assert [frame.getpixel((0, 0))[0] for frame in frames] == [40, 120, 200]
-
-
-def test_a_folder_without_a_picture_is_unusable(tmp_path):
-    with pytest.raises(InputUnusable, match="no picture"):
-        read_frames(tmp_path, 3)
 
 
 def test_what_is_absent_stays_absent(clip, tmp_path):
