@@ -53,7 +53,7 @@ def open_clip(bundle: Bundle, engine: str, threads: int) -> Call:
     torch.set_num_threads(threads)
     name = bundle.manifest.training["backbone"]["name"]
     backbone = load_backbone(name, seed=bundle.manifest.training["backbone"]["seed"])
-    model, given = backbone.model.eval(), inputs(bundle, engine)
+    model, example = backbone.model.eval(), inputs(bundle, engine)
     picture = backbone.config.preprocess
     mean, std = (torch.tensor(v)[:, None, None] for v in (picture.mean, picture.std))
     context = bundle.manifest.text.context
@@ -62,10 +62,10 @@ def open_clip(bundle: Bundle, engine: str, threads: int) -> Call:
     def call() -> list[float]:
         if engine == "text":
             ids = torch.zeros((1, context), dtype=torch.long)
-            ids[:, :TOKENS] = torch.from_numpy(given)
+            ids[:, :TOKENS] = torch.from_numpy(example)
             vector = model.encode_text(ids)
         else:
-            pixels = torch.from_numpy(given).permute(0, 3, 1, 2) / 255
+            pixels = torch.from_numpy(example).permute(0, 3, 1, 2) / 255
             vector = model.encode_image((pixels - mean) / std)
         return _flat((vector / vector.norm(dim=-1, keepdim=True)).numpy())
 
@@ -80,12 +80,12 @@ def plain(bundle: Bundle, engine: str, threads: int) -> Call:
     options.intra_op_num_threads = threads
     path = bundle.path(bundle.manifest.engines[engine].file)
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    given = inputs(bundle, engine)
+    example = inputs(bundle, engine)
     if engine == "text":
         rest = bundle.manifest.text.context - TOKENS
-        given = np.pad(given, ((0, 0), (0, rest)))
+        example = np.pad(example, ((0, 0), (0, rest)))
     name = session.get_inputs()[0].name
-    return lambda: _flat(session.run(None, {name: given})[0])
+    return lambda: _flat(session.run(None, {name: example})[0])
 
 
 def runtime(bundle: Bundle, engine: str, threads: int, precision: str) -> Call:
@@ -100,8 +100,8 @@ def runtime(bundle: Bundle, engine: str, threads: int, precision: str) -> Call:
     else:
         path, optimised = find_engines(bundle, precision, ONNXRUNTIME).path(engine), True
     loaded = OnnxRuntimeBackend(threads, optimised=optimised).load(spec, path)
-    given = {spec.inputs[0].name: inputs(bundle, engine)}
-    return lambda: _flat(loaded.run(given)[spec.outputs[0].name])
+    example = {spec.inputs[0].name: inputs(bundle, engine)}
+    return lambda: _flat(loaded.run(example)[spec.outputs[0].name])
 
 
 def _flat(vectors: np.ndarray) -> list[float]:

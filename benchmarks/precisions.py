@@ -78,19 +78,19 @@ def main() -> None:
         shutil.copytree(
             arguments.bundle, bundle, ignore=shutil.ignore_patterns("engines", "calibration")
         )
-        found = calibrated(bundle, arguments.data, arguments.calibrate)
+        calibration = calibrated(bundle, arguments.data, arguments.calibrate)
         portable = Bundle(bundle).manifest
         sizes = {"portable": {n: portable.files[e.file].bytes for n, e in portable.engines.items()}}
         for precision in PRECISIONS:
             words = ("--precision", precision, "--data", arguments.data, "--no-bench")
-            made = trml_rt("build", "--bundle", bundle, *words)
-            sizes[precision] = {name: file["bytes"] for name, file in made["files"].items()}
+            manifest = trml_rt("build", "--bundle", bundle, *words)
+            sizes[precision] = {name: file["bytes"] for name, file in manifest["files"].items()}
         result = {
             "what": "precisions of one bundle on one device; verified on every row of the test "
             "split; speed_up is the median over rounds against the portable FP32 graphs",
             "bundle": portable.name,
             "bundle_sha256": Bundle(bundle).sha256,
-            "calibration": found,
+            "calibration": calibration,
             "bytes": sizes,
             "verified": {p: verified(bundle, p, arguments.data) for p in PRECISIONS},
             "load_average_at_start": Path("/proc/loadavg").read_text().split()[:3],

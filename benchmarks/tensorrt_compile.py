@@ -40,18 +40,18 @@ def measure(bundle: Bundle, engine: str, precision: str, target: str) -> dict[st
             targets=[target],
         )
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        made = compile_apart(request)
+        plan = compile_apart(request)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return {
             "bundle": bundle.manifest.name,
             "engine": engine,
             "asked": precision,
             "graph_mib": round(graph.stat().st_size / MEBIBYTE, 1),
-            "plan_mib": round(made.bytes / MEBIBYTE, 1),
+            "plan_mib": round(plan.bytes / MEBIBYTE, 1),
             "cpu_seconds": round(after.ru_utime - before.ru_utime, 1),  # whatever else runs
-            "peak_mib": made.peak_mib,
+            "peak_mib": plan.peak_mib,
             "estimated_mib": memory_needed(request) // MEBIBYTE,
-            "products": made.network,
+            "products": plan.network,
         }
 
 

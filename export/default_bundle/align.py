@@ -73,9 +73,9 @@ def _match(one, other, score_one, score_other) -> torch.Tensor:
 
 def _content(vector: torch.Tensor, pooled: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
     """Keep the angles between the centred pooled vectors."""
-    kept = functional.normalize(pooled - mean, dim=-1)
+    reference = functional.normalize(pooled - mean, dim=-1)
     centred = functional.normalize(vector - vector.mean(0).detach(), dim=-1)
-    return functional.mse_loss(centred @ centred.T, kept @ kept.T)
+    return functional.mse_loss(centred @ centred.T, reference @ reference.T)
 
 
 def _gap(one, other, score_one, score_other) -> torch.Tensor:
@@ -134,8 +134,8 @@ def train(
             vector = model.project(which, pooled)
             parts[which] = vector, score
             wrong = functional.smooth_l1_loss(model.score(vector), score, beta=0.1)
-            kept = _content(vector, pooled, means[which])
-            loss = loss + WEIGHTS["score"] * wrong + WEIGHTS["content"] * kept
+            drift = _content(vector, pooled, means[which])
+            loss = loss + WEIGHTS["score"] * wrong + WEIGHTS["content"] * drift
         (t, t_score), (v, v_score) = parts["text"], parts["image"]
         loss = loss + WEIGHTS["match"] * _match(t, v, t_score, v_score)
         loss = loss + WEIGHTS["gap"] * _gap(t, v, t_score, v_score)
@@ -152,21 +152,23 @@ def train(
 
 def report(model: Aligned, text: Side, image: Side, split: str = "valid") -> dict[str, float]:
     """Measure the space: score errors, spread, and retrieval of the same sentiment sign."""
-    found, vectors = {}, {}
+    measures, vectors = {}, {}
     with torch.no_grad():
         for which, side in (("text", text), ("image", image)):
             index = torch.from_numpy(side.rows(split))
             vector, score = model.project(which, side.pooled[index]), side.score[index]
-            said = model.score(vector)
-            found[f"{which}_mae"] = float((said - score).abs().mean())
-            found[f"{which}_pearson"] = float(torch.corrcoef(torch.stack([said, score]))[0, 1])
-            found[f"{which}_dimensions"] = spread(vector)
+            readout = model.score(vector)
+            measures[f"{which}_mae"] = float((readout - score).abs().mean())
+            measures[f"{which}_pearson"] = float(
+                torch.corrcoef(torch.stack([readout, score]))[0, 1]
+            )
+            measures[f"{which}_dimensions"] = spread(vector)
             vectors[which] = vector, (score > 0.125).int() - (score < -0.125).int()
     (t, t_sign), (v, v_sign) = vectors["text"], vectors["image"]
     nearest = (t @ v.T).topk(10, dim=1).indices
     for sign in (-1, 0, 1):
         rows = t_sign == sign
         share = (v_sign[nearest[rows]] == sign).float().mean()
-        found[f"text_to_image_sign_{sign}_at_10"] = float(share)
-    found["gap"] = float((t.mean(0) - v.mean(0)).norm())
-    return found
+        measures[f"text_to_image_sign_{sign}_at_10"] = float(share)
+    measures["gap"] = float((t.mean(0) - v.mean(0)).norm())
+    return measures

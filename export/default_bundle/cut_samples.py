@@ -18,19 +18,19 @@ CUTS = {"upset.mp4": (2.5, 5.5), "smiling.mp4": (13.0, 16.0)}
 
 def cut(source: Path, target: Path, start: float, end: float) -> None:
     """Write the part of `source` from `start` to `end` as H.264."""
-    with av.open(str(source)) as container, av.open(str(target), "w") as written:
+    with av.open(str(source)) as container, av.open(str(target), "w") as output:
         stream = container.streams.video[0]
         rate = stream.average_rate or Fraction(24)
-        made = written.add_stream("libx264", rate=rate, options={"crf": "25", "preset": "slow"})
-        made.width, made.height, made.pix_fmt = stream.width, stream.height, "yuv420p"
-        made.codec_context.time_base = 1 / rate
+        video = output.add_stream("libx264", rate=rate, options={"crf": "25", "preset": "slow"})
+        video.width, video.height, video.pix_fmt = stream.width, stream.height, "yuv420p"
+        video.codec_context.time_base = 1 / rate
         number = 0
         for frame in container.decode(stream):
             if start <= frame.time < end:
                 frame.pts, frame.time_base, frame.pict_type = number, 1 / rate, 0
-                written.mux(made.encode(frame))
+                output.mux(video.encode(frame))
                 number += 1
-        written.mux(made.encode(None))
+        output.mux(video.encode(None))
 
 
 def main() -> None:

@@ -42,12 +42,12 @@ _AT_ONCE = 256  # pictures made together; another number would draw other random
 
 @dataclass
 class Stock:
-    """What rows are drawn from; `made` collects pictures (path, picture index) to write."""
+    """What rows are drawn from; `pictures` collects those to make, (path, index of the face)."""
 
     data: Path
     draw: np.random.Generator
     faces: list[sources.Picture]
-    made: list[tuple[str, int]]
+    pictures: list[tuple[str, int]]
 
     def of(self, split: str, kind: int) -> np.ndarray:
         """Return the indices of faces of one split and class; surprise belongs to none."""
@@ -64,7 +64,7 @@ class Stock:
     def frame(self, name: str, face: int) -> str:
         """Order a camera-like picture of one face; return its path."""
         path = f"made/{name}.jpg"
-        self.made.append((path, face))
+        self.pictures.append((path, face))
         return path
 
 
@@ -77,9 +77,9 @@ def text_rows(stock: Stock) -> list[dict]:
     comments = sources.goemotions(stock.data)
     for split in SPLITS:
         for kind in CLASSES:
-            found = [t for t in comments if t.split == split and sources.sign(t.score) == kind]
-            for i in stock.draw.choice(len(found), COMMENTS_A_CLASS[split], replace=False):
-                t = found[i]
+            pool = [t for t in comments if t.split == split and sources.sign(t.score) == kind]
+            for i in stock.draw.choice(len(pool), COMMENTS_A_CLASS[split], replace=False):
+                t = pool[i]
                 rows.append(
                     {"id": f"goemotions/{t.id}", "split": split, "text": t.text, "score": t.score}
                 )
@@ -99,15 +99,15 @@ def picture_rows(stock: Stock) -> list[dict]:
         )
     for split in SPLITS:
         for kind in CLASSES:
-            found = stock.of(split, kind)
+            candidates = stock.of(split, kind)
             for n in range(FRAMES_A_CLASS[split]):
-                i = int(stock.draw.choice(found))
+                i = int(stock.draw.choice(candidates))
                 name = f"frame/{split}{kind:+d}_{n}"
                 rows.append(_video(name, split, stock.frame(name, i), stock.faces[i].score))
             for n in range(CLIPS_A_CLASS[split]):
                 name = f"clip/{split}{kind:+d}_{n}"
                 # Odd clips show one picture eight times, even ones eight pictures of the class.
-                some = stock.draw.choice(found, 8, replace=True)
+                some = stock.draw.choice(candidates, 8, replace=True)
                 shown = [int(some[0])] * 8 if n % 2 else some.tolist()
                 for k, i in enumerate(shown):
                     stock.frame(f"{name}/{k}", i)
@@ -131,11 +131,11 @@ def pair_rows(stock: Stock) -> list[dict]:
                 ]
                 for reddit in (False, True)
             ]
-            found = stock.of(split, kind)
+            candidates = stock.of(split, kind)
             for n in range(PAIRS_A_CLASS[split]):
                 pool = pools[n % 2]
                 t = pool[int(stock.draw.integers(len(pool)))]
-                i = int(stock.draw.choice(found))
+                i = int(stock.draw.choice(candidates))
                 face, name = stock.faces[i], f"pair/{split}{kind:+d}_{n}"
                 video = stock.frame(name, i) if n % 4 < 2 else f"raw/{face.path}"
                 row = _video(name, split, video, (t.score + face.score) / 2)
@@ -172,9 +172,9 @@ def write_pictures(stock: Stock, out: Path, size: int, seed: int) -> None:
     """Make the ordered pictures, grey, `size` pixels square, JPEG quality 92."""
     still, _ = sources.grey_pictures(stock.data, out)
     generator = torch.Generator().manual_seed(seed)
-    starts = range(0, len(stock.made), _AT_ONCE)
+    starts = range(0, len(stock.pictures), _AT_ONCE)
     for start in counted(starts, len(starts), f"batches of {_AT_ONCE} pictures", _log):
-        part = stock.made[start : start + _AT_ONCE]
+        part = stock.pictures[start : start + _AT_ONCE]
         pictures = torch.from_numpy(still[[i for _, i in part]])[:, None].float() / 255
         pixels = (frames(pictures, size, generator)[:, 0] * 255).round().byte().numpy()
         for (path, _), grey in zip(part, pixels, strict=True):

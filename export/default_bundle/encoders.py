@@ -121,11 +121,11 @@ def pooled_image(tower: image_tower.Tower, data: Path, work: Path, size: int):
 def _cached(path: Path, source: Path, make) -> torch.Tensor:
     """Make `path` unless it is there and newer than the checkpoint it comes from."""
     if not path.exists() or path.stat().st_mtime < source.stat().st_mtime:
-        began = time.time()
+        start_time = time.time()
         part = path.with_suffix(".part")
         torch.save(make(), part)
         part.rename(path)
-        _log.info("%s: %.0f s", path.name, time.time() - began)
+        _log.info("%s: %.0f s", path.name, time.time() - start_time)
     return torch.load(path, weights_only=True)
 
 
@@ -173,9 +173,9 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     data, work, size = args.data, args.work, args.image_size
     texts = [r.text for r in sources.vader(data) + sources.goemotions(data) if r.split == "train"]
-    kept = vocabulary.trim(args.minilm, work / "text", texts, args.tokens)
+    token_ids = vocabulary.trim(args.minilm, work / "text", texts, args.tokens)
     image = image_tower.train(data, work, args.efficientnet, size, args.image_rounds)
-    text = text_tower.train(data, work, args.minilm, work / "text", kept, args.text_rounds)
+    text = text_tower.train(data, work, args.minilm, work / "text", token_ids, args.text_rounds)
     text_side, natural, codes = pooled_text(text, data, work, work / "text")
     image_side, place = pooled_image(image, data, work, size)
     rows = [i for i, code in enumerate(codes) if code in place]

@@ -37,47 +37,47 @@ def _truth(rows: list[dict]) -> np.ndarray:
 
 def text_alone(rows: list[dict], score: Score, split: str) -> dict:
     """Measure VADER by domain, and GoEmotions."""
-    found = {}
+    results = {}
     groups: dict[str, list[dict]] = {"goemotions": _of(rows, "goemotions", split)}
     for row in _of(rows, "vader", split):
         groups.setdefault(row["id"].split("/")[1], []).append(row)
     for name, group in sorted(groups.items()):
         group = [{"text": row["text"], "score": row["score"]} for row in group]
-        truth, said = _truth(group), score(group)
-        found[name] = agreement(truth, said)
+        truth, scores = _truth(group), score(group)
+        results[name] = agreement(truth, scores)
         clear = np.abs(truth) > BAND
-        found[name]["sign_interval"] = interval(
-            lambda a, b: float((a == b).mean()), (truth > 0)[clear], (said > 0)[clear]
+        results[name]["sign_interval"] = interval(
+            lambda a, b: float((a == b).mean()), (truth > 0)[clear], (scores > 0)[clear]
         )
-    return found
+    return results
 
 
 def faces_alone(rows: list[dict], score: Score, split: str) -> dict:
     """Measure tight faces and camera-like frames: happy or not, and three classes."""
-    found = {}
+    results = {}
     for kind in ("face", "frame", "clip"):
         fit, test = _of(rows, kind, "valid"), _of(rows, kind, split)
-        fit_said, said = score(fit), score(test)
+        fit_scores, scores = score(fit), score(test)
         fit_happy, happy = _truth(fit) > BAND, _truth(test) > BAND
-        grid = np.quantile(fit_said, np.linspace(0.02, 0.98, 97))
-        limit = max(grid, key=lambda v: recall(fit_happy, fit_said > v))
+        grid = np.quantile(fit_scores, np.linspace(0.02, 0.98, 97))
+        limit = max(grid, key=lambda v: recall(fit_happy, fit_scores > v))
         plain = np.array(["/surprise/" not in row["id"] for row in test])
         fit_plain = np.array(["/surprise/" not in row["id"] for row in fit])
-        pair = limits(classes(_truth(fit))[fit_plain], fit_said[fit_plain])
+        pair = limits(classes(_truth(fit))[fit_plain], fit_scores[fit_plain])
         truth = classes(_truth(test))[plain]
-        three = classes(said[plain], pair)
-        found[kind] = {
+        three = classes(scores[plain], pair)
+        results[kind] = {
             "rows": len(test),
-            "happy_balanced_accuracy": recall(happy, said > limit),
-            "happy_interval": interval(recall, happy, said > limit),
-            "happy_at_zero_point_two": recall(happy, said > 0.2),
+            "happy_balanced_accuracy": recall(happy, scores > limit),
+            "happy_interval": interval(recall, happy, scores > limit),
+            "happy_at_zero_point_two": recall(happy, scores > 0.2),
             "limit": float(limit),
             "three_class_recall": recall(truth, three),
             "three_class_interval": interval(recall, truth, three),
             "recall_by_class": {str(c): float((three[truth == c] == c).mean()) for c in (-1, 0, 1)},
             "count_by_class": {str(c): int((truth == c).sum()) for c in (-1, 0, 1)},
         }
-    return found
+    return results
 
 
 def pairs(rows: list[dict], score: Score, split: str) -> dict:
@@ -85,39 +85,39 @@ def pairs(rows: list[dict], score: Score, split: str) -> dict:
 
     `mismatched` keeps the text and its class, and shows the face of another class.
     """
-    found: dict = {}
+    results: dict = {}
     fit, test = _of(rows, "pair", "valid"), _of(rows, "pair", split)
     truth, fit_truth = _truth(test), _truth(fit)
     kinds, fit_kinds = classes(truth), classes(fit_truth)
     views = {"text": ("text",), "video": ("video",), "text+video": ("text", "video")}
     for name, keys in views.items():
         some = [[{k: row[k] for k in keys} for row in part] for part in (fit, test)]
-        fit_said, said = score(some[0]), score(some[1])
-        said_kinds = classes(said, limits(fit_kinds, fit_said))
-        found[name] = {
-            "accuracy": float((said_kinds == kinds).mean()),
-            "accuracy_interval": interval(recall, kinds, said_kinds),
-            **{k: v for k, v in agreement(truth, said).items() if k != "mae_of_mean"},
+        fit_scores, scores = score(some[0]), score(some[1])
+        chosen = classes(scores, limits(fit_kinds, fit_scores))
+        results[name] = {
+            "accuracy": float((chosen == kinds).mean()),
+            "accuracy_interval": interval(recall, kinds, chosen),
+            **{k: v for k, v in agreement(truth, scores).items() if k != "mae_of_mean"},
         }
     # Classes stand in order and alike many: a shift by a third gives every row a wrong face.
     order = np.argsort(kinds, kind="stable")
     other = np.empty(len(test), int)
     other[order] = np.roll(order, len(test) // 3)
     wrong = [{"text": r["text"], "video": test[other[i]]["video"]} for i, r in enumerate(test)]
-    fit_said = score([{"text": row["text"], "video": row["video"]} for row in fit])
-    said = score(wrong)
-    said_kinds = classes(said, limits(fit_kinds, fit_said))
-    found["mismatched"] = {
-        "accuracy": float((said_kinds == kinds).mean()),
-        "mae": float(np.abs(truth - said).mean()),
+    fit_scores = score([{"text": row["text"], "video": row["video"]} for row in fit])
+    scores = score(wrong)
+    chosen = classes(scores, limits(fit_kinds, fit_scores))
+    results["mismatched"] = {
+        "accuracy": float((chosen == kinds).mean()),
+        "mae": float(np.abs(truth - scores).mean()),
     }
     values, counts = np.unique(kinds, return_counts=True)
-    found["floor"] = {
+    results["floor"] = {
         "accuracy": float(counts.max() / counts.sum()),
         "class": int(values[counts.argmax()]),
         "mae": float(np.abs(truth - np.median(fit_truth)).mean()),
     }
-    return found
+    return results
 
 
 def clip(path: Path, score: Score) -> dict:
@@ -125,17 +125,17 @@ def clip(path: Path, score: Score) -> dict:
     import av
 
     with av.open(str(path)) as container:
-        shown = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
-    starts = range(0, len(shown) - WINDOW + 1, WINDOW)
+        frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    starts = range(0, len(frames) - WINDOW + 1, WINDOW)
     pick = np.linspace(0, WINDOW - 1, 8).round().astype(int)
-    windows = [{"video": np.stack([shown[s + k] for k in pick])} for s in starts]
-    said = score(windows)
-    third = len(said) // 3
+    windows = [{"video": np.stack([frames[s + k] for k in pick])} for s in starts]
+    scores = score(windows)
+    third = len(scores) // 3
     return {
-        "windows": [round(float(v), 3) for v in said],
-        "first_third": float(said[:third].mean()),
-        "last_third": float(said[-third:].mean()),
-        "rise": float(said[-third:].mean() - said[:third].mean()),
+        "windows": [round(float(v), 3) for v in scores],
+        "first_third": float(scores[:third].mean()),
+        "last_third": float(scores[-third:].mean()),
+        "rise": float(scores[-third:].mean() - scores[:third].mean()),
     }
 
 
@@ -149,32 +149,32 @@ def runtime_score(runtime, folder: Path, batch: int = 32) -> Score:
         path = folder / value
         if not path.is_dir():
             return path
-        shown = sorted(path.iterdir(), key=lambda p: int(p.stem))
-        return np.stack([np.asarray(Image.open(p).convert("RGB")) for p in shown])
+        pictures = sorted(path.iterdir(), key=lambda p: int(p.stem))
+        return np.stack([np.asarray(Image.open(p).convert("RGB")) for p in pictures])
 
     def score(rows: list[dict]) -> np.ndarray:
-        said = []
+        scores = []
         for start in range(0, len(rows), batch):
             samples = [
                 trml_rt.Sample(text=row.get("text"), video=video(row.get("video")))
                 for row in rows[start : start + batch]
             ]
-            said.extend(answer.score for answer in runtime.infer_batch(samples))
-        return np.array(said, float)
+            scores.extend(answer.score for answer in runtime.infer_batch(samples))
+        return np.array(scores, float)
 
     return score
 
 
 def measure(rows: list[dict], score: Score, clip_path: Path | None, split: str) -> dict:
     """Run every part, and log how long each took."""
-    found: dict = {"split": split}
+    results: dict = {"split": split}
     for name, part in (("text", text_alone), ("faces", faces_alone), ("pairs", pairs)):
-        began = time.time()
-        found[name] = part(rows, score, split)
-        _log.info("%s: %.0f s", name, time.time() - began)
+        start_time = time.time()
+        results[name] = part(rows, score, split)
+        _log.info("%s: %.0f s", name, time.time() - start_time)
     if clip_path is not None:
-        found["clip"] = clip(clip_path, score)
-    return found
+        results["clip"] = clip(clip_path, score)
+    return results
 
 
 def main() -> None:
@@ -196,7 +196,7 @@ def main() -> None:
     with trml_rt.load(args.bundle) as runtime:
         score = runtime_score(runtime, args.rows.parent)
         manifest = runtime.bundle.manifest
-        found = {
+        results = {
             "what": "a bundle on held-out rows; pairs are constructed, no MOSI, MOSEI or MELD",
             # Which graphs the numbers belong to, whatever happens to the folder around them.
             "graphs": {n: manifest.files[e.file].sha256 for n, e in manifest.engines.items()},
@@ -205,9 +205,12 @@ def main() -> None:
             **measure(rows, score, args.clip, args.split),
         }
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    for ending, text in ((".json", json.dumps(found, indent=2) + "\n"), (".md", markdown(found))):
+    for ending, text in (
+        (".json", json.dumps(results, indent=2) + "\n"),
+        (".md", markdown(results)),
+    ):
         args.out.with_name(args.out.name + ending).write_text(text, encoding="utf-8")
-    print(markdown(found))
+    print(markdown(results))
 
 
 if __name__ == "__main__":

@@ -35,12 +35,12 @@ def load_trunk(weights: Path) -> nn.Module:
     """Load the package's weights into timm's model; both list the same tensors in order."""
     trunk = timm.create_model(NAME)
     stored = torch.load(weights, map_location="cpu", weights_only=True)
-    wanted = trunk.state_dict()
+    tensors = trunk.state_dict()
     counters = "num_batches_tracked"
     values = [v for k, v in stored.items() if not k.endswith(counters)]
-    names = [k for k in wanted if not k.endswith(counters)]
+    names = [k for k in tensors if not k.endswith(counters)]
     pairs = list(zip(names, values, strict=False))
-    if len(names) != len(values) or any(wanted[k].shape != v.shape for k, v in pairs):
+    if len(names) != len(values) or any(tensors[k].shape != v.shape for k, v in pairs):
         raise SystemExit(f"{weights.name}: not the tensors of {NAME}")
     trunk.load_state_dict(dict(pairs), strict=False)
     trunk.reset_classifier(0, "avg")
@@ -116,11 +116,11 @@ class Pictures:
         emoji = np.flatnonzero(self.emotion < 0).reshape(-1, 8)
         parts = [emoji[np.arange(len(emoji)), draw.integers(0, 8, len(emoji))]]
         for code, name in enumerate(sources.EMOTIONS):
-            found = np.flatnonzero(train & (self.emotion == code))
+            rows = np.flatnonzero(train & (self.emotion == code))
             if name in ("neutral", "happiness"):
-                parts.append(draw.choice(found, 3000, replace=False))
+                parts.append(draw.choice(rows, 3000, replace=False))
             else:
-                parts.extend([found, found] if name in sources.NEGATIVE else [found])
+                parts.extend([rows, rows] if name in sources.NEGATIVE else [rows])
         return draw.permutation(np.concatenate(parts))
 
 
@@ -146,9 +146,9 @@ def features(tower: Tower, pictures: Pictures, index: np.ndarray, size: int, see
     return torch.cat(pooled), torch.cat(scores).numpy()
 
 
-def balanced_accuracy(truth: np.ndarray, said: np.ndarray) -> float:
+def balanced_accuracy(truth: np.ndarray, chosen: np.ndarray) -> float:
     """Return the mean of recall over the classes that occur in `truth`."""
-    return float(np.mean([(said[truth == c] == c).mean() for c in np.unique(truth)]))
+    return float(np.mean([(chosen[truth == c] == c).mean() for c in np.unique(truth)]))
 
 
 def _losses(tower: Tower, x, emotion, score) -> torch.Tensor:
@@ -175,16 +175,16 @@ def train(data: Path, work: Path, weights: Path, size: int, rounds: int) -> Towe
     mean = copy.deepcopy(tower)
     state, start = work / f"image{size}.pt", 0
     if state.exists():
-        saved = torch.load(state, weights_only=True)
-        tower.load_state_dict(saved["tower"])
-        mean.load_state_dict(saved["mean"])
-        optimiser.load_state_dict(saved["optimiser"])
-        schedule.load_state_dict(saved["schedule"])
-        start = saved["round"]
+        checkpoint = torch.load(state, weights_only=True)
+        tower.load_state_dict(checkpoint["tower"])
+        mean.load_state_dict(checkpoint["mean"])
+        optimiser.load_state_dict(checkpoint["optimiser"])
+        schedule.load_state_dict(checkpoint["schedule"])
+        start = checkpoint["round"]
     valid = np.flatnonzero((pictures.split == "valid") & (pictures.emotion >= 0))
     happy = (pictures.score[valid] > 0.5).astype(int)
     for number in range(start, rounds):
-        began = time.time()
+        start_time = time.time()
         torch.manual_seed(SEED + number)  # a resumed run draws what an unbroken one does
         generator = torch.Generator().manual_seed(SEED + number)
         tower.train()
@@ -212,7 +212,7 @@ def train(data: Path, work: Path, weights: Path, size: int, rounds: int) -> Towe
             report.append(balanced_accuracy(happy, (score > 0.375).astype(int)))
         _log.info(
             "image, round %d of %d: loss %.3f, balanced accuracy %.4f, augmented %.4f, %.0f s",
-            *(number + 1, rounds, total / steps, *report, time.time() - began),
+            *(number + 1, rounds, total / steps, *report, time.time() - start_time),
         )
         torch.save(
             {

@@ -8,19 +8,19 @@ BAND = 0.125  # VADER's neutral band, |rating| <= 0.5
 BOOTSTRAP = 1000
 
 
-def recall(truth: np.ndarray, said: np.ndarray) -> float:
+def recall(truth: np.ndarray, chosen: np.ndarray) -> float:
     """Return the mean recall over the classes in `truth` (balanced accuracy)."""
-    return float(np.mean([(said[truth == c] == c).mean() for c in np.unique(truth)]))
+    return float(np.mean([(chosen[truth == c] == c).mean() for c in np.unique(truth)]))
 
 
-def interval(metric, truth: np.ndarray, said: np.ndarray) -> list[float]:
+def interval(metric, truth: np.ndarray, chosen: np.ndarray) -> list[float]:
     """Return the 95 % bootstrap interval of `metric`, rows drawn within each true class."""
     draw = np.random.default_rng(7)
     groups = [np.flatnonzero(truth == c) for c in np.unique(truth)]
     values = []
     for _ in range(BOOTSTRAP):
         rows = np.concatenate([draw.choice(group, len(group)) for group in groups])
-        values.append(metric(truth[rows], said[rows]))
+        values.append(metric(truth[rows], chosen[rows]))
     return [float(v) for v in np.percentile(values, [2.5, 97.5])]
 
 
@@ -36,18 +36,18 @@ def limits(truth: np.ndarray, score: np.ndarray) -> tuple[float, float]:
     return max(pairs, key=lambda pair: recall(truth, classes(score, pair)))
 
 
-def agreement(truth: np.ndarray, said: np.ndarray) -> dict:
+def agreement(truth: np.ndarray, score: np.ndarray) -> dict:
     """Compare graded scores; the sign is asked only of clear rows."""
     clear = np.abs(truth) > BAND
-    right = (truth > 0) == (said > 0)
-    pearson = float(np.corrcoef(truth, said)[0, 1]) if said.std() > 1e-9 else None
+    right = (truth > 0) == (score > 0)
+    pearson = float(np.corrcoef(truth, score)[0, 1]) if score.std() > 1e-9 else None
     return {
         "rows": len(truth),
         "clear_rows": int(clear.sum()),
         "sign_accuracy": float(right[clear].mean()),
-        "sign_balanced": recall((truth > 0)[clear], (said > 0)[clear]),
+        "sign_balanced": recall((truth > 0)[clear], (score > 0)[clear]),
         "majority_sign": float(max((truth > 0)[clear].mean(), (truth <= 0)[clear].mean())),
-        "mae": float(np.abs(truth - said).mean()),
+        "mae": float(np.abs(truth - score).mean()),
         "mae_of_mean": float(np.abs(truth - truth.mean()).mean()),
         "pearson": pearson,
     }
@@ -64,7 +64,7 @@ def _span(values: list[float]) -> str:
     return f"{values[0]:.3f} to {values[1]:.3f}"
 
 
-def markdown(found: dict) -> str:
+def markdown(results: dict) -> str:
     """Return the tables for people."""
     text = table(
         ["text alone", "clear rows", "sign accuracy", "95 %", "majority", "MAE", "Pearson"],
@@ -78,7 +78,7 @@ def markdown(found: dict) -> str:
                 r["mae"],
                 r["pearson"],
             ]
-            for name, r in found["text"].items()
+            for name, r in results["text"].items()
         ],
     )
     faces = table(
@@ -92,16 +92,16 @@ def markdown(found: dict) -> str:
                 r["three_class_recall"],
                 _span(r["three_class_interval"]),
             ]
-            for name, r in found["faces"].items()
+            for name, r in results["faces"].items()
         ],
     )
     both = table(
         ["constructed pairs", "accuracy, three classes", "MAE"],
-        [[name, r["accuracy"], r["mae"]] for name, r in found["pairs"].items()],
+        [[name, r["accuracy"], r["mae"]] for name, r in results["pairs"].items()],
     )
-    parts = [f"Split: {found['split']}.\n", text, faces, both]
-    if "clip" in found:
-        c = found["clip"]
+    parts = [f"Split: {results['split']}.\n", text, faces, both]
+    if "clip" in results:
+        c = results["clip"]
         parts.append(
             f"Pexels clip, video alone: first third {c['first_third']:.3f}, last third "
             f"{c['last_third']:.3f}; windows {c['windows']}\n"

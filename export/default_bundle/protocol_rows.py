@@ -27,13 +27,13 @@ LABELS = {-1: "negative", 0: "neutral", 1: "positive"}
 
 def pairs(rows: Path) -> list[dict]:
     """Return the constructed pairs of data.jsonl with the class that made them."""
-    found = []
+    rows_of_pairs = []
     with (rows / "data.jsonl").open(encoding="utf-8") as file:
         for row in map(json.loads, file):
             if match := re.fullmatch(r"pair/[a-z]+([+-]\d)_\d+", row["id"]):
                 del row["score"]
-                found.append({**row, "label": LABELS[int(match[1])]})
-    return found
+                rows_of_pairs.append({**row, "label": LABELS[int(match[1])]})
+    return rows_of_pairs
 
 
 def emoji(data: Path) -> list[dict]:
@@ -69,14 +69,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the shared data sets")
     parser.add_argument("--rows", type=Path, required=True, help="folder that datasets.py made")
     args = parser.parse_args()
-    for name, found in (
+    for name, rows in (
         ("pairs", pairs(args.rows)),
         ("emoji", emoji(args.data)),
         ("vader", vader(args.data)),
     ):
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (args.rows / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-        print(f"{name}: {len(found)} rows")
+        print(f"{name}: {len(rows)} rows")
 
 
 if __name__ == "__main__":

@@ -78,35 +78,35 @@ def goemotions(data: Path) -> list[Text]:
         split = "valid" if r["split"] == "dev" else r["split"]
         emotions = tuple(r["emotions"].split("|"))
         row = Text(r["id"], "reddit", split, r["text"], LABEL_SCORE[r["sentiment"]], emotions)
-        known = best.get(row.text.lower())
-        if known is None or rank[known.split] < rank[split]:
+        earlier = best.get(row.text.lower())
+        if earlier is None or rank[earlier.split] < rank[split]:
             best[row.text.lower()] = row
     return list(best.values())
 
 
 def faces(data: Path) -> list[Picture]:
     """Read the faces with side >= 64: happiness +0.75, negative emotions -0.75, the rest 0."""
-    found = []
+    pictures = []
     with (data / "faces" / "labels.csv").open(encoding="utf-8", newline="") as file:
         for r in csv.DictReader(file):
             if int(r["side"]) < SMALLEST_FACE:
                 continue
             score = 0.75 * ((r["emotion"] == "happiness") - (r["emotion"] in NEGATIVE))
-            found.append(Picture(r["file"], r["split"], r["file"], score, r["emotion"]))
-    return found
+            pictures.append(Picture(r["file"], r["split"], r["file"], score, r["emotion"]))
+    return pictures
 
 
 def emoji(data: Path, folds: int = 5) -> list[Picture]:
     """Read the emoji with >= 5 rated uses; the split is `fold0`.. by position of the code."""
-    found = []
+    pictures = []
     with (data / "emoji" / "emoji.csv").open(encoding="utf-8", newline="") as file:
         for r in csv.DictReader(file):
             if not r["score"] or int(r["occurrences"]) < 5:
                 continue
             words = ", ".join([r["label"], *r["keywords"].split("|")])
             fold = f"fold{int(r['code'].split('-')[0], 16) % folds}"
-            found.append(Picture(r["code"], fold, r["code"], float(r["score"]), words=words))
-    return found
+            pictures.append(Picture(r["code"], fold, r["code"], float(r["score"]), words=words))
+    return pictures
 
 
 def emoji_pairs(data: Path) -> list[tuple[Text, str]]:

@@ -93,10 +93,10 @@ def features(tower: Tower, sentences: Sentences) -> tuple[torch.Tensor, np.ndarr
         return pooled, tower.score(pooled)[:, 0].numpy()
 
 
-def sign_accuracy(truth: np.ndarray, said: np.ndarray) -> float:
+def sign_accuracy(truth: np.ndarray, score: np.ndarray) -> float:
     """Return the share of right signs among ratings beyond VADER's neutral band."""
     clear = np.abs(truth) > 0.125
-    return float(((truth > 0) == (said > 0))[clear].mean())
+    return float(((truth > 0) == (score > 0))[clear].mean())
 
 
 def _targets(rows: list[sources.Text]) -> tuple[list[str], torch.Tensor]:
@@ -108,7 +108,7 @@ def _targets(rows: list[sources.Text]) -> tuple[list[str], torch.Tensor]:
     return names, target
 
 
-def train(data: Path, work: Path, package: Path, folder: Path, kept: list[int], rounds: int):
+def train(data: Path, work: Path, package: Path, folder: Path, token_ids: list[int], rounds: int):
     """Tune for `rounds`; resumes from `work`/text.pt after the last whole round."""
     torch.manual_seed(SEED)
     rows = [row for row in sources.vader(data) + sources.goemotions(data) if row.split == "train"]
@@ -116,7 +116,7 @@ def train(data: Path, work: Path, package: Path, folder: Path, kept: list[int], 
     sentences, valid = Sentences(rows, folder), Sentences(checks, folder)
     names, target = _targets(rows)
     tower = Tower(folder, len(names))
-    state = vocabulary.trim_weights(load_file(package / "model.safetensors"), kept)
+    state = vocabulary.trim_weights(load_file(package / "model.safetensors"), token_ids)
     tower.transformer.load_state_dict(state)
     reddit = np.array([row.domain == "reddit" for row in rows])
     neutral = reddit & (sentences.score == 0)
@@ -132,14 +132,14 @@ def train(data: Path, work: Path, package: Path, folder: Path, kept: list[int], 
     )
     store, start = work / "text.pt", 0
     if store.exists():
-        saved = torch.load(store, weights_only=True)
-        tower.load_state_dict(saved["tower"])
-        optimiser.load_state_dict(saved["optimiser"])
-        schedule.load_state_dict(saved["schedule"])
-        start = saved["round"]
+        checkpoint = torch.load(store, weights_only=True)
+        tower.load_state_dict(checkpoint["tower"])
+        optimiser.load_state_dict(checkpoint["optimiser"])
+        schedule.load_state_dict(checkpoint["schedule"])
+        start = checkpoint["round"]
     domain = np.array([row.domain for row in checks])
     for number in range(start, rounds):
-        began, draw = time.time(), np.random.default_rng(SEED + number)
+        start_time, draw = time.time(), np.random.default_rng(SEED + number)
         torch.manual_seed(SEED + number)
         comments = draw.choice(
             np.flatnonzero(reddit), REDDIT_ROUND, replace=False, p=share / share.sum()
@@ -155,24 +155,26 @@ def train(data: Path, work: Path, package: Path, folder: Path, kept: list[int], 
                 * 4
             )
             labels = target[torch.from_numpy(part)]
-            known = labels[:, 0] >= 0
-            if known.any():
-                wrong = functional.binary_cross_entropy_with_logits(logits[known], labels[known])
-                loss = loss + 2 * wrong * known.float().mean()
+            labelled = labels[:, 0] >= 0
+            if labelled.any():
+                wrong = functional.binary_cross_entropy_with_logits(
+                    logits[labelled], labels[labelled]
+                )
+                loss = loss + 2 * wrong * labelled.float().mean()
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(body, 1.0)
             optimiser.step()
             schedule.step()
             total += loss.item()
-        _, said = features(tower, valid)
+        _, valid_score = features(tower, valid)
         report = {
-            str(name): sign_accuracy(valid.score[domain == name], said[domain == name])
+            str(name): sign_accuracy(valid.score[domain == name], valid_score[domain == name])
             for name in np.unique(domain)
         }
         _log.info(
             "text, round %d of %d: loss %.3f, valid sign accuracy %s, %.0f s",
-            *(number + 1, rounds, total / len(parts), report, time.time() - began),
+            *(number + 1, rounds, total / len(parts), report, time.time() - start_time),
         )
         torch.save(
             {

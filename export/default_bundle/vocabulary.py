@@ -32,11 +32,11 @@ def _is_basic(token: str) -> bool:
 def choose(vocab: dict[str, int], counts: Counter, size: int) -> list[str]:
     """Return `size` tokens: special, basic, often seen, then BERT's own frequency order."""
     order = sorted(vocab, key=vocab.__getitem__)
-    seen = sorted((t for t in order if counts[t] >= SEEN_OFTEN), key=lambda t: -counts[t])
+    frequent = sorted((t for t in order if counts[t] >= SEEN_OFTEN), key=lambda t: -counts[t])
     rest = [t for t in order if not t.startswith(("[unused", "##")) and t.isascii()]
-    wanted = dict.fromkeys([*SPECIAL, *filter(_is_basic, order), *seen, *rest])
-    kept = set(list(wanted)[:size])
-    return [*SPECIAL, *(t for t in order if t in kept and t not in SPECIAL)]
+    ranked = dict.fromkeys([*SPECIAL, *filter(_is_basic, order), *frequent, *rest])
+    chosen = set(list(ranked)[:size])
+    return [*SPECIAL, *(t for t in order if t in chosen and t not in SPECIAL)]
 
 
 def trim(source: Path, target: Path, texts: list[str], size: int) -> list[int]:
@@ -49,8 +49,8 @@ def trim(source: Path, target: Path, texts: list[str], size: int) -> list[int]:
         for encoded in full.encode_batch(texts[start : start + 4096]):
             counts.update(encoded.tokens)
     vocab = tokenizer["model"]["vocab"]
-    kept = choose(vocab, counts, size)
-    new = {token: i for i, token in enumerate(kept)}
+    tokens = choose(vocab, counts, size)
+    new = {token: i for i, token in enumerate(tokens)}
     tokenizer["model"]["vocab"] = new
     for added in tokenizer["added_tokens"]:
         added["id"] = new[added["content"]]
@@ -59,17 +59,17 @@ def trim(source: Path, target: Path, texts: list[str], size: int) -> list[int]:
     target.mkdir(parents=True, exist_ok=True)
     text = json.dumps(tokenizer, ensure_ascii=False)
     (target / "tokenizer.json").write_text(text, encoding="utf-8")
-    (target / "vocab.txt").write_text("\n".join(kept) + "\n", encoding="utf-8")
+    (target / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         shutil.copy(source / name, target / name)
     settings = json.loads((target / "tokenizer_config.json").read_text())
     settings.update(model_max_length=CONTEXT, name_or_path="text")
     (target / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
     config = json.loads((source / "config.json").read_text())
-    config.update(vocab_size=len(kept), max_position_embeddings=CONTEXT)
+    config.update(vocab_size=len(tokens), max_position_embeddings=CONTEXT)
     config.pop("_name_or_path", None)
     (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    return [vocab[token] for token in kept]
+    return [vocab[token] for token in tokens]
 
 
 def trim_weights(state: dict[str, torch.Tensor], ids: list[int]) -> dict[str, torch.Tensor]:

@@ -133,8 +133,8 @@ def load_config(
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals or key.strip() not in Config.model_fields:
-            known = ", ".join(Config.model_fields)
-            raise UsageError(f"--set {item}: give KEY=VALUE with a KEY of {known}")
+            keys = ", ".join(Config.model_fields)
+            raise UsageError(f"--set {item}: give KEY=VALUE with a KEY of {keys}")
         values[key.strip()] = _value(text.strip())
     return parse_config(values, where=str(path or "config"))
 

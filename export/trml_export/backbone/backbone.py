@@ -164,20 +164,21 @@ def load_backbone(
     return Backbone(config, model, config.tokenizer(), weights, seed)
 
 
-def _find_weights(config: BackboneConfig, given: Path | None) -> Path:
-    if given is None:
-        names = [] if config.folder is None else [config.folder / name for name in _WEIGHT_NAMES]
-        given = next((path for path in names if path.is_file()), None)
-        if given is None:
+def _find_weights(config: BackboneConfig, path: Path | None) -> Path:
+    if path is None:
+        folders = [] if config.folder is None else [config.folder]
+        places = [folder / name for folder in folders for name in _WEIGHT_NAMES]
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
             raise UsageError(
                 f"{config.name}: no weights; pass --weights FILE.safetensors, or put them "
                 f"into the folder of the model as {WEIGHTS}"
             )
-    if given.suffix != ".safetensors":
-        raise UsageError(f"{given}: weights must be a .safetensors file; convert them first")
-    if not given.is_file():
-        raise UsageError(f"{given}: no such file")
-    return given
+    if path.suffix != ".safetensors":
+        raise UsageError(f"{path}: weights must be a .safetensors file; convert them first")
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file")
+    return path
 
 
 def _build(config: BackboneConfig, *, seed: int) -> nn.Module:
@@ -199,7 +200,7 @@ def _read_weights(model: nn.Module, path: Path) -> None:
     from open_clip.factory import load_checkpoint
     from safetensors import SafetensorError, safe_open
 
-    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    towers = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     try:
         with safe_open(path, framework="pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -207,7 +208,7 @@ def _read_weights(model: nn.Module, path: Path) -> None:
         wrong = [
             f"{name} is {shape}, not {expected}"
             for name, shape in shapes.items()
-            if (expected := own.get(name, own.get(f"text.{name}", shape))) != shape
+            if (expected := towers.get(name, towers.get(f"text.{name}", shape))) != shape
             and not name.startswith("logit_")
         ]
         if wrong:

@@ -191,29 +191,29 @@ def _built_in(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{name}: neither a folder nor a model of open_clip; try ViT-B-32-quickgelu"
         )
     keys = ("mean", "std", "interpolation", "resize_mode")
-    found = []
+    choices = []
     for tag in list_pretrained_tags_by_model(name):
         tagged = get_pretrained_cfg(name, tag)
         settings = {key: tagged[key] for key in keys if tagged.get(key) is not None}
-        if settings not in found:
-            found.append(settings)
-    if len(found) > 1:
+        if settings not in choices:
+            choices.append(settings)
+    if len(choices) > 1:
         raise UsageError(
             f"{name}: its published weights want different preprocessing, and a file does not say "
             f"which; put it into a folder with an {CONFIG_FILE}"
         )
-    return get_model_config(name), found[0] if found else {}
+    return get_model_config(name), choices[0] if choices else {}
 
 
-def _preprocess(model_cfg: dict[str, Any], given: dict[str, Any]) -> PreprocessConfig:
+def _preprocess(model_cfg: dict[str, Any], preprocess_cfg: dict[str, Any]) -> PreprocessConfig:
     from open_clip.transform import PreprocessCfg
 
     # The tower's own size wins, as in open_clip.create_model.
     size = model_cfg["vision_cfg"].get("image_size", 224)
     height, width = (size, size) if isinstance(size, int) else size
-    known = {key: value for key, value in given.items() if value is not None and key != "size"}
+    settings = {k: v for k, v in preprocess_cfg.items() if v is not None and k != "size"}
     try:
-        cfg = PreprocessCfg(size=(height, width), **known)
+        cfg = PreprocessCfg(size=(height, width), **settings)
     except (TypeError, AssertionError) as problem:
         raise ArtefactMismatch(f"preprocess_cfg: {problem}") from None
     if cfg.interpolation not in ("bicubic", "bilinear"):
@@ -224,18 +224,18 @@ def _preprocess(model_cfg: dict[str, Any], given: dict[str, Any]) -> PreprocessC
     )
 
 
-def _local(name: str, folder: Path | None, wanted: str | None, files: list[str]) -> Path | None:
+def _local(name: str, folder: Path | None, reference: str | None, files: list[str]) -> Path | None:
     """Return the local folder that `wanted` stands for; a name on the hub is an error."""
-    if not wanted:
+    if not reference:
         return None
     if folder is not None:
         # Snapshots of open_clip's models keep a tokenizer beside the configuration and still
         # name the repository that it came from; open_clip reads the snapshot's then, too.
-        for place in ((folder / wanted).resolve(), folder):
+        for place in ((folder / reference).resolve(), folder):
             if place.is_relative_to(folder) and any((place / file).is_file() for file in files):
                 return place
     raise UsageError(
-        f"{name}: needs the files of {wanted!r}, and nothing is downloaded; put them into a "
+        f"{name}: needs the files of {reference!r}, and nothing is downloaded; put them into a "
         f"subfolder of the model (text/) and name it in {CONFIG_FILE}"
     )
 

@@ -36,7 +36,7 @@ def cutting_is_exact(backbone: Backbone) -> bool:
         alone = [backbone.encode_text(cut(backbone, row[None])) for row in ids]
     except (RuntimeError, IndexError):
         return False  # the tower takes full sequences only
-    worst = max(float((given - full).abs().max()) for given in (together, torch.cat(alone)))
+    worst = max(float((vectors - full).abs().max()) for vectors in (together, torch.cat(alone)))
     return worst <= _TOLERANCE * float(full.abs().max())
 
 

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from trml_export.features.features import Features
 
-__all__ = ["CASES", "Case", "incomplete", "presence"]
+__all__ = ["CASES", "MissingCase", "incomplete", "presence"]
 
 TEXT, VIDEO, BOTH = 1, 2, 3
 """The bits of `trml_rt.bundle.modality.Modality`."""
 
 
 @dataclass(frozen=True)
-class Case:
+class MissingCase:
     """One way to take modalities away from complete samples.
 
     `rate` is the share of all modalities of all samples that is missing ("random", at most
@@ -43,14 +43,14 @@ class Case:
 RANDOM_RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 VICTIM_RATES = (0.6, 0.7, 0.8, 0.9, 1.0)
 CASES = (
-    *(Case("random", rate) for rate in RANDOM_RATES),
-    *(Case(victim, rate) for victim in ("video", "text") for rate in VICTIM_RATES),
+    *(MissingCase("random", rate) for rate in RANDOM_RATES),
+    *(MissingCase(victim, rate) for victim in ("video", "text") for rate in VICTIM_RATES),
 )
 """The protocol: random missing up to 0.5, above it the victim form. `random_0.0` is both
 modalities, `video_missing_1.0` text alone, `text_missing_1.0` video alone."""
 
 
-def presence(ids: Sequence[str], case: Case) -> NDArray[np.int8]:
+def presence(ids: Sequence[str], case: MissingCase) -> NDArray[np.int8]:
     """Return which modalities each sample keeps, (samples,): 1 text, 2 video, 3 both."""
     if case.kind != "random":
         keeps = VIDEO if case.kind == "text" else TEXT

@@ -76,13 +76,13 @@ def train_method(
         test: is looked at once, after the training.
         config: of the TRML that the method is compared with; holds the seed.
     """
-    own = config.model_copy(update=method.changes)
+    changed = config.model_copy(update=method.changes)
     if not method.separate:
-        result = fit(train, valid, own, train.size)
+        result = fit(train, valid, changed, train.size)
         return predict(result.model, test), _record(result)
     parts, record = {}, {}
     for view in _VIEWS:
-        views = own.model_copy(update={"trained_views": view})
+        views = changed.model_copy(update={"trained_views": view})
         if not _trainable(view, train) or not _trainable(view, valid):
             continue
         result = fit(train, valid, views, train.size)

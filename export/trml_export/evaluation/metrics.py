@@ -50,7 +50,7 @@ def regression_metrics(
     """
     signed = truth != 0
     constant = np.ptp(truth) == 0 or np.ptp(score) == 0
-    found = {
+    metrics = {
         "mae": float(np.abs(score - truth).mean()),
         "pearson": float("nan") if constant else float(stats.pearsonr(truth, score).statistic),
     }
@@ -60,12 +60,12 @@ def regression_metrics(
     ):
         true_class, class_ = positive(truth[rows], 0), positive(score[rows], 0)
         empty = not rows.any()
-        found[f"{name}_acc_2"] = float("nan") if empty else accuracy_score(true_class, class_)
-        found[f"{name}_f1"] = float("nan") if empty else _f1(true_class, class_, "weighted")
+        metrics[f"{name}_acc_2"] = float("nan") if empty else accuracy_score(true_class, class_)
+        metrics[f"{name}_f1"] = float("nan") if empty else _f1(true_class, class_, "weighted")
     for name, edge in _CLASSES.items():
         rounded = [np.round(np.clip(side, -edge, edge)) for side in (truth, score)]
-        found[name] = float(accuracy_score(*rounded))
-    return found
+        metrics[name] = float(accuracy_score(*rounded))
+    return metrics
 
 
 def classification_metrics(

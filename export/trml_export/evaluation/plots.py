@@ -32,13 +32,13 @@ def missing_rate_plot(evaluation: Evaluation, completeness: float) -> bytes:
         cases = [c for c in CASES if c.kind == kind or c.name == "random_0.0"]
         for method in evaluation.methods:
             points = [
-                (case.rate, found)
+                (case.rate, statistic)
                 for case in cases
-                if (found := evaluation.statistic(method, completeness, case.name, metric))
+                if (statistic := evaluation.statistic(method, completeness, case.name, metric))
             ]
             rates = [rate for rate, _ in points]
-            means = [found.mean for _, found in points]
-            spreads = [found.deviation or 0.0 for _, found in points]
+            means = [statistic.mean for _, statistic in points]
+            spreads = [statistic.deviation or 0.0 for _, statistic in points]
             (line,) = panel.plot(
                 rates,
                 means,

@@ -20,7 +20,7 @@ from trml_export.training.batches import batches
 __all__ = ["Predictions", "predict"]
 
 _BATCH = 256
-Rows = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,15 @@ class Predictions:
     model that runs as compiled graphs does not give `real_video`.
     """
 
-    text: Rows
-    video: Rows
-    both: Rows
-    virtual_text: Rows
-    virtual_video: Rows
-    real_text: Rows
-    real_video: Rows | None = None
+    text: Floats
+    video: Floats
+    both: Floats
+    virtual_text: Floats
+    virtual_video: Floats
+    real_text: Floats
+    real_video: Floats | None = None
 
-    def at(self, presence: NDArray[np.int8]) -> Rows:
+    def at(self, presence: NDArray[np.int8]) -> Floats:
         """Return the predictions (rows, outputs) for the modalities each row keeps."""
         chosen = np.full_like(self.both, np.nan)
         for keeps, prediction in ((TEXT, self.text), (VIDEO, self.video), (BOTH, self.both)):
@@ -55,7 +55,7 @@ def predict(model: TRML, features: Features) -> Predictions:
         **dict.fromkeys(("text", "video", "both"), width),
         **dict.fromkeys(("virtual_text", "virtual_video", "real_text", "real_video"), size),
     }
-    found = {name: np.full((count, w), np.nan, np.float32) for name, w in widths.items()}
+    columns = {name: np.full((count, w), np.nan, np.float32) for name, w in widths.items()}
     order = batches(features, np.arange(count), _BATCH, model.config)
     for start, batch in zip(range(0, count, _BATCH), order, strict=True):
         has_video = batch.mask.any(dim=1)
@@ -73,5 +73,5 @@ def predict(model: TRML, features: Features) -> Predictions:
             ("real_text", text, x_t[text]),
             ("real_video", video, model.temporal(x_v[video], mask[video])),
         ):
-            found[name][start + rows.nonzero().squeeze(1).numpy()] = values.numpy()
-    return Predictions(**found)
+            columns[name][start + rows.nonzero().squeeze(1).numpy()] = values.numpy()
+    return Predictions(**columns)

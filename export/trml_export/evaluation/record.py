@@ -135,9 +135,9 @@ class Evaluation:
             for method in self.methods:
                 for case in self._cases():
                     metrics = {
-                        name: {"mean": found.mean, "deviation": found.deviation}
+                        name: {"mean": statistic.mean, "deviation": statistic.deviation}
                         for name in self._metrics()
-                        if (found := self.statistic(method, completeness, case, name))
+                        if (statistic := self.statistic(method, completeness, case, name))
                     }
                     if metrics:
                         yield {
@@ -156,8 +156,8 @@ class Evaluation:
             head = f"{metric}, training {completeness:.0%} complete"
             lines = [[head, *(_TITLES[case] for case in columns)], ["---"] * (len(columns) + 1)]
             for method in self.methods:
-                found = [self.statistic(method, completeness, c, metric) for c in columns]
-                cells = ["-" if each is None else str(each) for each in found]
+                statistics = [self.statistic(method, completeness, c, metric) for c in columns]
+                cells = ["-" if each is None else str(each) for each in statistics]
                 lines.append([self.title(method), *cells])
             for name, floor in self.floors.items():
                 parts_of = ["as_is" if case == "as_is" else "complete" for case in columns]
@@ -190,9 +190,9 @@ class Evaluation:
             yield table(lines)
 
     def _cases(self) -> list[str]:
-        known = ["as_is", *(case.name for case in CASES)]
-        there = {case["case"] for run in self.runs for case in run["cases"]}
-        return [case for case in known if case in there]
+        order = ["as_is", *(case.name for case in CASES)]
+        names = {case["case"] for run in self.runs for case in run["cases"]}
+        return [case for case in order if case in names]
 
     def _metrics(self) -> list[str]:
         case = self.runs[0]["cases"][0]

@@ -41,19 +41,19 @@ def retrieval(
     if len(virtual) == 0:
         return {}
     numbers: dict[Hashable, int] = {}
-    own = np.array([numbers.setdefault(each, len(numbers)) for each in identity])
-    first = np.unique(own, return_index=True)[1]  # of each candidate, in order of its number
+    candidate = np.array([numbers.setdefault(each, len(numbers)) for each in identity])
+    first = np.unique(candidate, return_index=True)[1]  # of each candidate, in order of its number
     similarity = _unit(virtual) @ _unit(real[first]).T  # (rows, candidates)
-    theirs = similarity[np.arange(len(own)), own][:, None]
-    rank = (similarity >= theirs - _TIE).sum(axis=1) - 1  # how many others are as near
-    common = np.sort(np.bincount(own))[::-1]
+    counterpart = similarity[np.arange(len(candidate)), candidate][:, None]
+    rank = (similarity >= counterpart - _TIE).sum(axis=1) - 1  # how many others are as near
+    common = np.sort(np.bincount(candidate))[::-1]
     alike = np.abs(target[first].astype(float) - target[:, None]) <= _SAME_SCORE
     nearest = similarity.argmax(axis=1)
     return {
         "candidates": len(first),
         **{f"recall_{k}": float((rank < k).mean()) for k in (1, 5)},
-        **{f"commonest_{k}": float(common[:k].sum() / len(own)) for k in (1, 5)},
-        "same_target_1": float(alike[np.arange(len(own)), nearest].mean()),
+        **{f"commonest_{k}": float(common[:k].sum() / len(candidate)) for k in (1, 5)},
+        "same_target_1": float(alike[np.arange(len(candidate)), nearest].mean()),
         "same_target_chance": float(alike.mean()),
     }
 

@@ -33,7 +33,7 @@ def score_cases(
     """
     truth = truth_of(features)
     natural = (TEXT * features.has_text + VIDEO * features.has_video).astype(np.int8)
-    found = [
+    records = [
         {
             "case": "as_is",
             "kind": "as_is",
@@ -44,13 +44,13 @@ def score_cases(
     ]
     complete = natural == BOTH
     if not complete.any():
-        return found
+        return records
     ids = [sample.id for sample, whole in zip(features.samples, complete, strict=True) if whole]
     for case in CASES:
         keeps = natural.copy()
         keeps[complete] = presence(ids, case)
         metrics = measure(config, truth[complete], predictions.at(keeps)[complete])
-        found.append(
+        records.append(
             {
                 "case": case.name,
                 "kind": case.kind,
@@ -59,7 +59,7 @@ def score_cases(
                 **metrics,
             }
         )
-    return found
+    return records
 
 
 def score_retrieval(predictions: Predictions, features: Features) -> dict[str, dict[str, float]]:
@@ -69,7 +69,7 @@ def score_retrieval(predictions: Predictions, features: Features) -> dict[str, d
     """
     complete = features.has_text & features.has_video
     truth = truth_of(features)[complete]
-    found = {
+    scores = {
         "video_to_text": retrieval(
             predictions.virtual_text[complete],
             predictions.real_text[complete],
@@ -78,13 +78,13 @@ def score_retrieval(predictions: Predictions, features: Features) -> dict[str, d
         )
     }
     if predictions.real_video is not None:
-        found["text_to_video"] = retrieval(
+        scores["text_to_video"] = retrieval(
             predictions.virtual_video[complete],
             predictions.real_video[complete],
             features.clip_starts[complete].tolist(),
             truth,
         )
-    return found
+    return scores
 
 
 def floors(
@@ -100,15 +100,15 @@ def floors(
     parts = {"as_is": np.ones(len(truth), bool), "complete": test.has_text & test.has_video}
     if config.task == "regression":
         answers = {"training_mean": targets.mean(), "training_median": np.median(targets)}
-        said = {name: np.full((len(truth), 1), value) for name, value in answers.items()}
+        predictions = {name: np.full((len(truth), 1), value) for name, value in answers.items()}
     else:
         commonest = np.bincount(targets.astype(int), minlength=len(config.labels)).argmax()
-        said = {"majority": np.tile(np.eye(len(config.labels))[commonest], (len(truth), 1))}
+        predictions = {"majority": np.tile(np.eye(len(config.labels))[commonest], (len(truth), 1))}
     return {
         name: {
             part: measure(config, truth[rows], values[rows])
             for part, rows in parts.items()
             if rows.any()
         }
-        for name, values in said.items()
+        for name, values in predictions.items()
     }

@@ -61,8 +61,8 @@ def encode_texts(
                 continue
             with torch.inference_mode():
                 ids = backbone.tokenize(new)
-                found = backbone.encode_text(cut(backbone, ids) if exact else ids)
-            vectors = _checked(found, backbone)
+                encoded = backbone.encode_text(cut(backbone, ids) if exact else ids)
+            vectors = _checked(encoded, backbone)
             store.add({keys[t]: Stored(v[np.newaxis]) for t, v in zip(new, vectors, strict=True)})
     return keys
 
@@ -167,9 +167,9 @@ def _encode(clips: Sequence[_Decoded], backbone: Backbone) -> Iterator[Stored]:
             parts.append(_checked(backbone.encode_image(scaled.permute(0, 3, 1, 2)), backbone))
     vectors, start = np.concatenate(parts), 0
     for clip in clips:
-        own = vectors[start : start + len(clip.pixels)]
-        start += len(own)
-        yield Stored(own, clip.incomplete, clip.seconds, clip.failure)
+        of_clip = vectors[start : start + len(clip.pixels)]
+        start += len(of_clip)
+        yield Stored(of_clip, clip.incomplete, clip.seconds, clip.failure)
 
 
 def _checked(vectors: Tensor, backbone: Backbone) -> npt.NDArray[np.float32]:

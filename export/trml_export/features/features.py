@@ -138,7 +138,7 @@ def compute_features(
     texts = encode_texts(samples, backbone, store)
     clips, unread = encode_clips(samples, backbone, config.frames, store)
     entries = store.find([*texts.values(), *clips.values()])
-    kept: list[tuple[Sample, int, int, int]] = []
+    usable: list[tuple[Sample, int, int, int]] = []
     problems: list[InputProblem] = []
     for sample in samples:
         row, start, length = -1, 0, 0
@@ -158,10 +158,10 @@ def compute_features(
                     message = f"{sample.video}: damaged or cut off; its readable frames are used"
                     problems.append(_problem(sample, "incomplete", message))
         if row >= 0 or length:
-            kept.append((sample, row, start, length))
-    columns = (np.array([each[i] for each in kept], np.int64) for i in (1, 2, 3))
+            usable.append((sample, row, start, length))
+    columns = (np.array([each[i] for each in usable], np.int64) for i in (1, 2, 3))
     return Features(
-        tuple(each[0] for each in kept), store.vectors(), *columns, problems=tuple(problems)
+        tuple(each[0] for each in usable), store.vectors(), *columns, problems=tuple(problems)
     )
 
 

@@ -107,18 +107,18 @@ class FeatureStore:
 
     def find(self, keys: Iterable[str]) -> dict[str, Entry]:
         """Return the entries of those `keys` that are there."""
-        wanted = list(dict.fromkeys(keys))
-        found: dict[str, Entry] = {}
+        distinct = list(dict.fromkeys(keys))
+        entries: dict[str, Entry] = {}
         with self._guarded(), self._connected() as index:
-            for first in range(0, len(wanted), _ASKED_AT_ONCE):
-                part = wanted[first : first + _ASKED_AT_ONCE]
+            for first in range(0, len(distinct), _ASKED_AT_ONCE):
+                part = distinct[first : first + _ASKED_AT_ONCE]
                 marks = ", ".join("?" * len(part))
                 for key, start, count, incomplete, seconds, reason, message in index.execute(
                     f"SELECT * FROM entries WHERE key IN ({marks})", part
                 ):
                     failure = None if reason is None else Failure(reason, message)
-                    found[key] = Entry(start, count, bool(incomplete), seconds, failure)
-        return found
+                    entries[key] = Entry(start, count, bool(incomplete), seconds, failure)
+        return entries
 
     def add(self, items: Mapping[str, Stored]) -> None:
         """Keep all of `items` under their keys, or none of them; call it inside `writing`."""

@@ -73,11 +73,11 @@ def sample_losses(config: Config, views: Views, target: Tensor) -> Tensor:
     ):
         if config.trained_views not in ("all", name):
             continue
-        wanted = target[rows]
+        targets = target[rows]
         if config.task == "regression":
-            loss = (prediction.squeeze(1) - wanted).abs()
+            loss = (prediction.squeeze(1) - targets).abs()
         else:
-            loss = functional.cross_entropy(prediction, wanted, reduction="none")
+            loss = functional.cross_entropy(prediction, targets, reduction="none")
         total = total.index_add(0, rows, loss)
         count = count.index_add(0, rows, torch.ones_like(loss))
     counted = count > 0
@@ -90,7 +90,7 @@ def matching_loss(config: Config, views: Views, target: Tensor, groups: Tensor) 
     A sample that lacks a modality is not among the views' vectors, so it is neither a
     positive nor a negative here.
     """
-    groups, wanted = groups[views.both_rows], target[views.both_rows]
+    groups, targets = groups[views.both_rows], target[views.both_rows]
 
     def compare(virtual: Tensor, real: Tensor) -> Tensor:
         if len(virtual) == 0:
@@ -100,7 +100,7 @@ def matching_loss(config: Config, views: Views, target: Tensor, groups: Tensor) 
         if config.matching_loss == "infonce":
             return infonce(virtual, real, groups, tau=config.tau)
         if config.matching_loss == "label_infonce":
-            return label_infonce(virtual, real, likeness(config, wanted), tau=config.tau)
+            return label_infonce(virtual, real, likeness(config, targets), tau=config.tau)
         return _PAIRWISE[config.matching_loss](virtual, real)
 
     video = compare(views.virtual_video, views.real_video)
@@ -120,9 +120,9 @@ def infonce(virtual: Tensor, real: Tensor, groups: Tensor, *, tau: float) -> Ten
     equal = (groups.unsqueeze(0) == groups.unsqueeze(1)).any(dim=-1)
     itself = torch.eye(len(groups), dtype=torch.bool)
     similarity = similarity.masked_fill(equal & ~itself, float("-inf"))
-    own = torch.arange(len(groups))
-    rows = functional.cross_entropy(similarity, own)
-    columns = functional.cross_entropy(similarity.T, own)
+    diagonal = torch.arange(len(groups))
+    rows = functional.cross_entropy(similarity, diagonal)
+    columns = functional.cross_entropy(similarity.T, diagonal)
     return (rows + columns) / 2
 
 

@@ -42,11 +42,11 @@ class TemporalEncoder(nn.Module):
         Clips are packed to the front: the mask of each row is True up to its length, which
         is at least 1. Whatever stands in masked places, NaN included, is without influence.
         """
-        kept = mask.unsqueeze(-1)  # (batch, n, 1)
-        frames = torch.where(kept, frames, torch.zeros_like(frames))
+        real = mask.unsqueeze(-1)  # (batch, n, 1)
+        frames = torch.where(real, frames, torch.zeros_like(frames))
         states = frames if self.gru is None else self._unrolled(frames) + frames
-        total = torch.where(kept, states, torch.zeros_like(states)).sum(dim=1)
-        return total / kept.to(states.dtype).sum(dim=1).clamp(min=1.0)
+        total = torch.where(real, states, torch.zeros_like(states)).sum(dim=1)
+        return total / real.to(states.dtype).sum(dim=1).clamp(min=1.0)
 
     def _unrolled(self, frames: Tensor) -> Tensor:
         """Return every state (batch, n, d) of the GRU, one step after the other.

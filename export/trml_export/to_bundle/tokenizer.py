@@ -54,32 +54,32 @@ def write_tokenizer(tokenizer: Any, context: int, path: str | Path) -> Tokenizer
         raise lacks_package("exporting a tokenizer", error, "train") from error
 
     if isinstance(tokenizer, SimpleTokenizer):
-        carried, pad_id, eos_id = _from_clip(tokenizer), 0, tokenizer.eot_token_id
+        json_tokenizer, pad_id, eos_id = _from_clip(tokenizer), 0, tokenizer.eot_token_id
     elif isinstance(tokenizer, HFTokenizer):
-        carried, pad_id, eos_id = _from_hugging_face(tokenizer)
+        json_tokenizer, pad_id, eos_id = _from_hugging_face(tokenizer)
     else:
         raise UsageError(
             f"a {type(tokenizer).__name__} cannot be written as tokenizer.json; "
             "choose a model whose tokenizer is open_clip's SimpleTokenizer or HFTokenizer"
         )
-    special = carried.num_special_tokens_to_add(is_pair=False)
+    special = json_tokenizer.num_special_tokens_to_add(is_pair=False)
     if context <= special:
         raise UsageError(
             f"a context of {context} tokens leaves no room for text beside the {special} special "
             f"tokens; pass at least {special + 1}"
         )
-    carried.enable_truncation(max_length=context)
-    carried.no_padding()
-    kind = type(carried.model).__name__.lower()
+    json_tokenizer.enable_truncation(max_length=context)
+    json_tokenizer.no_padding()
+    kind = type(json_tokenizer.model).__name__.lower()
     info = TokenizerInfo(context=context, pad_id=pad_id, eos_id=eos_id, kind=kind)
 
     texts = sample_texts()
-    if differing := _differing(tokenizer, carried, info, texts):
+    if differing := _differing(tokenizer, json_tokenizer, info, texts):
         raise VerificationFailed(
             f"tokenizer.json gives other ids than {type(tokenizer).__name__} for {len(differing)} "
             f"of {len(texts)} sample texts, first {differing[0]!r}; report it with the model's name"
         )
-    Path(path).write_text(carried.to_str(pretty=False), encoding="utf-8")
+    Path(path).write_text(json_tokenizer.to_str(pretty=False), encoding="utf-8")
     return info
 
 
@@ -99,12 +99,12 @@ def sample_texts() -> list[str]:
 
 
 def _differing(
-    tokenizer: Any, carried: Any, info: TokenizerInfo, texts: Sequence[str]
+    tokenizer: Any, json_tokenizer: Any, info: TokenizerInfo, texts: Sequence[str]
 ) -> list[str]:
     expected = tokenizer(list(texts), context_length=info.context).tolist()
     differing = []
     for text, row in zip(texts, expected, strict=True):
-        ids = carried.encode(text).ids
+        ids = json_tokenizer.encode(text).ids
         if ids + [info.pad_id] * (info.context - len(ids)) != row:
             differing.append(text)
     return differing
@@ -132,14 +132,14 @@ def _from_clip(tokenizer: Any) -> Any:
         )
     kind = _clean_kind(tokenizer)
     merges = sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.__getitem__)
-    model = models.BPE(vocab=tokenizer.encoder, merges=merges, end_of_word_suffix="</w>")
-    carried = Tokenizer(model)
-    carried.normalizer = normalizers.Sequence(cleaning(kind))
+    bpe = models.BPE(vocab=tokenizer.encoder, merges=merges, end_of_word_suffix="</w>")
+    json_tokenizer = Tokenizer(bpe)
+    json_tokenizer.normalizer = normalizers.Sequence(cleaning(kind))
     names = [tokenizer.decoder[i] for i in tokenizer.all_special_ids]
     pattern = "|".join([*map(re.escape, names), _CLIP_WORDS])
     # With "whitespace" the text keeps its capitals, and open_clip's pattern ignores case.
     words = Regex(f"(?i:{pattern})" if kind == "whitespace" else pattern)
-    carried.pre_tokenizer = pre.Sequence(
+    json_tokenizer.pre_tokenizer = pre.Sequence(
         [
             pre.Split(words, behavior="removed", invert=True),
             pre.ByteLevel(add_prefix_space=False, use_regex=False),
@@ -147,13 +147,13 @@ def _from_clip(tokenizer: Any) -> Any:
     )
     if kind != "canonicalize":  # which takes the brackets away: then no text can hold one
         added = [AddedToken(name, normalized=True, special=True) for name in names]
-        carried.add_special_tokens(added)
+        json_tokenizer.add_special_tokens(added)
     start, end = names[:2]
-    carried.post_processor = processors.TemplateProcessing(
+    json_tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{start} $A {end}",
         special_tokens=[(start, tokenizer.sot_token_id), (end, tokenizer.eot_token_id)],
     )
-    return carried
+    return json_tokenizer
 
 
 def _from_hugging_face(tokenizer: Any) -> tuple[Any, int, int | None]:
@@ -188,7 +188,9 @@ def _from_hugging_face(tokenizer: Any) -> tuple[Any, int, int | None]:
         for token in document["added_tokens"]
         if tokenizer.clean_fn(token["content"]) == token["content"]
     ]
-    carried = Tokenizer.from_str(json.dumps(document))
-    own = [carried.normalizer] if carried.normalizer is not None else []
-    carried.normalizer = normalizers.Sequence([*cleaning(_clean_kind(tokenizer)), *own])
-    return carried, int(inner.pad_token_id), inner.eos_token_id
+    json_tokenizer = Tokenizer.from_str(json.dumps(document))
+    steps = cleaning(_clean_kind(tokenizer))
+    if json_tokenizer.normalizer is not None:
+        steps.append(json_tokenizer.normalizer)
+    json_tokenizer.normalizer = normalizers.Sequence(steps)
+    return json_tokenizer, int(inner.pad_token_id), inner.eos_token_id

@@ -18,7 +18,7 @@ from trml_export.training.batches import Batch, batches
 from trml_export.training.state import TrainingState
 from trml_rt.errors import UsageError
 
-__all__ = ["Fit", "evaluate", "fit"]
+__all__ = ["Fit", "fit", "presence_metrics"]
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def _fit(run: TrainingState, train: Features, valid: Features, state: Path | Non
     while run.epoch < config.epochs and run.epoch - run.best_epoch < config.patience:
         run.epoch += 1
         train_loss = _epoch(run, train)
-        valid_loss = evaluate(model, valid)["loss"]
+        valid_loss = presence_metrics(model, valid)["loss"]
         if valid_loss < run.best_loss:
             run.keep(valid_loss)
         if state is not None:
@@ -91,8 +91,8 @@ def _fit(run: TrainingState, train: Features, valid: Features, state: Path | Non
         epochs=run.epoch,
         best_epoch=run.best_epoch,
         resumed=resumed,
-        train=evaluate(model, train),
-        valid=evaluate(model, valid),
+        train=presence_metrics(model, train),
+        valid=presence_metrics(model, valid),
     )
 
 
@@ -131,7 +131,7 @@ def _step(model: TRML, batch: Batch, optimiser: torch.optim.Optimizer, epoch: in
 
 
 @torch.inference_mode()
-def evaluate(model: TRML, features: Features) -> dict[str, float]:
+def presence_metrics(model: TRML, features: Features) -> dict[str, float]:
     """Return the task loss and, for each presence case, the mean absolute error or accuracy.
 
     `loss` is the mean over samples of the mean over their views, as in training. The others,
@@ -153,11 +153,11 @@ def evaluate(model: TRML, features: Features) -> dict[str, float]:
             ("video", views.video_rows, views.from_video),
             ("text_video", views.both_rows, views.from_both),
         ):
-            wanted = batch.target[places]
+            target = batch.target[places]
             if config.task == "regression":
-                score = (prediction.squeeze(1) - wanted).abs()  # unclipped, as MMSA has it
+                score = (prediction.squeeze(1) - target).abs()  # unclipped, as MMSA has it
             else:
-                score = (prediction.argmax(dim=1) == wanted).float()
+                score = (prediction.argmax(dim=1) == target).float()
             sums[case] = sums.get(case, 0.0) + score.sum().item()
             counts[case] = counts.get(case, 0) + len(score)
     means = {f"{case}_{metric}": sums[case] / counts[case] for case in sums if counts[case]}

@@ -85,16 +85,16 @@ def train(
     config = config or Config()
     check_checkpoint_target(out, force=force)  # before an hour of work, not after
     dataset = read_dataset(data, config, layout)
-    towers = load_backbone(backbone, weights=weights)
+    encoders = load_backbone(backbone, weights=weights)
     cache = cache or out.absolute().parent / ".trml-cache"
     features = {
-        split: compute_split(dataset, split, towers, config, cache=cache)
+        split: compute_split(dataset, split, encoders, config, cache=cache)
         for split in ("train", "valid")
     }
-    identity = f"{dataset.sha256} {towers.fingerprint}"
+    identity = f"{dataset.sha256} {encoders.fingerprint}"
     key = run_key(config, identity, features, threads=torch.get_num_threads())
     state = cache / "training" / f"{key}.safetensors"
-    result = fit(features["train"], features["valid"], config, towers.size, state=state)
+    result = fit(features["train"], features["valid"], config, encoders.size, state=state)
     record = TrainingRecord(
         data_sha256=dataset.sha256,
         samples=_count(features),
@@ -103,7 +103,7 @@ def train(
         train=result.train,
         valid=result.valid,
     )
-    save_checkpoint(out, result.model, towers, record, force=force)
+    save_checkpoint(out, result.model, encoders, record, force=force)
     _remove(state)
     return TrainReport(
         checkpoint=str(out),

@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 from trml_export.evaluation import CheckpointSubject, DataSplit, evaluate
 from trml_export.features.features import compute_split
 from trml_export.training.checkpoint import load_checkpoint
-from trml_export.training.fitting import evaluate as evaluate_fit
+from trml_export.training.fitting import presence_metrics
 
 
 def test_a_checkpoint_scores_what_training_measured_on_valid(checkpoint, data, cache):
@@ -17,7 +17,7 @@ def test_a_checkpoint_scores_what_training_measured_on_valid(checkpoint, data, c
     dataset = split.read(loaded.config)
     features = compute_split(dataset, "valid", loaded.backbone(), loaded.config, cache=cache)
     whole = features.take(np.flatnonzero(features.has_text & features.has_video))
-    expected = evaluate_fit(loaded.model(), whole)
+    expected = presence_metrics(loaded.model(), whole)
     (run,) = evaluate(CheckpointSubject(checkpoint, cache), split).runs
     by_case = {case["case"]: case["mae"] for case in run["cases"]}
     assert by_case["random_0.0"] == pytest.approx(expected["text_video_mae"], abs=1e-6)

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 from trml_export.data import Sample
-from trml_export.evaluation.masks import CASES, Case, incomplete, presence
+from trml_export.evaluation.masks import CASES, MissingCase, incomplete, presence
 from trml_export.features.features import Features
 
 IDS = [f"clip {number}" for number in range(4000)]
@@ -31,19 +31,19 @@ def test_the_random_rate_is_the_share_of_all_modalities(case):
 
 
 def test_each_modality_goes_missing_alike_often():
-    keeps = presence(IDS, Case("random", 0.4))
+    keeps = presence(IDS, MissingCase("random", 0.4))
     assert (keeps == 1).mean() == pytest.approx((keeps == 2).mean(), abs=0.03)
 
 
 def test_at_half_every_sample_keeps_exactly_one():
-    assert set(presence(IDS, Case("random", 0.5)).tolist()) == {1, 2}
+    assert set(presence(IDS, MissingCase("random", 0.5)).tolist()) == {1, 2}
 
 
 @pytest.mark.parametrize(("victim", "keeps"), [("text", 2), ("video", 1)])
 def test_a_victim_is_dropped_at_its_rate_and_nothing_else(victim, keeps):
-    found = presence(IDS, Case(victim, 0.7))
-    assert set(found.tolist()) == {keeps, 3}
-    assert (found == keeps).mean() == pytest.approx(0.7, abs=0.03)
+    keeps_of = presence(IDS, MissingCase(victim, 0.7))
+    assert set(keeps_of.tolist()) == {keeps, 3}
+    assert (keeps_of == keeps).mean() == pytest.approx(0.7, abs=0.03)
 
 
 def test_what_is_missing_at_one_rate_is_missing_at_a_higher_one():
@@ -53,25 +53,25 @@ def test_what_is_missing_at_one_rate_is_missing_at_a_higher_one():
 
 
 def test_a_mask_belongs_to_the_id_and_not_to_the_order():
-    case = Case("random", 0.3)
+    case = MissingCase("random", 0.3)
     assert (presence(IDS[::-1], case) == presence(IDS, case)[::-1]).all()
 
 
 def test_training_keeps_the_stated_share_complete_and_no_sample_loses_both():
-    kept = incomplete(_features(), 0.5)
-    both = kept.has_text & kept.has_video
+    masked = incomplete(_features(), 0.5)
+    both = masked.has_text & masked.has_video
     assert both.sum() == pytest.approx(500, abs=50)
-    assert (kept.has_text | kept.has_video).all()
+    assert (masked.has_text | masked.has_video).all()
 
 
 def test_samples_that_lack_a_modality_already_lose_nothing_more():
-    kept = incomplete(_features(), 0.0)
-    assert kept.has_text[-2:].tolist() == [False, True]
-    assert kept.has_video[-2:].tolist() == [True, False]
+    masked = incomplete(_features(), 0.0)
+    assert masked.has_text[-2:].tolist() == [False, True]
+    assert masked.has_video[-2:].tolist() == [True, False]
 
 
 def test_full_completeness_changes_nothing():
     features = _features()
-    kept = incomplete(features, 1.0)
-    assert (kept.text_rows == features.text_rows).all()
-    assert (kept.clip_lengths == features.clip_lengths).all()
+    masked = incomplete(features, 1.0)
+    assert (masked.text_rows == features.text_rows).all()
+    assert (masked.clip_lengths == features.clip_lengths).all()

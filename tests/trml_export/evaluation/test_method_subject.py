@@ -17,8 +17,8 @@ def asked(monkeypatch):
     """Note the runs that are asked for, and train none."""
     runs = []
 
-    def note(material, wanted, **_):
-        runs.extend((run.method, run.completeness, run.seed) for run in wanted)
+    def note(material, protocol_runs, **_):
+        runs.extend((run.method, run.completeness, run.seed) for run in protocol_runs)
         return []
 
     monkeypatch.setattr("trml_export.evaluation.method_subject.run_protocol", note)

@@ -149,12 +149,12 @@ def test_a_run_equals_a_training_by_hand(protocol, clip, tiny_config, data, cach
     target = np.array([s.target for s in parts["test"].samples])[complete]
     run = protocol.runs[0]
     by_case = {case["case"]: case["mae"] for case in run["cases"]}
-    for case, said in (
+    for case, predicted in (
         ("random_0.0", predictions.both),
         ("video_missing_1.0", predictions.text),
         ("text_missing_1.0", predictions.video),
     ):
-        expected = np.abs(said[complete, 0] - target).mean()
+        expected = np.abs(predicted[complete, 0] - target).mean()
         assert by_case[case] == pytest.approx(expected, abs=1e-6)
 
 

@@ -17,9 +17,9 @@ def test_the_summary_is_mean_and_deviation_over_the_seeds(protocol):
         for run in protocol.runs
         if (run["method"], run["completeness"]) == ("constant", 0.5)
     ]
-    found = protocol.statistic("constant", 0.5, "random_0.3", "mae")
-    assert found.mean == pytest.approx(np.mean(values))
-    assert found.deviation == pytest.approx(np.std(values, ddof=1))
+    statistic = protocol.statistic("constant", 0.5, "random_0.3", "mae")
+    assert statistic.mean == pytest.approx(np.mean(values))
+    assert statistic.deviation == pytest.approx(np.std(values, ddof=1))
     assert Statistic.of(values[:1]).deviation is None
 
 

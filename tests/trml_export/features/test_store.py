@@ -30,9 +30,9 @@ def test_vectors_are_a_map_of_the_file_that_nobody_can_write(tmp_path):
 def test_what_is_kept_is_found_by_another_store(tmp_path):
     _store(tmp_path, a=Stored(ROWS), b=Stored(ROWS + 9, incomplete=True, seconds=1.5))
     store = FeatureStore(tmp_path, 4)
-    found = store.find(["b", "a", "c"])
-    assert sorted(found) == ["a", "b"]
-    entry = found["b"]
+    entries = store.find(["b", "a", "c"])
+    assert sorted(entries) == ["a", "b"]
+    entry = entries["b"]
     assert (entry.incomplete, entry.seconds, entry.failure) == (True, 1.5, None)
     rows = store.vectors()[entry.start : entry.start + entry.count]
     assert np.array_equal(rows, ROWS + 9)
@@ -47,8 +47,8 @@ def test_a_failure_is_kept_like_a_vector(tmp_path):
 def test_more_keys_than_one_query_takes_are_found(tmp_path):
     _store(tmp_path, **{f"k{i}": Stored(ROWS[:1] + i) for i in range(1200)})
     store = FeatureStore(tmp_path, 4)
-    found = store.find([f"k{i}" for i in range(1200)])
-    starts = [found[f"k{i}"].start for i in range(1200)]
+    entries = store.find([f"k{i}" for i in range(1200)])
+    starts = [entries[f"k{i}"].start for i in range(1200)]
     assert np.array_equal(store.vectors()[starts, 0], np.arange(1200, dtype=np.float32))
 
 

@@ -197,15 +197,15 @@ def test_label_infonce_costs_nothing_more_for_naming_another_sample_of_the_class
 
 def test_classes_are_alike_or_not():
     config = Config(task="classification")
-    found = likeness(config, torch.tensor([0, 2, 0]))
-    assert found.tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
+    alike = likeness(config, torch.tensor([0, 2, 0]))
+    assert alike.tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
 
 
 def test_scores_are_alike_by_their_distance_in_score_ranges():
     config = Config(score_range=(-3.0, 3.0), thresholds=(-0.5, 0.5), label_width=0.1)
-    found = likeness(config, torch.tensor([0.0, 0.6]))  # 0.6 is one width of a range of 6
-    assert found[0, 1].item() == pytest.approx(math.exp(-0.5))
-    assert found.diagonal().tolist() == [1, 1]
+    alike = likeness(config, torch.tensor([0.0, 0.6]))  # 0.6 is one width of a range of 6
+    assert alike[0, 1].item() == pytest.approx(math.exp(-0.5))
+    assert alike.diagonal().tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("detach", [True, False])

@@ -13,9 +13,9 @@ def world(request, tmp_path_factory):
 
     backbone = request.getfixturevalue(request.param)
     folder = tmp_path_factory.mktemp(request.param)
-    made = checkpoint(folder / "checkpoint", backbone)
-    export(made, folder / "bundle", name="tiny")
-    return backbone, made, folder / "bundle"
+    trained = checkpoint(folder / "checkpoint", backbone)
+    export(trained, folder / "bundle", name="tiny")
+    return backbone, trained, folder / "bundle"
 
 
 @pytest.fixture

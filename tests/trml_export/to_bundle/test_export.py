@@ -69,16 +69,16 @@ def test_every_answer_equals_pytorch_on_the_golden_files(bundle):
         for engine_set in rt.bundle.manifest.engine_sets:
             golden = load_golden(bundle / engine_set.golden)
             inputs = {name: golden[name] for name in engine_set.inputs}
-            given, _ = rt._dispatcher.run(engine_set.present, inputs)
+            tensors, _ = rt._dispatcher.run(engine_set.present, inputs)
             for name, expected in golden.items():
-                np.testing.assert_allclose(given[name], expected, atol=PARITY)
+                np.testing.assert_allclose(tensors[name], expected, atol=PARITY)
 
 
 def test_a_text_answers_as_pytorch_does_on_the_full_sequence(world):
-    backbone, made, bundle = world
+    backbone, trained, bundle = world
     from trml_export.training.checkpoint import load_checkpoint
 
-    model = load_checkpoint(made).model()
+    model = load_checkpoint(trained).model()
     with torch.inference_mode():
         ids = backbone.tokenize(["a happy day"])
         expected = model.fuse_text(model.text_state(backbone.model.encode_text(ids)))[0]
@@ -118,8 +118,8 @@ def test_a_tower_that_sees_its_padding_is_not_cut(tmp_path):
 
     backbone = load_backbone(folder)
     assert not cutting_is_exact(backbone)
-    made = checkpoint(tmp_path / "checkpoint", backbone)
-    export(made, tmp_path / "bundle")
+    trained = checkpoint(tmp_path / "checkpoint", backbone)
+    export(trained, tmp_path / "bundle")
     manifest = Bundle(tmp_path / "bundle").manifest
     assert not manifest.text.cut
     assert manifest.engines["text"].inputs[0].shape == ["batch", tiny.CONTEXT]
@@ -138,8 +138,8 @@ def test_fp16_weights_keep_the_parity_and_are_in_the_manifest(world, tmp_path):
 
 def test_classification_exports_its_labels(hf, tmp_path):
     labels = ("anger", "joy", "neutral")
-    made = checkpoint(tmp_path / "c", hf, task="classification", labels=labels, mask_bits=True)
-    export(made, tmp_path / "bundle")
+    trained = checkpoint(tmp_path / "c", hf, task="classification", labels=labels, mask_bits=True)
+    export(trained, tmp_path / "bundle")
     with trml_rt.load(tmp_path / "bundle") as rt:
         answer = rt.infer(text="a happy day")
     assert list(answer.probabilities) == list(labels)

@@ -15,12 +15,12 @@ from trml_export.to_bundle.rounding import keep_batch_norms_apart, round_to_fp16
 
 def network():
     torch.manual_seed(0)
-    made = nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 8, 1))
-    nn.init.normal_(made[1].weight, 1, 0.2)
-    nn.init.normal_(made[1].bias)
-    made[1].running_mean.normal_()
-    made[1].running_var.uniform_(0.5, 2)
-    return made.eval()
+    model = nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 8, 1))
+    nn.init.normal_(model[1].weight, 1, 0.2)
+    nn.init.normal_(model[1].bias)
+    model[1].running_mean.normal_()
+    model[1].running_var.uniform_(0.5, 2)
+    return model.eval()
 
 
 @torch.inference_mode()
@@ -45,19 +45,19 @@ def test_the_activation_in_a_norm_of_timm_is_kept():
 
 
 def test_matrices_are_rounded_and_vectors_are_not():
-    made = network()
-    filters, bias = made[0].weight.clone(), made[0].bias.clone()
-    round_to_fp16(made)
-    assert torch.equal(made[0].weight, filters.half().float())
-    assert torch.equal(made[0].bias, bias)
+    model = network()
+    filters, bias = model[0].weight.clone(), model[0].bias.clone()
+    round_to_fp16(model)
+    assert torch.equal(model[0].weight, filters.half().float())
+    assert torch.equal(model[0].bias, bias)
 
 
 def test_a_weight_beyond_the_range_of_fp16_stays():
-    made = nn.Linear(4, 4)
-    nn.init.constant_(made.weight, 70_000.1)
-    before = made.weight.clone()
-    round_to_fp16(made)
-    assert torch.equal(made.weight, before)
+    model = nn.Linear(4, 4)
+    nn.init.constant_(model.weight, 70_000.1)
+    before = model.weight.clone()
+    round_to_fp16(model)
+    assert torch.equal(model.weight, before)
 
 
 def test_filters_before_a_batch_norm_are_exported_as_they_were_rounded(tmp_path):
@@ -67,12 +67,12 @@ def test_filters_before_a_batch_norm_are_exported_as_they_were_rounded(tmp_path)
     from trml_export.to_bundle.graphs import GraphSpec, write_onnx
     from trml_rt.bundle.manifest import TensorSpec
 
-    made = network()
-    round_to_fp16(made)
-    expected = made[0].weight.detach().numpy()
-    keep_batch_norms_apart(made)
+    model = network()
+    round_to_fp16(model)
+    expected = model[0].weight.detach().numpy()
+    keep_batch_norms_apart(model)
     spec = GraphSpec(
-        made,
+        model,
         [TensorSpec(name="x", dtype="float32", shape=["batch", 3, 8, 8])],
         [TensorSpec(name="y", dtype="float32", shape=["batch", 8, 6, 6])],
     )

@@ -14,7 +14,7 @@ from trml_export.data import Sample
 from trml_export.features.features import Features
 from trml_export.method.model import TRML
 from trml_export.training.batches import collate
-from trml_export.training.fitting import evaluate, fit
+from trml_export.training.fitting import fit, presence_metrics
 from trml_rt.errors import UsageError
 
 
@@ -76,15 +76,15 @@ def test_matching_brings_virtual_vectors_to_the_real_ones():
 
 
 def test_the_best_epoch_is_the_one_kept(monkeypatch):
-    seen = []
+    losses = []
 
     def watched(model, features):
-        seen.append(evaluate(model, features)["loss"])
-        return evaluate(model, features)
+        losses.append(presence_metrics(model, features)["loss"])
+        return presence_metrics(model, features)
 
-    monkeypatch.setattr("trml_export.training.fitting.evaluate", watched)
+    monkeypatch.setattr("trml_export.training.fitting.presence_metrics", watched)
     result = fit(learnable(), unlearnable(), SMALL, SIZE)
-    epochs = seen[: result.epochs]
+    epochs = losses[: result.epochs]
     assert result.valid["loss"] == min(epochs) == epochs[result.best_epoch - 1] < epochs[-1]
 
 
@@ -125,5 +125,5 @@ def test_evaluation_does_not_depend_on_the_batch():
     model = TRML(SMALL, SIZE)
     many = learnable(300)
     one, rest = many.take(np.array([299])), many.take(np.arange(299))
-    mean = (299 * evaluate(model, rest)["loss"] + evaluate(model, one)["loss"]) / 300
-    assert evaluate(model, many)["loss"] == pytest.approx(mean, rel=1e-5)
+    loss = {len(part.samples): presence_metrics(model, part)["loss"] for part in (many, rest, one)}
+    assert loss[300] == pytest.approx((299 * loss[299] + loss[1]) / 300, rel=1e-5)
