@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from trml_calibration.fp16_stored import widen_fp16
 from trml_calibration.int8 import load_basic
@@ -129,93 +129,107 @@ def _fit_scales(model: ModelProto) -> None:
 
 def _convert(model: ModelProto, kinds: dict[str, int], islands: set[str]) -> None:
     """Retype the graph in place: every float tensor has one type, borders get casts."""
-    graph = model.graph
-    fixed = {value.name for value in (*graph.input, *graph.output)}
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    dequantisers = {n.output[0]: n for n in graph.node if n.op_type == "DequantizeLinear"}
-    wanted: dict[tuple[str, int], None] = {}  # weights in the types that nodes take them in
-    made_as: dict[str, int] = {name: kinds[name] for name in fixed if name in kinds}
-    casts: dict[tuple[str, int], str] = {}
-    nodes: list[NodeProto] = []
+    retyping = _Retyping(model.graph, kinds)
+    for node in model.graph.node:
+        if node.op_type != "DequantizeLinear":  # made where its output is taken
+            retyping.add(node, in_fp32=node.name in islands)
+    retyping.write()
 
-    def taken(name: str, kind: int) -> str:
-        """Return the tensor `name` in the type `kind`, through a cast if need be."""
-        if name in weights:
-            wanted[name, kind] = None
-            return name if kind == _FLOAT else f"{name}_fp16"
-        if name in dequantisers:
-            return dequantised(name, kind)
-        if made_as[name] == kind:
-            return name
-        if (name, kind) not in casts:
-            casts[name, kind] = f"{name}_to_{'fp16' if kind == _HALF else 'fp32'}"
-            nodes.append(
-                helper.make_node(
-                    "Cast", [name], [casts[name, kind]], f"{casts[name, kind]}_cast", to=kind
-                )
-            )
-        return casts[name, kind]
 
-    def dequantised(name: str, kind: int) -> str:
-        """Return the output `name` of a DequantizeLinear, made in the type `kind`."""
-        if (name, kind) not in casts:
-            node = NodeProto()
-            node.CopyFrom(dequantisers[name])
-            for given in (node.input[0], *node.input[2:]):
-                if given in weights:
-                    wanted[given, weights[given].data_type] = None
-            node.input[1] = taken(node.input[1], kind)
-            if kind == _HALF:
-                node.name, node.output[0] = f"{node.name}_fp16", f"{name}_fp16"
-            casts[name, kind] = node.output[0]
-            nodes.append(node)
-        return casts[name, kind]
+class _Retyping:
+    """The nodes of a graph, one after another, in the types that they shall have."""
 
-    for node in graph.node:
-        if node.op_type == "DequantizeLinear":
-            continue
-        kind: int = _FLOAT if node.name in islands else _HALF
+    def __init__(self, graph: GraphProto, kinds: dict[str, int]) -> None:
+        self._graph, self._kinds = graph, kinds
+        self._fixed = {value.name for value in (*graph.input, *graph.output)}
+        self._weights = {tensor.name: tensor for tensor in graph.initializer}
+        self._dequantisers = {n.output[0]: n for n in graph.node if n.op_type == "DequantizeLinear"}
+        self._type_of = {name: kinds[name] for name in self._fixed if name in kinds}
+        self._casts: dict[tuple[str, int], str] = {}
+        self._weight_types: dict[tuple[str, int], None] = {}  # in the order of their use
+        self._nodes: list[NodeProto] = []
+
+    def add(self, node: NodeProto, *, in_fp32: bool) -> None:
+        """Take the next node; what it takes is cast before it, an output of the graph after it."""
+        kind: int = _FLOAT if in_fp32 else _HALF
         if kind == _HALF and node.op_type == "QuantizeLinear":
-            kind = made_as.get(node.input[0], _HALF)
-        if not _has_float(node, kinds):
-            for name in node.input:
-                if name in weights:
-                    wanted[name, weights[name].data_type] = None
-            nodes.append(node)
-            continue
+            kind = self._type_of.get(node.input[0], _HALF)
+        if not _has_float(node, self._kinds):
+            self._keep_weights(node.input)
+            self._nodes.append(node)
+            return
         for place, name in enumerate(node.input):
-            if kinds.get(name) == _FLOAT:
-                node.input[place] = taken(name, kind)
-            elif name in weights:
-                wanted[name, weights[name].data_type] = None
+            if self._kinds.get(name) == _FLOAT:
+                node.input[place] = self._taken(name, kind)
+            else:
+                self._keep_weights([name])
         if node.op_type == "Cast":
             for attribute in node.attribute:
                 if attribute.name == "to" and attribute.i == _FLOAT:
                     attribute.i = kind
-        after = []
-        for place, name in enumerate(node.output):
-            if kinds.get(name) != _FLOAT:
-                continue
-            if name in fixed and kind == _HALF:  # an output of the graph stays FP32
-                node.output[place] = f"{name}_fp16"
-                made_as[f"{name}_fp16"] = _HALF
-                casts[name, _HALF] = f"{name}_fp16"
-                after.append(
-                    helper.make_node("Cast", [f"{name}_fp16"], [name], f"{name}_cast", to=_FLOAT)
-                )
+        casts = [self._given(node, place, kind) for place in range(len(node.output))]
+        self._nodes += [node, *(cast for cast in casts if cast is not None)]
+
+    def write(self) -> None:
+        """Put the nodes, and the weights in the types that they are taken in, into the graph."""
+        graph = self._graph
+        del graph.node[:]
+        graph.node.extend(self._nodes)
+        del graph.value_info[:]
+        del graph.initializer[:]
+        for name, kind in self._weight_types:
+            if kind == _HALF and self._weights[name].data_type == _FLOAT:
+                value = numpy_helper.to_array(self._weights[name]).astype(np.float16)
+                graph.initializer.append(numpy_helper.from_array(value, f"{name}_fp16"))
             else:
-                made_as[name] = kind
-        nodes += [node, *after]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    del graph.value_info[:]
-    del graph.initializer[:]
-    for name, kind in wanted:
-        if kind == _HALF and weights[name].data_type == _FLOAT:
-            value = numpy_helper.to_array(weights[name]).astype(np.float16)
-            graph.initializer.append(numpy_helper.from_array(value, f"{name}_fp16"))
-        else:
-            graph.initializer.append(weights[name])
+                graph.initializer.append(self._weights[name])
+
+    def _keep_weights(self, names: Iterable[str]) -> None:
+        """Note which of `names` are weights that are taken in their own type."""
+        for name in names:
+            if name in self._weights:
+                self._weight_types[name, self._weights[name].data_type] = None
+
+    def _taken(self, name: str, kind: int) -> str:
+        """Return the tensor `name` in the type `kind`, through a cast if need be."""
+        if name in self._weights:
+            self._weight_types[name, kind] = None
+            return name if kind == _FLOAT else f"{name}_fp16"
+        if name in self._dequantisers:
+            return self._dequantised(name, kind)
+        if self._type_of[name] == kind:
+            return name
+        if (name, kind) not in self._casts:
+            cast = f"{name}_to_{'fp16' if kind == _HALF else 'fp32'}"
+            self._casts[name, kind] = cast
+            self._nodes.append(helper.make_node("Cast", [name], [cast], f"{cast}_cast", to=kind))
+        return self._casts[name, kind]
+
+    def _dequantised(self, name: str, kind: int) -> str:
+        """Return the output `name` of a DequantizeLinear, made in the type `kind`."""
+        if (name, kind) not in self._casts:
+            node = NodeProto()
+            node.CopyFrom(self._dequantisers[name])
+            self._keep_weights((node.input[0], *node.input[2:]))
+            node.input[1] = self._taken(node.input[1], kind)
+            if kind == _HALF:
+                node.name, node.output[0] = f"{node.name}_fp16", f"{name}_fp16"
+            self._casts[name, kind] = node.output[0]
+            self._nodes.append(node)
+        return self._casts[name, kind]
+
+    def _given(self, node: NodeProto, place: int, kind: int) -> NodeProto | None:
+        """Note the type of an output; return the cast of an output of the graph, which is FP32."""
+        name = node.output[place]
+        if self._kinds.get(name) != _FLOAT:
+            return None
+        if name not in self._fixed or kind != _HALF:
+            self._type_of[name] = kind
+            return None
+        node.output[place] = half = f"{name}_fp16"
+        self._type_of[half] = _HALF
+        self._casts[name, _HALF] = half
+        return helper.make_node("Cast", [half], [name], f"{name}_cast", to=_FLOAT)
 
 
 def _types(model: ModelProto) -> dict[str, int]:

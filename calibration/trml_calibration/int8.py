@@ -166,26 +166,21 @@ def _chained(graph: ModelProto) -> list[str]:
     They are convolutions, the Clip and Relu behind them, and additions of such. A convolution
     that leads to something else, such as the patches of a vision transformer, is not among them.
     """
-    constants = {tensor.name for tensor in graph.graph.initializer}
-    makers = {name: node for node in graph.graph.node for name in node.output}
-    consumers: dict[str, list[NodeProto]] = {}
-    for node in graph.graph.node:
-        for name in node.input:
-            consumers.setdefault(name, []).append(node)
-
-    behind: set[str] = set()  # of a convolution
-    for node in graph.graph.node:
-        inputs = [name for name in node.input if name and name not in constants]
-        if node.op_type == "Conv" or (
-            node.op_type in (*_PASSING, "Add")
-            and inputs
-            and len(inputs) == (2 if node.op_type == "Add" else 1)
-            and all(name in makers and makers[name].name in behind for name in inputs)
-        ):
-            behind.add(node.name)
-    convolutions = sum(node.op_type == "Conv" for node in graph.graph.node)
-    if convolutions < 2:
+    if sum(node.op_type == "Conv" for node in graph.graph.node) < 2:
         return []
+    constants = {tensor.name for tensor in graph.graph.initializer}
+    maker_of = {name: node.name for node in graph.graph.node for name in node.output}
+    behind: set[str] = set()  # of a convolution
+
+    def passes_on(node: NodeProto) -> bool:
+        """Say whether all that the node takes comes from convolutions."""
+        inputs = [name for name in node.input if name and name not in constants]
+        expected = 2 if node.op_type == "Add" else 1
+        return len(inputs) == expected and all(maker_of.get(name) in behind for name in inputs)
+
+    for node in graph.graph.node:
+        if node.op_type == "Conv" or (node.op_type in (*_PASSING, "Add") and passes_on(node)):
+            behind.add(node.name)
     return [node.name for node in graph.graph.node if node.name in behind]
 
 
