@@ -26,7 +26,7 @@ _NO_PROSE = re.compile(
     r"|^[ \t]*(```|~~~).*?^[ \t]*\1[ \t]*$"  # a fenced block
     r"|^[ \t]*#.*?$"  # a heading
     r"|^[ \t]*\|.*?$"  # a row of a table
-    r"|^[ \t]*:::.*?(?:\n(?:[ \t]+.*)?$)*",  # what mkdocs fills in, with its options
+    r"|^:::[^\n]*(?:\n[ \t]+[^\n]*)*",  # what mkdocs fills in, with its options
     re.MULTILINE | re.DOTALL,
 )
 _PICTURE = re.compile(r"!\[[^]]*\]\([^)]*\)")

@@ -25,6 +25,10 @@ trml-rt infer --text t.txt
 ```
 
 ![a picture](picture.png)
+
+::: trml_rt.runtime.load
+    options:
+      heading_level: 2
 """
     assert list(sentences(page)) == ["Prose with a link in it."]
 
