@@ -121,9 +121,8 @@ def load_config(
 ) -> Config:
     """Read a JSON or TOML file (None: no key set) and apply `key=value` overrides in order.
 
-    A value is read as JSON; what is not JSON is a string, so `task=classification` and
-    `labels=["a", "b"]` both work. `defaults` are the values that a layout of data brings, for
-    keys that nobody sets.
+    A value that is not JSON is a string, so `task=classification` and `labels=["a", "b"]` both
+    work. `defaults` hold the values of a data layout, for keys that nobody sets.
 
     Raises:
         UsageError: an unreadable file, an unknown key, or a value out of its range.
@@ -159,7 +158,7 @@ def _read(path: Path) -> dict[str, Any]:
         values = json.loads(text) if path.suffix == ".json" else _toml(text, path)
     except OSError as problem:
         raise UsageError(f"{path}: cannot be read ({problem.strerror})") from None
-    except ValueError as problem:  # of both formats' parsers, and of bytes that are no UTF-8
+    except ValueError as problem:  # what both parsers raise, and UnicodeDecodeError
         raise UsageError(f"{path}: {problem}") from None
     if not isinstance(values, dict):
         raise UsageError(f"{path}: must hold one object of keys and values")

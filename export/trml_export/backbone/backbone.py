@@ -79,8 +79,8 @@ class Backbone:
     def encode_text(self, ids: Tensor) -> Tensor:
         """Return raw text vectors (batch, d) for `ids` (batch, tokens).
 
-        Fewer tokens than the context are allowed; whether that leaves the answer as it is
-        depends on the tower (`causal`, or a mask of the padding), and export tests it.
+        There may be fewer tokens than the context. Whether the vectors stay the same then
+        depends on the tower; `cutting.cutting_is_exact` tries it.
         """
         if not self.causal:
             return self.model.text(ids)
@@ -118,8 +118,8 @@ class Backbone:
     def save(self, folder: Path) -> None:
         """Write this backbone as a folder that `load_backbone` opens without any argument.
 
-        A weights file is hard-linked where the disk allows, else copied; random weights are
-        written out.
+        A weights file is hard-linked if the disk allows it, and copied if not. Random weights
+        are written out.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.config.save(folder)
@@ -127,7 +127,7 @@ class Backbone:
         if self.weights is None:
             from safetensors.torch import save
 
-            # A copy of each, because tensors that share memory are refused.
+            # safetensors refuses tensors that share memory, so each is a copy.
             tensors = {name: value.clone() for name, value in self.model.state_dict().items()}
             write_bytes(target, save(tensors))
             return
@@ -184,10 +184,10 @@ def _find_weights(config: BackboneConfig, path: Path | None) -> Path:
 def _build(config: BackboneConfig, *, seed: int) -> nn.Module:
     from open_clip.model import CustomTextCLIP
 
-    # The caller's own random numbers go on as if nothing had been drawn here.
+    # The caller's random state stays as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        # Always the class with a text tower of its own, so that every model looks alike.
+        # This class keeps the text tower in `.text`; with open_clip's CLIP it lies elsewhere.
         try:
             return CustomTextCLIP(**config.towers())
         except TypeError as problem:  # a key that open_clip does not know

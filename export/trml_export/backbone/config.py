@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Before transformers or huggingface_hub are imported anywhere: they read these once.
+# transformers and huggingface_hub read these once, at their first import.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
@@ -19,8 +19,8 @@ from trml_rt.errors import ArtefactMismatch, UsageError
 __all__ = ["CONFIG_FILE", "BackboneConfig", "PreprocessConfig", "read_backbone_config"]
 
 CONFIG_FILE = "open_clip_config.json"
-# What a text tower's folder may give to a checkpoint: configuration and vocabulary. Never weights
-# (those of the whole model are in one file) and never code.
+# A checkpoint takes files of these kinds from a text tower's folder: configuration and vocabulary.
+# It takes no weights, which lie in one file for the whole model, and no code.
 _TEXT_FILES = {".json", ".txt", ".model"}
 _TOKENIZER_FILES = ["tokenizer.json", "tokenizer.model", "spiece.model", "vocab.txt", "vocab.json"]
 
@@ -72,7 +72,7 @@ class BackboneConfig:
         cfg = deepcopy(self.model_cfg)
         cfg.pop("custom_text", None)
         for tower in ("vision_cfg", "text_cfg"):
-            cfg[tower].pop("output_tokens", None)  # one vector is wanted, not also the tokens
+            cfg[tower].pop("output_tokens", None)  # a tower gives one vector, not its tokens
         if self.text_folder is not None:
             cfg["text_cfg"]["hf_model_name"] = str(self.text_folder)
             cfg["text_cfg"]["hf_model_pretrained"] = False
@@ -99,7 +99,7 @@ class BackboneConfig:
             raise text_files_unusable(self, problem) from None
 
     def identity(self) -> bytes:
-        """Return bytes that differ wherever two backbones of equal weights would differ."""
+        """Return bytes that tell apart two backbones of equal weights."""
         parts = [json.dumps(self._portable(), sort_keys=True).encode()]
         for folder in (self.text_folder, self.tokenizer_folder):
             try:
@@ -225,12 +225,12 @@ def _preprocess(model_cfg: dict[str, Any], preprocess_cfg: dict[str, Any]) -> Pr
 
 
 def _local(name: str, folder: Path | None, reference: str | None, files: list[str]) -> Path | None:
-    """Return the local folder that `wanted` stands for; a name on the hub is an error."""
+    """Return the local folder that `reference` names; a name on the hub is an error."""
     if not reference:
         return None
     if folder is not None:
-        # Snapshots of open_clip's models keep a tokenizer beside the configuration and still
-        # name the repository that it came from; open_clip reads the snapshot's then, too.
+        # A snapshot of an open_clip model keeps its tokenizer beside the configuration, which
+        # still names a repository. open_clip reads the one in the snapshot, and so does this.
         for place in ((folder / reference).resolve(), folder):
             if place.is_relative_to(folder) and any((place / file).is_file() for file in files):
                 return place

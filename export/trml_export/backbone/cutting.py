@@ -1,8 +1,8 @@
 """Leave out the tail of a text after its last real token, where that changes nothing.
 
-Behind a causal mask, or a mask of the padding, no tail reaches the text's vector, and a text of
-16 tokens costs a fifth of a full sequence of 77. Some towers see their padding: so it is tried
-on the tower itself, and never assumed.
+Behind a causal mask, or a mask of the padding, the tail does not reach the text's vector. A text of
+16 tokens then costs a fifth of a full sequence of 77. Some towers see their padding, so cutting is
+tried on the tower itself.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def cutting_is_exact(backbone: Backbone) -> bool:
 
 def cut(backbone: Backbone, ids: Tensor) -> Tensor:
     """Return `ids` (batch, context) without the columns that are padding in every row."""
-    padding = backbone.tokenize([""])[0, -1]  # no text fills the context: the last id is a pad
+    padding = backbone.tokenize([""])[0, -1]  # an empty text ends in padding
     # CLIP pads with the id of "!", so a pad may also stand inside a text.
     real = (ids != padding) * torch.arange(1, ids.shape[1] + 1)
     return ids[:, : int(real.max())]

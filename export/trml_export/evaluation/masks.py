@@ -1,7 +1,7 @@
-"""Decide which modality a sample lacks: fixed for each sample by its id, never by chance of a run.
+"""Decide which modality a sample lacks, by a hash of its id and never by chance.
 
-A sample's number u in [0, 1) is a hash of its id, so masks are the same for every method, seed,
-machine and order of the data, and nested: what is missing at rate 0.2 is missing at 0.3 as well.
+The hash gives a number in [0, 1). So masks are the same for every method, seed, machine and order
+of the data. They are nested: what is missing at rate 0.2 is missing at 0.3 as well.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ TEXT, VIDEO, BOTH = 1, 2, 3
 class MissingCase:
     """One way to take modalities away from complete samples.
 
-    `rate` is the share of all modalities of all samples that is missing ("random", at most
-    0.5, because one is always kept), or of samples that lose the named modality ("text" or
-    "video", the victim).
+    With `kind` "random", `rate` is the share of all modalities of all samples that is missing, at
+    most 0.5, because a sample keeps one. With `kind` "text" or "video", the victim, it is the
+    share of samples that lose that modality.
     """
 
     kind: str
@@ -57,7 +57,7 @@ def presence(ids: Sequence[str], case: MissingCase) -> NDArray[np.int8]:
         return np.where(_numbers(ids, f"victim {case.kind}") < case.rate, keeps, BOTH).astype(
             np.int8
         )
-    # A sample loses one of its two modalities, so a share r of all is two in r samples.
+    # Where 2 r of the samples lose one of two modalities, a share r of all modalities is missing.
     loses = _numbers(ids, "loses one") < 2 * case.rate
     keeps = np.where(_numbers(ids, "which one") < 0.5, TEXT, VIDEO)
     return np.where(loses, keeps, BOTH).astype(np.int8)

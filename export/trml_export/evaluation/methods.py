@@ -1,8 +1,8 @@
 """Name the methods that stand beside TRML, and train any of them.
 
-All methods share encoders, temporal encoder, head, optimiser and data; they differ in what takes
-the place of a missing modality. A method that beats TRML says that the generator, or the
-matching, is not worth its cost there.
+All methods share encoders, temporal encoder, head, optimiser and data. They differ in what takes
+the place of a missing modality. Where a control beats TRML, the generator or the matching is not
+worth its cost.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Method:
     separate: bool = False
 
 
-# Without matching, only the task is left to teach a generator, or a constant.
+# Without matching, only the task can teach a generator or a constant.
 _TAUGHT_BY_TASK = {"matching_weight": 0.0, "task_teaches_generators": True}
 
 
@@ -58,7 +58,7 @@ each modality, on both it is the upper bound."""
 
 
 def methods_named(names: Sequence[str]) -> dict[str, Method]:
-    """Return the methods of `names`, all where there are none; UsageError on another name."""
+    """Return the methods of `names`, or all if it is empty; UsageError for an unknown name."""
     if unknown := [name for name in names if name not in METHODS]:
         raise UsageError(f"no method {', '.join(unknown)}; choose of {', '.join(METHODS)}")
     return {name: METHODS[name] for name in names or METHODS}
@@ -67,14 +67,14 @@ def methods_named(names: Sequence[str]) -> dict[str, Method]:
 def train_method(
     method: Method, train: Features, valid: Features, test: Features, config: Config
 ) -> tuple[Predictions, dict[str, Any]]:
-    """Train `method` and return what it says of `test`, and a record of the training.
+    """Train `method` and return its predictions on `test`, and a record of the training.
 
     Args:
         method: one of `METHODS`.
         train: what to learn from.
-        valid: what to choose the epoch by; nothing else is chosen.
-        test: is looked at once, after the training.
-        config: of the TRML that the method is compared with; holds the seed.
+        valid: what to choose the epoch by.
+        test: what to predict, once, after the training.
+        config: of the TRML that the method is compared with; it holds the seed.
     """
     changed = config.model_copy(update=method.changes)
     if not method.separate:

@@ -1,7 +1,7 @@
 """The metrics of the field, as MMSA and MELD's own papers count them.
 
-scikit-learn and scipy do the counting; what is fixed here is which rows count and how a score
-becomes a class. Every metric is a share or a number in the units of the score, never a percentage.
+scikit-learn and scipy count. This module decides which rows count, and how a score becomes a class.
+Every metric is a share or a number in the units of the score, never a percentage.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compare methods seed by seed: with one seed they shuffle and start alike, which says more."""
+"""Compare methods seed by seed: under one seed they start and shuffle alike."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _CASES = {
 
 
 def paired(evaluation: Evaluation) -> str | None:
-    """Return each method's gain over the learned constant, mean, deviation and wins over seeds.
+    """Return each method's gain over the learned constant: mean, deviation and wins over seeds.
 
-    One table a completeness, in Markdown, of the main metric; positive is better, whichever way
-    the metric counts. None where there is no constant, or nothing to compare with it.
+    There is one Markdown table of the main metric for each completeness. A positive gain is
+    better, also for errors. The result is None without a constant, or without another method.
     """
     if REFERENCE not in evaluation.methods or len(evaluation.methods) < 2:
         return None

@@ -20,8 +20,8 @@ _PANELS = {
 def missing_rate_plot(evaluation: Evaluation, completeness: float) -> bytes:
     """Return a PNG of three panels: a random modality missing, video missing, text missing.
 
-    A line is the mean over seeds, a band its standard deviation. Rate 0.0 of the random form is
-    the start of all panels.
+    A line is the mean over seeds, a band its standard deviation. Every panel starts with the case
+    in which nothing is missing.
     """
     from matplotlib.figure import Figure
 

@@ -1,7 +1,7 @@
-"""What a model says of samples in each of the three presence cases, whoever runs it.
+"""The predictions of a model in each of the three presence cases, whatever runs it.
 
-A row's prediction does not depend on its neighbours, so the predictions of the three cases are
-all that any missing rate needs: a rate only picks, for each row, one of the three.
+A row's prediction does not depend on its neighbours. So these predictions serve every missing
+rate: a rate only picks one of the three for each row.
 """
 
 from __future__ import annotations

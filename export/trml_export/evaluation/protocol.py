@@ -1,8 +1,8 @@
 """Train every method with every seed and training completeness, in parallel, and score each once.
 
-One run is one method, one share of complete training samples and one seed. Runs do not share
-anything but the features, so each is a job of its own on one core, and each finished run is kept
-under a hash of all that decides its numbers: a protocol that was stopped goes on where it was.
+One run is one method, one share of complete training samples and one seed. Runs share nothing but
+the features, so each is a job on one core. The record of a finished run is kept in a file that is
+named by a hash of all that decides its numbers. So a protocol that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _train_all(
 
 
 _material: Material | None = None
-"""Of a worker process: handed over once, not with each run."""
+"""What a worker process got from its parent at its start."""
 
 
 def _prepare(material: Material) -> None:

@@ -169,7 +169,7 @@ class Evaluation:
     def _retrieval_tables(self, completeness: float) -> Iterator[str]:
         """Yield a table for each direction in which virtual vectors were compared with real ones.
 
-        The last row is what no method needs: naming the commonest candidates, or any.
+        The last row needs no vector: it names the commonest candidates, or any.
         """
         runs = [run for run in self.runs if run["completeness"] == completeness]
         for direction in dict.fromkeys(key for run in runs for key in run["retrieval"]):

@@ -26,17 +26,17 @@ def retrieval(
     Args:
         virtual: (rows, d).
         real: (rows, d), the counterparts in the same order.
-        identity: what each counterpart is; those of one identity are one candidate.
+        identity: names each counterpart; counterparts of one name are one candidate.
         target: (rows,) scores or classes.
 
     Returns:
-        `candidates`, how many there are; `recall_1` and `recall_5`; `commonest_1` and
-        `commonest_5`, what naming the commonest candidates each time would reach, which is all
-        that a constant vector can do; `same_target_1`, the share of rows whose first candidate
-        belongs to a sample of the same class, or of a score within 0.5, beside that share
-        among all candidates, `same_target_chance`. A candidate of several samples has the
-        target of the first. Equal cosines count against the model. Without rows the result is
-        empty.
+        `candidates` is their number. `recall_1` and `recall_5` are the shares of rows whose
+        counterpart is among the first 1 and 5. `commonest_1` and `commonest_5` are what naming
+        the commonest candidates would reach, the most that a constant vector can do.
+        `same_target_1` is the share of rows whose first candidate belongs to a sample of the
+        same class, or of a score within 0.5; `same_target_chance` is that share among all
+        candidates. A candidate of several samples has the target of the first. Equal cosines
+        count against the model. Without rows the result is empty.
     """
     if len(virtual) == 0:
         return {}

@@ -63,7 +63,7 @@ def score_cases(
 
 
 def score_retrieval(predictions: Predictions, features: Features) -> dict[str, dict[str, float]]:
-    """Return the retrieval of both directions over the complete samples, as far as it is known.
+    """Return the retrieval over the complete samples, for each direction with real vectors.
 
     Texts of equal words are one candidate, and clips of equal content are one.
     """
@@ -92,9 +92,9 @@ def floors(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Return the metrics of answers that look at no input: what the training targets suggest.
 
-    For scores always their mean, and always their median; for classes always the commonest.
-    Each over all samples of `test` ("as_is") and, where there are any, over the complete ones
-    ("complete"). `targets` (samples,) are those of the training split.
+    For scores these are always the mean, and always the median; for classes, always the
+    commonest. Each is measured over all samples of `test` ("as_is"), and over the complete ones
+    if there are any ("complete"). `targets` (samples,) are those of the training split.
     """
     truth = truth_of(test)
     parts = {"as_is": np.ones(len(truth), bool), "complete": test.has_text & test.has_video}

@@ -1,8 +1,8 @@
-"""Fill the feature store: decode in threads, encode in this one, keep chunk after chunk.
+"""Fill the feature store: decode in threads, encode in this one, store chunk after chunk.
 
-Chunks are cut from the list of all inputs, whether they are stored already or not, and each is
-kept whole or not at all. So a run that was killed goes on with the chunks it would have made,
-and sums come out with the same bits.
+The list of all inputs is cut into chunks, stored inputs included, and each chunk is stored whole
+or not at all. A run that was killed therefore goes on with the same chunks, and its sums have the
+same bits.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _VERSION = 2  # raise it when frames are chosen, pixels made or batches cut in a
 _CHUNK = 32  # texts or clips
 _FRAMES = 32  # pictures in one call of the encoder
 _WORKERS = os.cpu_count() or 1
-_AHEAD = 2 * _CHUNK  # clips decoded and waiting: what bounds the memory
+_AHEAD = 2 * _CHUNK  # the most clips decoded and not yet encoded, for the sake of memory
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -49,8 +49,8 @@ Out = TypeVar("Out")
 def encode_texts(
     samples: Sequence[Sample], backbone: Backbone, store: FeatureStore
 ) -> dict[str, str]:
-    """Keep the vector of every text that is new, and return the key of each text."""
-    # Texts of like length together, without the padding that all of them share.
+    """Store the vector of every new text, and return the key of each text."""
+    # Texts of like length share a chunk, which is cut to the longest of them.
     texts = sorted({s.text for s in samples if s.text is not None}, key=lambda t: (len(t), t))
     keys = {text: _key(backbone, "text", text.encode()) for text in texts}
     with _missing(store, keys.values(), "texts") as missing:
@@ -70,10 +70,10 @@ def encode_texts(
 def encode_clips(
     samples: Sequence[Sample], backbone: Backbone, frames: int, store: FeatureStore
 ) -> tuple[dict[Path, str], dict[Path, str]]:
-    """Keep the vectors of every clip that is new, or why there are none.
+    """Store the vectors of every new clip, or why it has none.
 
     Returns:
-        The key of each path, and what was wrong with the paths that cannot even be read.
+        The key of each path, and a sentence for each path that cannot be read.
     """
     paths = list(dict.fromkeys(s.video for s in samples if s.video is not None))
     keys, unread = {}, {}
@@ -103,7 +103,7 @@ def encode_clips(
 
 @contextmanager
 def _missing(store: FeatureStore, keys: Collection[str], what: str) -> Iterator[dict[str, None]]:
-    """Yield those of `keys` that the store lacks, in order; it is locked if it lacks any."""
+    """Yield those of `keys` that the store lacks, in order; it is locked while there are any."""
 
     def missing() -> dict[str, None]:
         stored = store.find(keys)
@@ -121,7 +121,7 @@ def _missing(store: FeatureStore, keys: Collection[str], what: str) -> Iterator[
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A clip as the encoder takes it: (frames, height, width, 3) uint8, or why there is none."""
+    """A clip for the encoder: pixels (frames, height, width, 3) uint8, or why it has none."""
 
     pixels: npt.NDArray[np.uint8]
     incomplete: bool = False
@@ -156,7 +156,10 @@ def _decode(path: Path, backbone: Backbone, frames: int) -> _Decoded:
 
 
 def _encode(clips: Sequence[_Decoded], backbone: Backbone) -> Iterator[Stored]:
-    """Yield what to keep of each clip; scaling is `(x / 255 - mean) / std`, as in the graph."""
+    """Yield what to store of each clip; pixels are scaled as in the graph.
+
+    The formula is `(x / 255 - mean) / std`.
+    """
     p = backbone.config.preprocess
     mean, std = torch.tensor(p.mean), torch.tensor(p.std)
     pixels = torch.from_numpy(np.concatenate([clip.pixels for clip in clips]))

@@ -2,7 +2,7 @@
 
 Texts and clips go through the same steps as in the runtime: `trml_rt.inputs.video` chooses frames,
 `trml_rt.inputs.image` makes pixels. A key of the cache hashes the backbone, the settings and the
-content itself, so a file that moves is found again and a file that changes is not.
+content of the input. So a moved file is not encoded again, and a changed file is.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Features:
 
     Attributes:
         samples: those with an input that can be used, in the order of the data set.
-        vectors: (rows, d) float32, read-only, as a rule a map of a file.
+        vectors: (rows, d) float32, read-only; a map of the cache's file, or in memory.
         text_rows: (samples,) the row of each sample's text; -1 where it has none.
         clip_starts: (samples,) the row of the first frame of each sample's clip.
         clip_lengths: (samples,) how many frames follow each other there; 0 is no clip.
@@ -126,9 +126,9 @@ def compute_features(
 ) -> Features:
     """Return the features of `samples`, computing those that `cache` does not hold yet.
 
-    An interrupted call goes on where it was, and ends with the very same numbers. How far it is
-    goes to the log. A clip that cannot be decoded, or is outside of the limits of `config`, counts
-    as a missing modality and is reported; a sample of which nothing is left is dropped.
+    An interrupted call goes on where it was, and ends with the very same numbers. A clip that
+    cannot be decoded, or is outside of the limits of `config`, counts as a missing modality and is
+    reported. A sample without any usable input is dropped.
 
     Raises:
         ArtefactMismatch: the backbone gives vectors that are no numbers, or a damaged cache.

@@ -1,9 +1,9 @@
 """Keep feature vectors on disk under a content hash, so that they are computed once.
 
-A folder of two files. `vectors.f32` holds rows of d float32 and only grows; it is read through a
-memory map, so a data set need not fit into memory. `index.sqlite` says which rows belong to
-which key. Vectors are on the disk before the transaction that names them is committed: a
-process that is killed loses what it had in hand, and the rows it left are written over.
+The folder holds two files. `vectors.f32` holds rows of d float32 and only grows. It is read through
+a memory map, so a data set need not fit into memory. `index.sqlite` says which rows belong to which
+key. A transaction that names vectors is committed after they are on the disk. A process that is
+killed loses its last chunk, and the next one writes over the rows that nothing names.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Stored:
-    """What there is to keep of one input: its vectors (rows, d), or why there are none.
+    """What is stored of one input: its vectors (rows, d), or why it has none.
 
     `seconds` is the length of a clip that has one; `incomplete` as in `trml_rt.inputs.video.Clip`.
     """
@@ -92,7 +92,7 @@ class FeatureStore:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the one process that adds; another one waits here, and says so."""
+        """Hold the lock, so that one process adds at a time; a second one waits, and logs it."""
         lock = filelock.FileLock(self._folder / ".lock")
         with self._guarded():
             try:
@@ -106,7 +106,7 @@ class FeatureStore:
             lock.release()
 
     def find(self, keys: Iterable[str]) -> dict[str, Entry]:
-        """Return the entries of those `keys` that are there."""
+        """Return the entries of those `keys` that the store holds."""
         distinct = list(dict.fromkeys(keys))
         entries: dict[str, Entry] = {}
         with self._guarded(), self._connected() as index:
@@ -121,7 +121,7 @@ class FeatureStore:
         return entries
 
     def add(self, items: Mapping[str, Stored]) -> None:
-        """Keep all of `items` under their keys, or none of them; call it inside `writing`."""
+        """Store all of `items` under their keys, or none of them; call it inside `writing`."""
         rows, vectors = [], []
         with self._guarded(), self._connected() as index:
             end = start = self._end(index)
@@ -129,16 +129,7 @@ class FeatureStore:
                 failure = item.failure
                 why = (None, None) if failure is None else (failure.reason, failure.message)
                 count = len(item.vectors)
-                rows.append(
-                    (
-                        key,
-                        end,
-                        count,
-                        item.incomplete,
-                        item.seconds,
-                        *why,
-                    )
-                )
+                rows.append((key, end, count, item.incomplete, item.seconds, *why))
                 vectors.append(item.vectors)
                 end += count
             self._write(start, np.concatenate(vectors).astype(np.float32, copy=False))

@@ -1,8 +1,8 @@
 """Stand in for a missing modality: the generator of TRML, and the controls it must beat.
 
-Every generator maps the vector that is there to one in the place of the missing one, both
+Every generator maps the vector of the present modality to one for the missing modality, both
 (batch, d). The controls look at less: a copy transforms nothing, and the others do not look at
-the input at all. If a generator does no better than these, it has earned nothing.
+the input. A generator that does no better than these is worth nothing.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _MOMENTUM = 0.1  # as in BatchNorm: about the last ten batches
 
 
 class Generator(nn.Module):
-    """Infer a virtual vector from the one that is there: `G(x) = x + W2 gelu(W1 [x ; p])`.
+    """Infer a virtual vector from the real one: `G(x) = x + W2 gelu(W1 [x ; p])`.
 
-    p is learned, the prompt of the direction. `W1 [x ; p]` is kept as the sum of its two
-    halves: the half of p is then a constant of the graph. W2 starts at zero, so training
-    starts from a copy of x, which is a sane guess in CLIP's aligned space.
+    p is learned; it is the prompt of the direction. `W1 [x ; p]` is computed as the sum of two
+    products, so that the product with p becomes a constant of the graph. W2 starts at zero.
+    Training therefore starts from a copy of x, a sane guess in CLIP's aligned space.
     """
 
     def __init__(self, size: int, width: int) -> None:
@@ -60,9 +60,9 @@ class Constant(nn.Module):
 
 
 class TrainingMean(nn.Module):
-    """Give the mean of the missing modality's real vectors, as training saw them last.
+    """Give the mean of the missing modality's real vectors in training.
 
-    The temporal encoder learns while its mean is taken, so the mean runs along (momentum 0.1).
+    The temporal encoder learns meanwhile, so this is a running mean (momentum 0.1).
     """
 
     def __init__(self, size: int) -> None:
@@ -97,7 +97,7 @@ def make_generator(kind: str, size: int, width: int) -> nn.Module:
 
 
 _CONTROLS = {
-    "copy": nn.Identity,  # which takes any argument
+    "copy": nn.Identity,  # takes any argument
     "zero": lambda _: Zero(),
     "constant": Constant,
     "mean": TrainingMean,

@@ -94,7 +94,7 @@ def matching_loss(config: Config, views: Views, target: Tensor, groups: Tensor) 
 
     def compare(virtual: Tensor, real: Tensor) -> Tensor:
         if len(virtual) == 0:
-            return virtual.sum()  # 0, and still part of the graph
+            return virtual.sum()  # 0, with a gradient
         if config.detach_targets:
             real = real.detach()
         if config.matching_loss == "infonce":
@@ -136,7 +136,7 @@ def label_infonce(virtual: Tensor, real: Tensor, alike: Tensor, *, tau: float) -
     many samples of one label it came from.
     """
     similarity = normalise(virtual) @ normalise(real).T / tau  # (virtual, real)
-    shares = alike / alike.sum(dim=1, keepdim=True)  # alike is symmetric: so are both ways
+    shares = alike / alike.sum(dim=1, keepdim=True)  # serve both directions
     rows = functional.cross_entropy(similarity, shares)
     columns = functional.cross_entropy(similarity.T, shares)
     return (rows + columns) / 2

@@ -40,7 +40,7 @@ class TemporalEncoder(nn.Module):
         """Return (batch, d) for `frames` (batch, n, d) and a bool `mask` (batch, n).
 
         Clips are packed to the front: the mask of each row is True up to its length, which
-        is at least 1. Whatever stands in masked places, NaN included, is without influence.
+        is at least 1. Masked places have no influence, even if they hold NaN.
         """
         real = mask.unsqueeze(-1)  # (batch, n, 1)
         frames = torch.where(real, frames, torch.zeros_like(frames))
@@ -51,8 +51,8 @@ class TemporalEncoder(nn.Module):
     def _unrolled(self, frames: Tensor) -> Tensor:
         """Return every state (batch, n, d) of the GRU, one step after the other.
 
-        The formula is that of torch.nn.GRU. The input's share of all steps and gates is one
-        matrix product, and no step tests the mask: padding comes last, so it is never read.
+        The formula is that of torch.nn.GRU. One matrix product projects the inputs of all
+        steps and gates. No step tests the mask, because padding comes last.
         """
         gru = self.gru
         assert gru is not None
@@ -165,7 +165,7 @@ class TRML(nn.Module):
 
         Takes raw vectors: text (batch, d) and frames (batch, n, d). A row has
         text where `has_text` (batch,) is True, and video where `mask` has a frame.
-        What stands in the place of a missing modality is never read. Both encoders run once.
+        Values in the place of a missing modality are never read. Both encoders run once.
         """
         has_video = mask.any(dim=1)
         text_rows = has_text.nonzero().squeeze(1)
@@ -207,7 +207,7 @@ class TRML(nn.Module):
     def _compared(self, vectors: Tensor, side: str) -> Tensor:
         """Return what matching compares: the vectors (rows, d), or what the head makes of them.
 
-        The head's weights only look on: matching must not shrink them to win.
+        The head's weights get no gradient here; else matching could win by shrinking them.
         """
         if self.config.matching_level == "vector":
             return vectors

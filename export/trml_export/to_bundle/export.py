@@ -119,7 +119,7 @@ def _fill(
 ) -> tuple[bool, dict[str, float]]:
     """Write all files of the bundle; return whether texts are cut, and the parity."""
     cut = cutting_is_exact(backbone)
-    # Before anything is rearranged for the export.
+    # The reference is computed first, because the export rearranges the backbone.
     golden = golden_tensors(backbone, model, cut=cut)
     if store_weights is not None:
         keep_batch_norms_apart(backbone.model)

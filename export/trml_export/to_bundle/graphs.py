@@ -70,7 +70,7 @@ class Fuse(nn.Module):
         self._method = method
 
     def forward(self, *tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Fuse the vectors that are there."""
+        """Fuse the vectors of the present modalities."""
         return getattr(self.model, self._method)(*tensors)
 
 
@@ -130,7 +130,7 @@ def write_onnx(spec: GraphSpec, path: Path) -> None:
         for tensor in spec.inputs
     )
     with warnings.catch_warnings():
-        # The exporter warns of its own insides (deprecated copies, renamed axes).
+        # The exporter warns about its internals (deprecated copies, renamed axes).
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             spec.module.eval(),
@@ -143,7 +143,7 @@ def write_onnx(spec: GraphSpec, path: Path) -> None:
             dynamic_shapes=(axes,) if isinstance(spec.module, Fuse) else axes,
         )
     assert program is not None
-    # The exporter notes for each node the lines of Python, with paths, that it came from.
+    # The exporter notes the lines of Python behind each node, with paths of this machine.
     ClearMetadataAndDocStringPass()(program.model)
     program.save(path)
 
@@ -161,6 +161,6 @@ _MAKERS: dict[str, Callable[[list[int]], Tensor]] = {
 
 
 def _example(tensor: TensorSpec) -> Tensor:
-    """Return a tensor to trace with; axes of 2 and more, or the tracer takes them for constants."""
+    """Return a tensor to trace with; the tracer takes an axis of size 1 for a constant."""
     sizes = {"batch": 2, "tokens": 7, "frames": 3}
     return _MAKERS[tensor.dtype]([sizes.get(size, size) for size in tensor.shape])

@@ -14,7 +14,7 @@ _LARGEST = torch.finfo(torch.float16).max
 def round_to_fp16(module: nn.Module) -> None:
     """Round the weights that `trml_calibration.fp16_stored` stores, matrices and filters, in place.
 
-    A weight with a value beyond FP16's range stays as it is, there as here.
+    A weight with a value beyond FP16's range stays FP32, here and in the file.
     """
     for parameter in module.parameters():
         if parameter.ndim > 1 and parameter.abs().max() <= _LARGEST:

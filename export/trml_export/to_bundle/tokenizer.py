@@ -1,8 +1,8 @@
 """Turn an open_clip tokenizer into one self-contained tokenizer.json, and prove it equal.
 
-The runtimes know the Hugging Face `tokenizers` format and nothing of open_clip, ftfy or
-transformers: what those do to a text before it becomes ids has to be in the file. What of ftfy
-cannot be said there is listed in `tokenizer_cleaning`; it touches none of the 23,703 VADER
+The runtimes know the Hugging Face `tokenizers` format, and nothing of open_clip, ftfy or
+transformers. So the file must say all that those do to a text before it becomes ids. The module
+`tokenizer_cleaning` lists what the format cannot say of ftfy. That touches none of the 23,703 VADER
 sentences and none of the 54,263 GoEmotions comments.
 
 `write_tokenizer` compares the file with the tokenizer on `tokenizer_texts.json` before it returns.
@@ -145,7 +145,7 @@ def _from_clip(tokenizer: Any) -> Any:
             pre.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    if kind != "canonicalize":  # which takes the brackets away: then no text can hold one
+    if kind != "canonicalize":  # that one takes brackets away, so no text holds a special token
         added = [AddedToken(name, normalized=True, special=True) for name in names]
         json_tokenizer.add_special_tokens(added)
     start, end = names[:2]
@@ -181,8 +181,8 @@ def _from_hugging_face(tokenizer: Any) -> tuple[Any, int, int | None]:
             "choose a model with a plain fast tokenizer"
         )
     document = json.loads(inner.backend_tokenizer.to_str())
-    # Added tokens are found in the raw text, but open_clip cleans first: "[CLS]" in a text that is
-    # lower-cased is no special token there. The post-processor has its own copy of the ids.
+    # The format looks for added tokens in the raw text, but open_clip cleans the text first. There
+    # a lower-cased "[CLS]" is no special token. The post-processor has a copy of the ids.
     document["added_tokens"] = [
         token
         for token in document["added_tokens"]

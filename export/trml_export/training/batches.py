@@ -35,8 +35,8 @@ class Batch(NamedTuple):
 def collate(features: Features, rows: npt.NDArray[np.int64], config: Config) -> Batch:
     """Return the samples `rows` as one batch, clips packed to the front.
 
-    n is the length of the longest clip among them, at least 1: what is padding in every row
-    would cost a step of the recurrence and change nothing.
+    n is the length of the longest clip among them, at least 1. A place that is padding in every
+    row would cost a step of the recurrence and change nothing.
     """
     text_rows = features.text_rows[rows]
     lengths = features.clip_lengths[rows, np.newaxis]

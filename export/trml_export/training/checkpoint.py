@@ -4,7 +4,7 @@
     model.safetensors  the weights of TRML
     backbone/          the frozen encoders, as `backbone.load_backbone` opens them
 
-The folder stands for itself: `trml-rt export CHECKPOINT --out BUNDLE` needs nothing else.
+`trml-rt export CHECKPOINT --out BUNDLE` needs nothing but this folder.
 """
 
 from __future__ import annotations

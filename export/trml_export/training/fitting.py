@@ -29,7 +29,7 @@ _EVALUATION_BATCH = 256
 class Fit:
     """A trained model in eval mode, and how it came about; epochs count from 1.
 
-    `resumed` is the number of epochs that an earlier run had done.
+    `resumed` is the number of epochs that an earlier, stopped run did.
     """
 
     model: TRML
@@ -45,17 +45,17 @@ def fit(
 ) -> Fit:
     """Train a model on `train`, stop when `valid` no longer gets better, keep its best epoch.
 
-    The same seed, data and number of threads give the same numbers; the caller's own random
-    numbers go on as if nothing had been drawn here.
+    The same seed, data and number of threads give the same numbers. The caller's random state
+    stays as it was.
 
     Args:
         train: what to learn from.
         valid: what to choose the epoch by.
         config: the method and the optimiser.
         size: d.
-        state: file that holds what a run has reached after each epoch. Where it is there, the
-            run goes on from it and ends with the numbers of one that was never stopped. It
-            has to belong to these arguments; who names it sees to that, and deletes it.
+        state: file for the state after each epoch. If it exists, the run goes on from it, and
+            ends with the numbers of an unbroken run. The caller names a file that belongs to
+            these very arguments, and deletes it in the end.
 
     Raises:
         UsageError: the loss is no longer finite.
@@ -135,8 +135,8 @@ def presence_metrics(model: TRML, features: Features) -> dict[str, float]:
     """Return the task loss and, for each presence case, the mean absolute error or accuracy.
 
     `loss` is the mean over samples of the mean over their views, as in training. The others,
-    such as `video_mae` and `text_video_accuracy`, cover the samples that have what the name
-    says, with the rest of them generated; a case that no sample allows is left out.
+    such as `video_mae` and `text_video_accuracy`, cover the samples that have the named
+    modalities; a modality that is not named is generated. A case without samples is left out.
     """
     config = model.config
     metric = "mae" if config.task == "regression" else "accuracy"

@@ -1,4 +1,4 @@
-"""Name a training run by all that decides its numbers, so that it is found again, or is not."""
+"""Hash all that decides the numbers of a training run: the same key, the same numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run_key(
     Args:
         config: every choice of method and optimiser.
         identity: names the data set and the backbone.
-        features: by split; which inputs could be used, for a file that is repaired counts.
+        features: by split; they say which inputs could be used, which a repaired file changes.
         more: anything else that matters, as JSON values.
         threads: of PyTorch; sums come out differently with another number.
     """

@@ -1,8 +1,8 @@
 """Hold what a training run has reached, and keep it on disk between two epochs.
 
-One safetensors file: the weights, the best weights so far, and AdamW's moments. There is no
-state of random numbers in it, because each epoch is seeded by its number, and none of the
-learning rate, which follows from the number of the step.
+One safetensors file holds the weights, the best weights so far, and AdamW's moments. It needs no
+random state, because each epoch is seeded by its number. It needs no learning rate, because that
+follows from the number of the step.
 """
 
 from __future__ import annotations

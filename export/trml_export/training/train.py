@@ -31,9 +31,9 @@ _log = logging.getLogger(__name__)
 class TrainReport:
     """What a training run did.
 
-    `samples` counts what was used of train and valid; `resumed` is how many of the `epochs` an
-    earlier run had done that was stopped; `train` and `valid` are the metrics of the epoch
-    that was kept; `problems` names every input that was unusable or cut short.
+    `samples` counts the usable samples of train and valid. `resumed` is how many of the `epochs`
+    an earlier, stopped run did. `train` and `valid` are the metrics of the epoch that was kept.
+    `problems` names every input that was unusable or cut short.
     """
 
     checkpoint: str
@@ -63,8 +63,8 @@ def train(
 ) -> TrainReport:
     """Train on the splits train and valid of `data` and write the checkpoint `out`.
 
-    A run that was stopped goes on after its last whole epoch when it is called again with what
-    decides its numbers unchanged: configuration, data, backbone, version of PyTorch, threads.
+    A stopped run goes on after its last whole epoch when it is called again with the same
+    configuration, data, backbone, version of PyTorch and number of threads.
 
     Args:
         data: a data set in the layout `layout`.
