@@ -45,9 +45,7 @@ ELSEWHERE = {
         "data/plain_pickle": "data/test_processed.py",
         "data/samples": "data/test_jsonl.py",
         "data/tables": "data/test_meld.py",
-        "evaluation/plots": "evaluation/test_report.py",
         "to_bundle/golden": "to_bundle/test_export.py",
-        "to_bundle/tokenizer_cleaning": "to_bundle/test_tokenizer.py",
     },
 }
 

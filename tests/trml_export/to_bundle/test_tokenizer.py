@@ -19,7 +19,7 @@ from trml_export.to_bundle.tokenizer import (
     sample_texts,
     write_tokenizer,
 )
-from trml_export.to_bundle.tokenizer_cleaning import CLEAN_KINDS, character_map, precompiled
+from trml_export.to_bundle.tokenizer_cleaning import CLEAN_KINDS
 from trml_rt.errors import UsageError, VerificationFailed
 from trml_rt.inputs.tokenizer import Tokenizer
 
@@ -179,21 +179,3 @@ def test_a_tokenizer_that_works_from_the_left_is_refused(side, word_piece_folder
 
 def test_the_file_pads_nothing(clip_file):
     assert Model.from_file(str(clip_file[0])).padding is None
-
-
-def test_the_packed_character_map_maps_each_character():
-    from tokenizers.normalizers import Precompiled
-
-    table = character_map()
-    packed = Precompiled(precompiled(table))
-    # Letters on both sides, so that no character joins its neighbour's grapheme.
-    assert {c: packed.normalize_str(f"x{c}y")[1:-1] for c in table} == table
-
-
-def test_the_packed_character_map_leaves_other_characters_alone():
-    from tokenizers.normalizers import Precompiled
-
-    table = character_map()
-    others = [chr(i) for i in range(1, 0xD800) if chr(i) not in table]
-    text = " ".join(others)
-    assert Precompiled(precompiled(table)).normalize_str(text) == text
