@@ -29,6 +29,7 @@ class Device:
     def __init__(self, monkeypatch):
         self.patch = monkeypatch
         self.requests = []
+        self.peak_mib = 300
         self.become()
         monkeypatch.setattr("trml_rt.backends.tensorrt.plans.compile_apart", self.compile)
 
@@ -46,7 +47,8 @@ class Device:
         plan = fake_plan(Path(request.graph), request.profile)
         Path(request.plan).write_bytes(plan)
         layers = {} if request.targets else LAYERS
-        return PlanReport(len(plan), 1.5, 300, {request.precision: 4}, layers, ["[I] hello"])
+        products = {request.precision: 4}
+        return PlanReport(len(plan), 1.5, self.peak_mib, products, layers, ["[I] hello"])
 
 
 def make(folder, precision="fp32", *, islands=(), **arguments):
