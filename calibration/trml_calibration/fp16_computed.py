@@ -3,7 +3,7 @@
 Inputs and outputs keep their types. Islands are LayerNormalization, softmax, the L2 norm at the
 end, and every node that an outlier pass shows to pass values near FP16's limit; a cast stands on
 each border. ONNX Runtime's CPU back end does not use this form: it stores in FP16 and computes
-in FP32 (`fp16.store_fp16`).
+in FP32 (`fp16_stored.store_fp16`).
 
 Of an INT8 graph, what is not quantised computes in FP16. A strongly typed network takes the type
 of Q/DQ from their scales. Up to TensorRT 10.12 a scale must have the type of the floats beside
@@ -24,6 +24,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 
 from trml_calibration.fp16_stored import widen_fp16
 from trml_calibration.int8 import load_basic
+from trml_calibration.lint import SCALES_OPSET
 from trml_calibration.ranges import Feed
 from trml_rt.errors import ArtefactMismatch
 
@@ -37,13 +38,11 @@ ISLANDS = frozenset(
 )
 """Operators that always compute in FP32: sums of squares overflow, long sums lose places."""
 
-_LIMIT = 0.25 * float(
-    np.finfo(np.float16).max
-)  # room for inputs that the outlier pass has not seen
+# A quarter leaves room for inputs that the outlier pass has not seen.
+_LIMIT = 0.25 * float(np.finfo(np.float16).max)
 _FLOAT, _HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 _QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 _LEAST_SCALE = np.finfo(np.float16).tiny
-_SCALES_OPSET = 19
 
 
 def to_fp16(
@@ -94,9 +93,9 @@ def _load(source: Path) -> ModelProto:
     if not any(node.op_type in _QUANTISERS for node in model.graph.node):
         return load_basic(source)
     version = next(o.version for o in model.opset_import if o.domain == "")
-    if version < _SCALES_OPSET:
+    if version < SCALES_OPSET:
         raise ArtefactMismatch(
-            f"{source}: opset {version}, and FP16 scales on Q/DQ need {_SCALES_OPSET}; "
+            f"{source}: opset {version}, and FP16 scales on Q/DQ need {SCALES_OPSET}; "
             "export the bundle anew"
         )
     widen_fp16(model)

@@ -18,10 +18,10 @@ from trml_rt.bundle.calibration import RECORD, open_calibration
 from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch
 
-__all__ = ["Finding", "lint", "lint_graph"]
+__all__ = ["SCALES_OPSET", "Finding", "lint", "lint_graph"]
 
 _LEAST_OPSET = 17  # LayerNormalization as one node
-_SCALES_OPSET = 19  # FP16 scales on Q/DQ
+SCALES_OPSET = 19  # FP16 scales on Q/DQ
 _AXES = ("batch", "tokens", "frames")
 _HALF = float(np.finfo(np.float16).max)
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
@@ -85,8 +85,8 @@ def _opset(model: ModelProto) -> Iterator[_Found]:
     version = next((o.version for o in model.opset_import if o.domain == ""), 0)
     if version < _LEAST_OPSET:
         yield "error", "opset", "", f"opset {version}, {_LEAST_OPSET} needed; export it anew"
-    elif version < _SCALES_OPSET:
-        yield "warning", "opset", "", f"opset {version}; FP16 scales on Q/DQ need {_SCALES_OPSET}"
+    elif version < SCALES_OPSET:
+        yield "warning", "opset", "", f"opset {version}; FP16 scales on Q/DQ need {SCALES_OPSET}"
     for opset in model.opset_import:
         used = [node.name for node in model.graph.node if node.domain == opset.domain]
         if opset.domain not in ("", "ai.onnx") and used:
