@@ -1,9 +1,12 @@
 """Project both towers into one L2-normalised space in which sentiment lies alike.
 
-Works on cached pooled vectors, so it takes about a minute. Four losses: one readout of the
-score shared by both modalities; a cross-modal contrastive loss whose targets are soft in
-the difference of scores; the similarities of the pooled vectors, kept (content); and the
-natural pairs, an emoji with its words and with the comments that used it.
+It works on cached pooled vectors, so it takes about a minute. There are five losses:
+
+    score     one readout of the score, shared by both modalities
+    match     a contrastive loss across modalities, its targets soft in the difference of scores
+    content   the similarities of the pooled vectors stay as they were
+    pairs     natural pairs: an emoji with its words, and with the comments that used it
+    gap       the modalities' mean vectors of each sign lie together
 """
 
 from __future__ import annotations

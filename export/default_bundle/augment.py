@@ -1,7 +1,7 @@
 """Make camera-like frames out of tight grey pictures, a whole batch at a time.
 
-A face may fill 25 to 100 % of the frame, stand off-centre or be cut by the border (a
-centre crop of a wide frame does that), before a plain, graded, noisy or busy background.
+A face may fill 25 to 100 % of the frame, stand off-centre, or be cut by the border as a centre crop
+of a wide frame does. The background is plain, graded, noisy or busy.
 """
 
 from __future__ import annotations

@@ -2,14 +2,13 @@
 
     python datasets.py --data DATA --out OUT [--image-size 128] [--seed 7]
 
-One object a line: `id`, `split` (train, valid, test), `score` in [-1, 1], and `text`, `video`
-or both; `video` is relative to OUT: a picture, or a folder of numbered frames. The first part
-of an id names its kind: vader, goemotions, face, frame, clip, pair, emoji, emojipair.
+There is one object a line: `id`, `split` (train, valid, test), `score` in [-1, 1], and `text`,
+`video` or both. `video` is relative to OUT: a picture, or a folder of numbered frames. The first
+part of an id names its kind: vader, goemotions, face, frame, clip, pair, emoji, emojipair.
 
 A `frame` is a face in a larger, camera-like picture; a `clip` is eight of them. A `pair` is
-constructed: a sentence and a face of the same class, independent given the class, score the
-mean of the two; persons and sentences stay in their split. No file is written inside the
-repository.
+constructed: a sentence and a face of the same class, independent given the class. Its score is the
+mean of the two. Persons and sentences stay in their split. Nothing is written in the repository.
 """
 
 from __future__ import annotations

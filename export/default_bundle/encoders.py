@@ -2,8 +2,8 @@
 
     python encoders.py --data DATA --minilm MINILM --efficientnet PTH --work WORK --out ENCODERS
 
-Stages, each resumed from WORK when it was done before: trim the vocabulary, tune the image
-tower, tune the text tower, cache pooled vectors, align, export. The valid split makes every
+The stages are: trim the vocabulary, tune the image tower, tune the text tower, cache pooled
+vectors, align, export. A stage that was done before is read from WORK. The valid split makes every
 choice; test rows are never read here.
 """
 

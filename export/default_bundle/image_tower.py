@@ -1,7 +1,7 @@
 """Adapt EfficientNet-Lite0 to sentiment in faces and emoji, blind to colour, on a CPU.
 
-The stem and the first two stages keep their ImageNet weights (they hold most of the cost and
-little of the meaning); the rest is tuned. The result is a moving average of the weights.
+The stem and the first two stages keep their ImageNet weights: they hold most of the cost and little
+of the meaning. The rest is tuned. The result is a moving average of the weights.
 """
 
 from __future__ import annotations

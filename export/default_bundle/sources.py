@@ -67,8 +67,8 @@ def vader(data: Path) -> list[Text]:
 def goemotions(data: Path) -> list[Text]:
     """Read the comments with exactly one clear sentiment.
 
-    A text that stands in several official splits is kept only in the latest of them, and
-    train rows that are also emoji pairs of valid or test never occur by construction.
+    A text that stands in several official splits is kept only in the latest of them. By
+    construction, no train row is also an emoji pair of valid or test.
     """
     rank = {"train": 0, "valid": 1, "test": 2}
     best: dict[str, Text] = {}

@@ -1,7 +1,7 @@
 """Trim MiniLM's WordPiece vocabulary to what sentiment in English needs.
 
-A word whose token is dropped falls apart into smaller WordPieces by itself: every single
-Latin character is kept, alone and as a continuation, so no Latin word becomes [UNK].
+A word whose token is dropped falls apart into smaller WordPieces by itself. Every single Latin
+character is kept, alone and as a continuation, so no Latin word becomes [UNK].
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Name every choice of TRML once, with its default, and check it at the door.
 
 One frozen object holds the method (what the model is), the task (what the answer means) and
-the optimiser. It is read from a JSON or TOML file, changed by `key=value` overrides, and
-written into the checkpoint, so a trained model always says how it was made.
+the optimiser. It is read from a JSON or TOML file, and `key=value` overrides change it. The
+checkpoint holds it, so a trained model always says how it was made.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 class Config(BaseModel):
     """Every choice of one training run; frozen, strict, and without unknown keys.
 
-    Regression answers a score, clipped to `score_range` by the runtime (the graph is not
-    clipped), and label i where `thresholds[i - 1] <= score < thresholds[i]`. The default,
-    three labels cut at -0.5 and 0.5, is Acc-3 of MMSA but for a score of exactly 0.5.
+    Regression answers a score, which the runtime clips to `score_range`; the graph does not.
+    Its label is i where `thresholds[i - 1] <= score < thresholds[i]`. The default, three labels
+    cut at -0.5 and 0.5, is Acc-3 of MMSA but for a score of exactly 0.5.
     Classification answers one of `labels` and reads neither range nor thresholds.
     """
 

@@ -1,7 +1,7 @@
 """Open a frozen CLIP-type model from local files, and never from the network.
 
-A backbone is named in one of two ways: by the name of a model that open_clip knows, with a
-weights file, or as a folder in open_clip's own layout:
+A backbone is named in one of two ways. One is the name of a model that open_clip knows, with a
+weights file. The other is a folder in open_clip's own layout:
 
     open_clip_config.json   {"model_cfg": ..., "preprocess_cfg": ...}
     model.safetensors       weights of both towers (open_clip_model.safetensors works too)

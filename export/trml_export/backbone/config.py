@@ -30,7 +30,7 @@ class PreprocessConfig:
     """How a picture becomes the input of the image tower, in open_clip's terms.
 
     `resize` is "shortest" (then centre crop), "longest" (then pad with the grey `fill`, 0 to
-    255) or "squash"; mean and std are those of RGB values from 0 to 1.
+    255) or "squash". `mean` and `std` are those of RGB values from 0 to 1.
     """
 
     height: int
@@ -46,8 +46,8 @@ class PreprocessConfig:
 class BackboneConfig:
     """The description of one backbone; `folder` is None for a model that open_clip ships.
 
-    `text_folder` holds the config.json of a Hugging Face text tower, `tokenizer_folder` the
-    files of a Hugging Face tokenizer; None for open_clip's own tower or byte-pair tokenizer.
+    `text_folder` holds the config.json of a Hugging Face text tower, or is None for open_clip's
+    own tower. `tokenizer_folder` holds a Hugging Face tokenizer, or is None for the byte pairs.
     """
 
     name: str
@@ -229,8 +229,8 @@ def _local(name: str, folder: Path | None, reference: str | None, files: list[st
     if not reference:
         return None
     if folder is not None:
-        # A snapshot of an open_clip model keeps its tokenizer beside the configuration, which
-        # still names a repository. open_clip reads the one in the snapshot, and so does this.
+        # A snapshot of an open_clip model holds its tokenizer, but still names a repository.
+        # open_clip reads the one in the snapshot, and so does this.
         for place in ((folder / reference).resolve(), folder):
             if place.is_relative_to(folder) and any((place / file).is_file() for file in files):
                 return place

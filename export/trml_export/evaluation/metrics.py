@@ -43,7 +43,7 @@ def regression_metrics(
 ) -> dict[str, float]:
     """Return MMSA's metrics of scores (rows,).
 
-    `has0_*` splits at y >= 0 over all rows, `non0_*` at y > 0 over the rows with y != 0; F1 is
+    `has0_*` splits at y >= 0 over all rows, `non0_*` at y > 0 over the rows with y != 0. F1 is
     weighted by class. `acc_7`, `acc_5` and `acc_3` clip both sides to [-3, 3], [-2, 2] and
     [-1, 1] and round half to even. `mae` is of the unclipped score. `pearson` is NaN where
     either side is constant, the `non0_*` where no row has a sign.

@@ -2,7 +2,7 @@
 
 Matching pulls each virtual vector towards its own counterpart, so among all candidates of the
 test split that one should rank high. Where pairs are independent given the class, no method can
-find the very counterpart; there the share of first candidates with the right class tells more.
+find the very counterpart. There the share of first candidates with the right class tells more.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def retrieval(
         counterpart is among the first 1 and 5. `commonest_1` and `commonest_5` are what naming
         the commonest candidates would reach, the most that a constant vector can do.
         `same_target_1` is the share of rows whose first candidate belongs to a sample of the
-        same class, or of a score within 0.5; `same_target_chance` is that share among all
+        same class, or of a score within 0.5. `same_target_chance` is that share among all
         candidates. A candidate of several samples has the target of the first. Equal cosines
         count against the model. Without rows the result is empty.
     """

@@ -28,8 +28,8 @@ def score_cases(
     """Return one record a case: its name, kind, rate, number of samples, and every metric.
 
     `as_is` covers every sample with the modalities it has. The cases of the protocol take
-    modalities away from the complete samples, so all of them cover the same samples; they
-    are left out where no sample is complete.
+    modalities away from the complete samples, so all of them cover the same samples. They
+    are left out if no sample is complete.
     """
     truth = truth_of(features)
     natural = (TEXT * features.has_text + VIDEO * features.has_video).astype(np.int8)

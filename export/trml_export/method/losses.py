@@ -1,7 +1,7 @@
 """The losses of TRML: the task's own, and the one that aligns virtual with real vectors.
 
-Total = task + lambda * matching, and matching = alpha * L_v + (1 - alpha) * L_t, where L_v
-compares virtual videos with real ones and L_t virtual texts with real ones.
+Total = task + lambda * matching, and matching = alpha * L_v + (1 - alpha) * L_t. L_v compares
+virtual videos with real ones, L_t virtual texts with real ones.
 """
 
 from __future__ import annotations
@@ -111,10 +111,10 @@ def matching_loss(config: Config, views: Views, target: Tensor, groups: Tensor) 
 def infonce(virtual: Tensor, real: Tensor, groups: Tensor, *, tau: float) -> Tensor:
     """Return the symmetric InfoNCE of `virtual` and `real`, both (n, d).
 
-    The mean of the cross-entropies that pick, by cosine over `tau`, the real vector of each
-    virtual one and the virtual vector of each real one (van den Oord et al. 2018; symmetric
-    as in CLIP). Two samples with one number in a column of `groups` (n, columns) have the same
-    text or the same clip, so neither is a negative of the other.
+    One cross-entropy picks the real vector of each virtual one, by cosine over `tau`. Another
+    picks the virtual vector of each real one. The result is their mean (van den Oord et al.
+    2018; symmetric as in CLIP). Two samples with one number in a column of `groups` (n, columns)
+    have the same text or clip. So neither is a negative of the other.
     """
     similarity = normalise(virtual) @ normalise(real).T / tau  # (virtual, real)
     equal = (groups.unsqueeze(0) == groups.unsqueeze(1)).any(dim=-1)
@@ -130,10 +130,10 @@ def label_infonce(virtual: Tensor, real: Tensor, alike: Tensor, *, tau: float) -
     """Return the symmetric InfoNCE of `virtual` and `real`, both (n, d), with soft targets.
 
     `alike` (n, n) says how much each pair of samples belongs together, 1 on the diagonal. Its
-    rows, brought to a sum of 1, are the targets of the cross-entropies: with 0 and 1 that is
-    the supervised contrastive loss of Khosla et al. 2020 (the sum outside of the logarithm)
-    across two modalities. A virtual vector then has to say what the label is, not which of
-    many samples of one label it came from.
+    rows, scaled to a sum of 1, are the targets of the cross-entropies. With 0 and 1 that is the
+    supervised contrastive loss of Khosla et al. 2020 (the sum outside of the logarithm) across
+    two modalities. A virtual vector then has to say what the label is, and not which of many
+    samples of one label it came from.
     """
     similarity = normalise(virtual) @ normalise(real).T / tau  # (virtual, real)
     shares = alike / alike.sum(dim=1, keepdim=True)  # serve both directions

@@ -1,8 +1,8 @@
 """Fuse text and video vectors, generating the one that is missing.
 
-TRML as implemented here (after arXiv 2401.13697). The encoders stay outside: the model starts
-from their vectors, so they are computed once and cached, and each of the three `fuse_*`
-methods becomes one small graph of the bundle. d is the size of the encoders' shared space.
+TRML as implemented here (after arXiv 2401.13697). The encoders stay outside. The model starts from
+their vectors, which are computed once and cached. Each of the three `fuse_*` methods becomes one
+small graph of the bundle. d is the size of the encoders' shared space.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class TemporalEncoder(nn.Module):
 class Head(nn.Module):
     """Predict from both vectors: `y = MLP([z_t ; z_v])`, with mask bits on request.
 
-    The bits (text is real, video is real) add their own product to the first layer, which is
-    the same as concatenating them and leaves a constant in each graph.
+    The bits (text is real, video is real) add a product to the first layer. That equals
+    concatenating them, and leaves a constant in each graph.
     """
 
     def __init__(self, size: int, width: int, outputs: int, dropout: float, bits: bool) -> None:
@@ -98,7 +98,7 @@ class Views(NamedTuple):
     """What training sees of a batch: each view covers only the rows that allow it.
 
     `text_rows`, `video_rows` and `both_rows` index the batch. Predictions are (rows, outputs)
-    in that order; the vectors, for complete rows alone, are what matching compares: (both, d),
+    in that order. The vectors are what matching compares, for complete rows alone: (both, d),
     or (both, head width) where `matching_level` is "head".
     """
 
@@ -119,7 +119,7 @@ class TRML(nn.Module):
 
     `text_state` and `frame_states` turn an encoder's raw vectors into the method's x_t and
     x_v; they belong to the encoders' graphs. The `fuse_*` methods start from x_t (batch, d)
-    and x_v (batch, n, d) with a bool mask (batch, n) that is True up to each clip's length.
+    and x_v (batch, n, d). The bool mask (batch, n) is True up to each clip's length.
     A prediction is a score (batch, 1), not clipped, or logits (batch, classes).
     """
 

@@ -31,8 +31,8 @@ _CLIP_WORDS = r"'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 class TokenizerInfo:
     """What the manifest says about a tokenizer.json.
 
-    `pad_id` fills a row after its last token; `eos_id` is the token at which the text feature is
-    read, None where the tokenizer has none; `kind` is the model in lower case: bpe, wordpiece...
+    `pad_id` fills a row after its last token. `eos_id` is the token at which the text feature is
+    read, or None if the tokenizer has none. `kind` is the model in lower case: bpe, wordpiece...
     """
 
     context: int

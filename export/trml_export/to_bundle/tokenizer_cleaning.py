@@ -91,10 +91,11 @@ def character_map() -> dict[str, str]:
 def precompiled(table: Mapping[str, str]) -> bytes:
     """Pack a character map as sentencepiece's charsmap, which the `Precompiled` normaliser reads.
 
-    Layout, all little endian: the trie's length in bytes (u32), the trie as a Darts-clone double
-    array (u32 units), then the replacements, each ended by a zero byte. From unit `u` at position
-    `p`, the child for byte `b` is at `p ^ offset(u) ^ b` and carries `b` as its label; a unit with
-    bit 8 set has a leaf at its own `p ^ offset(u)`: bit 31 and the replacement's position.
+    The layout is little endian. First comes the trie's length in bytes (u32), then the trie as a
+    Darts-clone double array (u32 units), then the replacements, each ended by a zero byte. From
+    unit `u` at position `p`, the child for byte `b` is at `p ^ offset(u) ^ b` and carries `b` as
+    its label. A unit with bit 8 set has a leaf at `p ^ offset(u)`: bit 31 and the replacement's
+    position.
     """
     root: dict[int, Any] = {}
     values = bytearray()

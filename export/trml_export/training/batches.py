@@ -19,9 +19,13 @@ __all__ = ["Batch", "batches", "collate"]
 class Batch(NamedTuple):
     """Some samples as tensors; zeros stand where a sample has nothing.
 
-    `text` (batch, d) with `has_text` (batch,); `frames` (batch, n, d) with `mask` (batch, n),
-    True up to each clip's length; `target` (batch,) scores or class numbers; `groups`
-    (batch, 2) numbers of the text and of the clip, the same for equal content.
+    Attributes:
+        text: (batch, d).
+        has_text: (batch,).
+        frames: (batch, n, d).
+        mask: (batch, n), True up to each clip's length.
+        target: (batch,) scores or class numbers.
+        groups: (batch, 2) numbers of the text and of the clip, the same for equal content.
     """
 
     text: Tensor

@@ -63,8 +63,8 @@ def train(
 ) -> TrainReport:
     """Train on the splits train and valid of `data` and write the checkpoint `out`.
 
-    A stopped run goes on after its last whole epoch when it is called again with the same
-    configuration, data, backbone, version of PyTorch and number of threads.
+    Called again, a stopped run goes on after its last whole epoch. The configuration, data,
+    backbone, version of PyTorch and number of threads must be the same.
 
     Args:
         data: a data set in the layout `layout`.
