@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+import textwrap
 
 import numpy as np
 import pytest
@@ -207,3 +210,10 @@ def test_a_clip_that_breaks_off_says_so(run, tmp_path):
     clip = media.write_video(tmp_path / "clip.mkv", 40)
     result = run("infer", "--video", media.truncate(clip, 0.5), "--json")
     assert json.loads(result.stdout)["inputs"]["video"]["incomplete"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_parses_calls_one_function_and_prints(command):
+    function = ast.parse(textwrap.dedent(inspect.getsource(trml_rt.commands[command].callback)))
+    body = function.body[0].body[1:]  # without its docstring
+    assert body[-1].end_lineno - body[0].lineno < 20
