@@ -1,5 +1,6 @@
 """Judge an INT8 encoder by what it does to the answers of the whole model.
 
+The judge says whether a graph holds the gate. `search` decides which layers stay in FP32 for that.
 The measures are those of `trml-rt verify`, so that what passes here passes there: cosines of
 encoder outputs and virtual vectors, scores, labels, and the task metric where rows have labels.
 """
@@ -32,7 +33,6 @@ __all__ = ["Check", "MaxDrop"]
 _MARGIN = 0.6
 _FEW = 32  # cases, and at most as many hard ones; enough for an order of layers
 _HARD = 16  # cases of a graph that are worth a look first in the next one
-
 
 _log = logging.getLogger(__name__)
 
@@ -141,6 +141,9 @@ class Check:
             self._limits,
         )
         measured: dict[str, Any] = report["engine_sets"]
+        if len(measured) < len(sets):  # NaN or infinity: as far from FP32 as a graph can be
+            low, high = self._manifest.task.range or (0.0, 1.0)
+            return Judged(False, 2.0, high - low, "; ".join(report["problems"]), measured)
         output = self._outputs(engine)[0]
         return Judged(
             passed=report["passed"],
@@ -177,11 +180,12 @@ class Check:
 
 
 def _trouble(expected: dict[str, Tensors], answers: dict[str, Tensors]) -> float:
-    """Return by how much the predictions of one case differ at most."""
-    return max(
-        float(np.abs(np.subtract(tensors["prediction"], expected[name]["prediction"])).max())
+    """Return by how much the predictions of one case differ at most; infinity where one is NaN."""
+    differences = [
+        np.abs(np.subtract(tensors["prediction"], expected[name]["prediction"])).max()
         for name, tensors in answers.items()
-    )
+    ]
+    return float(np.nan_to_num(differences, nan=np.inf, posinf=np.inf).max())
 
 
 def _summary(sets: dict[str, Any]) -> str:

@@ -43,6 +43,18 @@ def test_a_graph_that_drifts_misses_it_on_every_set_that_runs_it(bundle_copy, ha
     assert judged.vectors > 0.05
 
 
+def test_a_graph_that_gives_nan_misses_it_and_is_as_bad_as_can_be(bundle_copy, harmed):
+    (table,) = (t for t in harmed[1].graph.initializer if len(t.dims) == 2)
+    value = numpy_helper.to_array(table)
+    table.CopyFrom(numpy_helper.from_array(np.full_like(value, np.nan), table.name))
+    check = Check(Bundle(bundle_copy), cases(), MaxDrop())
+    judged = check.judge("text", harmed[1])
+    assert not judged.passed
+    assert (judged.vectors, judged.scores) == (2.0, 2.0)  # opposite vectors, the whole range
+    assert "text/text_vector: NaN or infinity" in judged.summary
+    assert check.judge("text", harmed[0]["text"]).passed  # its cases are hard ones, and count
+
+
 def test_an_encoder_is_judged_together_with_those_that_are_in_int8_already(bundle_copy, harmed):
     graphs, other = harmed
     check = Check(Bundle(bundle_copy), cases(), MaxDrop())

@@ -1,6 +1,7 @@
-"""Verify engines: run them and the FP32 graphs on the same inputs, and compare every tensor.
+"""Verify engines: run them and their references on the same inputs, and compare every tensor.
 
-The reference is the bundle's portable graphs on ONNX Runtime.
+The reference of every verification is the bundle's portable graphs in FP32 on ONNX Runtime. New
+engines are also held against the golden files, the training framework's own answers.
 """
 
 from __future__ import annotations
@@ -113,23 +114,24 @@ def verify_new(
         What `verify` gives, with the comparison with the golden files as `golden`.
 
     Raises:
-        VerificationFailed: the engines miss a limit; all problems are named.
+        VerificationFailed: the engines miss a limit. Every problem is named with its reference.
     """
     _log.info("comparing with the golden files")
     golden_cases, expected = golden_answers(bundle)
     answers = run_cases(engines, golden_cases)
     sets, limits = bundle.manifest.engine_sets, LIMITS[precision]
     golden = compare(bundle.manifest, sets, golden_cases, expected, answers, limits)
-    golden["problems"] = [f"{problem} (golden files)" for problem in golden["problems"]]
-    refuse_failed(golden, str(bundle.folder))
     _log.info("verifying against FP32")
     if cases:
         record = verify(bundle, engines, precision, cases)
     else:
         record = _against_fp32(bundle, golden_cases, answers, precision)
-    refuse_failed(record, str(bundle.folder))
-    for warning in (*golden["warnings"], *record["warnings"]):
-        _log.warning("%s", warning)
+    by_reference = {"golden files": golden, "FP32": record}
+    problems = [f"{text} ({r})" for r, each in by_reference.items() for text in each["problems"]]
+    refuse_failed({"passed": not problems, "problems": problems}, str(bundle.folder))
+    for reference, each in by_reference.items():
+        for warning in each["warnings"]:
+            _log.warning("%s (%s)", warning, reference)
     return record | {"golden": golden}
 
 

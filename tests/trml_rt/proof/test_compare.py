@@ -7,8 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
+from trml_rt.answer import label_of, read_prediction
 from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.manifest import Task
 from trml_rt.proof.compare import LIMITS, Case, compare, rank_correlation
 from trml_rt.proof.golden import golden_answers
 
@@ -81,6 +83,72 @@ def test_another_shape_is_a_problem_and_no_crash(tiny_bundle):
     )
     rows, size = golden[0]["text"]["text_vector"].shape
     assert report["problems"] == [f"text/text_vector: shape {rows, size - 1}, not {rows, size}"]
+
+
+def changed(golden, engine_set, tensor, change):
+    """Return the golden answers with one tensor of one engine set changed."""
+    return [
+        {
+            name: tensors | {tensor: change(tensors[tensor])} if name == engine_set else tensors
+            for name, tensors in answer.items()
+        }
+        for answer in golden
+    ]
+
+
+def against_golden(bundle, expected=None, answers=None, precision="fp32"):
+    """Compare answers with golden ones; None stands for the golden answers themselves."""
+    cases, golden = golden_answers(bundle)
+    sides = (golden if side is None else side for side in (expected, answers))
+    sets = bundle.manifest.engine_sets
+    return compare(bundle.manifest, sets, cases, *sides, LIMITS[precision])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("tensor", ["virtual_text", "frame_vectors", "prediction"])
+def test_nan_and_infinity_are_problems_on_either_side_and_no_crash(tiny_bundle, tensor, value):
+    bundle = Bundle(tiny_bundle)
+    broken = changed(golden_answers(bundle)[1], "video", tensor, lambda v: np.full_like(v, value))
+    report = against_golden(bundle, answers=broken)
+    assert report["problems"] == [f"video/{tensor}: NaN or infinity"]
+    assert sorted(report["engine_sets"]) == ["text", "text_video"]
+    report = against_golden(bundle, expected=broken)
+    assert report["problems"] == [f"video/{tensor}: NaN or infinity in the reference"]
+
+
+def test_a_vector_of_zeros_equals_itself_and_nothing_else(tiny_bundle):
+    """A control that generates zeros must pass, and one that died must not."""
+    bundle = Bundle(tiny_bundle)
+    zeros = changed(golden_answers(bundle)[1], "text", "virtual_video", np.zeros_like)
+    assert against_golden(bundle, expected=zeros, answers=zeros)["passed"]
+    for sides in ({"expected": zeros}, {"answers": zeros}):
+        report = against_golden(bundle, **sides, precision="int8")
+        assert report["problems"] == ["text/virtual_video: least cosine 0.0000, 0.98 needed"]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_untied_scores_lower_the_coefficient_by_what_the_limit_of_their_share_rests_on(share):
+    """The share that takes the rank out of the gate rests on this: sqrt(1 - s^3)."""
+    scores = np.arange(1000.0)
+    tied = np.minimum(scores, scores[round(1000 * (1 - share))])
+    assert rank_correlation(tied, scores) == pytest.approx(np.sqrt(1 - share**3), abs=1e-5)
+
+
+def test_one_bad_row_among_four_hundred_good_ones_fails(tiny_bundle):
+    bundle = Bundle(tiny_bundle)
+    cases, golden = (each * 100 for each in golden_answers(bundle))
+    away = changed(golden[:1], "text", "text_vector", lambda v: np.concatenate([v[:-1], -v[-1:]]))
+    sets = [s for s in bundle.manifest.engine_sets if s.name == "text"]
+    report = compare(bundle.manifest, sets, cases, golden, away + golden[1:], LIMITS["int8"])
+    assert report["engine_sets"]["text"]["tensors"]["text_vector"]["mean_cosine"] > 0.99
+    assert report["problems"] == ["text/text_vector: least cosine -1.0000, 0.98 needed"]
+
+
+@pytest.mark.parametrize(("score", "label"), [(-0.2, 0), (0.2, 1), (0.19999, 0), (1.0, 1)])
+def test_a_score_on_a_threshold_has_the_upper_label_in_answers_and_in_rows(score, label):
+    task = Task(kind="regression", labels=["low", "high"], range=[-1.0, 1.0], thresholds=[0.2])
+    assert read_prediction(np.array([score]), task)[0] == task.labels[label]
+    assert label_of(score, task) == task.labels[label]
 
 
 def test_every_precision_has_its_limits_and_a_lower_one_allows_more():

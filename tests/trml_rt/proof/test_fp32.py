@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import trml_rt
+from tests.conftest import file_entry
 from trml_rt.backends import ONNXRUNTIME
 from trml_rt.build import build, preview_build
 from trml_rt.bundle.folder import Bundle
@@ -17,7 +18,7 @@ from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import find_engines
 from trml_rt.errors import VerificationFailed
 from trml_rt.proof.compare import Case
-from trml_rt.proof.fp32 import refuse_failed, verify
+from trml_rt.proof.fp32 import refuse_failed, verify, verify_new
 from trml_rt.proof.golden import golden_answers
 from trml_rt.verify import verify as verify_engines
 
@@ -139,6 +140,68 @@ def test_flips_and_lost_accuracy_count_where_labels_are_known(tiny_bundle):
 def test_a_set_without_inputs_is_not_called_verified(tiny_bundle):
     found = record(tiny_bundle, "none", None, cases=list(labelled(3)))
     assert "video: no inputs to compare on" in found["problems"]
+
+
+def test_new_engines_are_refused_with_the_problems_of_both_references_named(tiny_bundle):
+    bundle = Bundle(tiny_bundle)
+    with pytest.raises(VerificationFailed) as refused:
+        verify_new(bundle, Drifting(bundle, "prediction", lambda p: p + 0.1), "int8", [])
+    for reference in ("golden files", "FP32"):
+        for name in ("text", "video", "text_video"):
+            problem = f"{name}/score: differs by 0.1, 0.05 allowed ({reference})"
+            assert problem in str(refused.value)
+
+
+def test_new_engines_that_equal_fp32_but_not_the_golden_files_are_refused(
+    bundle_copy, edit_manifest
+):
+    path = bundle_copy / "golden" / "video.npz"
+    golden = dict(np.load(path))
+    golden["prediction"] = golden["prediction"] + np.float32(0.1)
+    np.savez(path, **golden)
+    folder = edit_manifest(lambda m: m["files"].update({"golden/video.npz": file_entry(path)}))
+    with pytest.raises(VerificationFailed) as refused:
+        build(folder, "fp32")
+    assert "video/score: differs by 0.1, 0.001 allowed (golden files)" in str(refused.value)
+    assert "(FP32)" not in str(refused.value)
+    assert not [path for path in (folder / "engines").iterdir() if path.is_dir()]
+
+
+class Counting(Drifting):
+    """Counts the cases that it runs."""
+
+    def __init__(self, bundle):
+        super().__init__(bundle, "none", None)
+        self.cases = 0
+
+    def run_all(self, inputs, sets=None):
+        self.cases += 1
+        return super().run_all(inputs, sets)
+
+
+@pytest.mark.parametrize("rows", [0, 5])
+def test_new_engines_run_the_golden_inputs_once_whatever_the_rows(tiny_bundle, rows):
+    bundle = Bundle(tiny_bundle)
+    engines, cases = Counting(bundle), golden_answers(bundle)[0]
+    record = verify_new(bundle, engines, "fp32", (cases * 2)[:rows])
+    assert engines.cases == len(cases) + rows
+    assert record["passed"]
+    assert record["golden"]["passed"]
+    assert record["engine_sets"].keys() == record["golden"]["engine_sets"].keys()
+
+
+def test_engines_that_give_nan_lose_their_verification(bundle_copy, monkeypatch):
+    bundle = Bundle(bundle_copy)
+    folder = build(bundle, "fp32").folder
+    run = Dispatcher.run
+
+    def broken(self, present, inputs):
+        tensors, ms = run(self, present, inputs)
+        return tensors | {"prediction": tensors["prediction"] * np.nan}, ms
+
+    monkeypatch.setattr(Dispatcher, "run", broken)
+    assert not verify_engines(bundle, "fp32").passed
+    assert not json.loads((folder / "verify.json").read_text())["passed"]
 
 
 def test_a_build_leaves_verify_json_beside_the_engines(bundle_copy):
