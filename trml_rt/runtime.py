@@ -163,6 +163,7 @@ class Runtime:
             As `infer` does.
         """
         row = self._inputs.prepare(Sample(text, video), degrade=degrade)
+        self._dispatcher.select(row.present)  # no quiet step down to fewer modalities
         return self._dispatcher.run_all(self._inputs.stack([row]))
 
     def close(self) -> None:

@@ -20,8 +20,10 @@ class SumEngine:
     def __init__(self, spec):
         self.spec = spec
         self.closed = 0
+        self.runs = 0
 
     def run(self, inputs):
+        self.runs += 1
         total = np.float32(sum(float(value.sum()) for value in inputs.values()))
         return {t.name: np.full([1] * len(t.shape), total) for t in self.spec.outputs}
 
@@ -72,6 +74,53 @@ def test_an_engine_whose_outputs_are_given_is_not_loaded(dispatcher, backend):
         tensors, _ = other.run(Modality.TEXT, {"text_vector": kept["text_vector"]})
     assert tensors["prediction"] == kept["prediction"]
     assert list(fresh.engines) == ["fuse_text"]
+
+
+INPUTS = {
+    "ids": np.array([[2]]),
+    "frames": np.array([[[[3]]]]),
+    "frame_mask": np.array([[True, False, False, False]]),
+}
+
+
+@pytest.mark.parametrize(
+    ("names", "sets"),
+    [
+        (["ids"], ["text"]),
+        (["frames", "frame_mask"], ["video"]),
+        (["ids", "frames", "frame_mask"], ["text", "text_video", "video"]),
+        (["frames"], []),
+    ],
+)
+def test_all_sets_run_that_the_inputs_allow_and_no_others(dispatcher, names, sets):
+    assert sorted(dispatcher.run_all({name: INPUTS[name] for name in names})) == sets
+
+
+def test_an_encoder_runs_once_for_all_sets(dispatcher, backend):
+    dispatcher.run_all(INPUTS)
+    assert {name: engine.runs for name, engine in backend.engines.items()} == dict.fromkeys(
+        ["text", "frame", "fuse_text", "fuse_video", "fuse_text_video"], 1
+    )
+
+
+def test_each_set_has_a_prediction_of_its_own(dispatcher):
+    both = dispatcher.run_all(INPUTS)
+    for names, name in ((["ids"], "text"), (["frames", "frame_mask"], "video")):
+        alone = dispatcher.run_all({key: INPUTS[key] for key in names})[name]
+        assert both[name]["prediction"] == alone["prediction"]
+        assert both["text_video"]["prediction"] != alone["prediction"]
+
+
+def test_a_prediction_among_the_inputs_is_made_anew(dispatcher):
+    expected = dispatcher.run_all(INPUTS)["text_video"]["prediction"]
+    stale = INPUTS | {"prediction": np.array([[-1.0]])}
+    assert dispatcher.run_all(stale)["text_video"]["prediction"] == expected
+
+
+def test_only_the_sets_that_are_named_run(dispatcher, backend):
+    [text_set] = [s for s in Bundle(TINY).manifest.engine_sets if s.name == "text"]
+    assert list(dispatcher.run_all(INPUTS, [text_set])) == ["text"]
+    assert list(backend.engines) == ["text", "fuse_text"]
 
 
 def test_every_engine_is_timed(dispatcher):

@@ -156,6 +156,13 @@ def test_a_trace_of_text_alone_has_the_text_set_alone(rt):
     assert {"text_vector", "virtual_video", "prediction"} <= traced["text"].keys()
 
 
+def test_a_trace_of_inputs_that_the_bundle_does_not_serve_together_is_refused(edit_manifest):
+    with trml_rt.load(edit_manifest(lambda m: m["engine_sets"].pop())) as rt:
+        assert [list(rt.trace(text=GOOD)), list(rt.trace(video=NOISE))] == [["text"], ["video"]]
+        with pytest.raises(trml_rt.UsageError, match=r"does not serve text \+ video"):
+            rt.trace(text=GOOD, video=NOISE)
+
+
 def test_an_empty_batch_gives_no_answers(rt):
     assert rt.infer_batch([]) == []
 
