@@ -15,7 +15,7 @@ from tests import tiny
 from tests.trml_export.to_bundle.checkpoints import checkpoint
 from trml_export.backbone.cutting import cutting_is_exact
 from trml_export.to_bundle import export as export_module
-from trml_export.to_bundle.export import PARITY, export
+from trml_export.to_bundle.export import PARITY, check_parity, export
 from trml_export.to_bundle.golden import golden_tensors
 from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch, UsageError, VerificationFailed
@@ -158,6 +158,24 @@ def test_graphs_that_differ_from_pytorch_fail_and_leave_nothing(
     with pytest.raises(VerificationFailed, match=r"video/prediction differs by 0\.01"):
         export(world[1], tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_graph_alone_is_fed_pytorchs_tensors_and_a_set_those_of_its_own_graphs(bundle):
+    manifest = Bundle(bundle).manifest
+    golden = {s.name: load_golden(bundle / s.golden) for s in manifest.engine_sets}
+    assert max(check_parity(manifest, bundle, golden).values()) <= PARITY
+    vectors = golden["video"]["frame_vectors"]
+    golden["video"]["frame_vectors"] = vectors + np.float32(0.1)
+    with pytest.raises(VerificationFailed) as refused:
+        check_parity(manifest, bundle, golden)
+    differing = {
+        line.split(" differs")[0] for line in str(refused.value).split(": ")[1].split("; ")
+    }
+    assert differing >= {
+        *("frame alone/frame_vectors", "video/frame_vectors"),
+        *("fuse_video alone/prediction", "fuse_video alone/virtual_text"),
+    }
+    assert differing.isdisjoint({"video/prediction", "video/virtual_text"})
 
 
 def test_an_existing_bundle_is_kept_unless_forced(world, tmp_path):
