@@ -17,9 +17,10 @@ from typing import Any
 import onnx
 
 from trml_calibration.fp16_stored import store_fp16
-from trml_calibration.int8 import FORMS, layers, load_basic, tensors_to_watch
+from trml_calibration.graph import Feed, load_basic
+from trml_calibration.int8 import FORMS, layers, tensors_to_watch
 from trml_calibration.judge import Check, MaxDrop
-from trml_calibration.ranges import METHODS, Feed, Ranges, check_feeds, collect_ranges
+from trml_calibration.ranges import METHODS, Ranges, check_feeds, collect_ranges
 from trml_calibration.refine import measure_channels, smooth
 from trml_calibration.search import Guarded, Judged, Source, guard
 from trml_rt._version import __version__
@@ -78,28 +79,9 @@ def calibrate(
         refined[name] = _refining(graph, feeds[name], methods[name])
     _log.info("answers of FP32 to %d rows", len(cases))
     check = Check(bundle, [*cases, *golden_answers(bundle)[0]], max_drop)
-    forms: dict[str, dict[str, Any]] = {name: {} for name in names}
-    left_out: dict[str, dict[str, Any]] = {name: {} for name in names}
     try:
         with staged_folder(out, replace=force) as staging:
-            for form in FORMS:
-                check.restart()
-                for name in names:
-                    _log.info("%s: the %s form", name, form)
-                    guarded = guard(
-                        plain[name],
-                        refined[name],
-                        form,
-                        partial(check.judge, name),
-                    )
-                    if guarded.model is None:
-                        left_out[name][form] = _found(guarded)
-                        continue
-                    check.settle(name, guarded.model)
-                    forms[name][form] = _write(staging, f"{name}.{form}.onnx", guarded.model) | {
-                        "layers": _layers(plain[name].graph, guarded),
-                        **_found(guarded),
-                    }
+            forms, left_out = _quantised(staging, plain, refined, check)
             if not any(forms.values()):
                 raise VerificationFailed(
                     f"{bundle.folder}: no encoder holds the gate in INT8 with half of its layers "
@@ -131,6 +113,38 @@ def calibrate(
     except OSError as error:
         raise cannot_write(out, error, "name another folder with --out") from None
     return record
+
+
+_Found = dict[str, dict[str, Any]]
+"""By encoder and form, what the record says."""
+
+
+def _quantised(
+    staging: Path,
+    plain: Mapping[str, Source],
+    refined: Mapping[str, Callable[[], Source]],
+    check: Check,
+) -> tuple[_Found, _Found]:
+    """Write the INT8 graphs; return what was found of those, and of those that are not worth it.
+
+    In one form the encoders follow each other: each is judged beside those that are settled.
+    """
+    forms: _Found = {name: {} for name in plain}
+    left_out: _Found = {name: {} for name in plain}
+    for form in FORMS:
+        check.restart()
+        for name, source in plain.items():
+            _log.info("%s: the %s form", name, form)
+            guarded = guard(source, refined[name], form, partial(check.judge, name))
+            if guarded.model is None:
+                left_out[name][form] = _found(guarded)
+                continue
+            check.settle(name, guarded.model)
+            forms[name][form] = _write(staging, f"{name}.{form}.onnx", guarded.model) | {
+                "layers": _layers(source.graph, guarded),
+                **_found(guarded),
+            }
+    return forms, left_out
 
 
 def _source(graph: onnx.ModelProto, feeds: Sequence[Feed], method: str) -> Source:

@@ -19,13 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from trml_calibration.fp16_stored import widen_fp16
-from trml_calibration.int8 import load_basic
+from trml_calibration.graph import Feed, load_basic, watch
 from trml_calibration.lint import SCALES_OPSET
-from trml_calibration.ranges import Feed
 from trml_rt.errors import ArtefactMismatch
 
 __all__ = ["ISLANDS", "to_fp16"]
@@ -254,24 +252,12 @@ def _large_tensors(model: ModelProto, kinds: dict[str, int], feeds: Sequence[Fee
     }
     if not feeds:
         return large
-    watched = ModelProto()
-    watched.CopyFrom(model)
-    floats = {
-        name for node in model.graph.node for name in node.output if kinds.get(name) == _FLOAT
-    }
-    outputs = {value.name for value in model.graph.output}
-    watched.graph.output.extend(
-        helper.make_tensor_value_info(name, _FLOAT, None) for name in sorted(floats - outputs)
+    floats = sorted(
+        {name for node in model.graph.node for name in node.output if kinds.get(name) == _FLOAT}
     )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    names = [output.name for output in session.get_outputs()]
+    run = watch(model, floats, optimised=False)
     for feed in feeds:
-        for name, value in zip(names, session.run(None, feed), strict=True):
-            if value.dtype == np.float32 and value.size and not np.abs(value).max() <= _LIMIT:
+        for name, value in run(feed).items():
+            if value.size and not np.abs(value).max() <= _LIMIT:
                 large.add(name)
     return large

@@ -16,13 +16,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Set
-from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
@@ -31,40 +28,13 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from trml_calibration.ranges import Ranges
 from trml_calibration.refine import Channels, correct_biases, drop_unused
 
-__all__ = ["FORMS", "layers", "load_basic", "quantise", "tensors_to_watch"]
+__all__ = ["FORMS", "layers", "quantise", "tensors_to_watch"]
 
 FORMS = ("portable", "cpu")
 
 _PRODUCTS = ("MatMul", "Gemm")
 _PASSING = ("Clip", "Relu")  # keep a convolution's output quantised, in the cpu form
 _LEAST_TABLE = 1 << 16  # elements from which a word table is worth storing as int8
-
-
-def load_basic(path: Path) -> ModelProto:
-    """Load a graph after ONNX Runtime's basic optimisation, every node with a name.
-
-    It folds constants, widens weights stored in FP16 and merges batch norms into
-    convolutions, so that what is quantised is what runs. The same file gives the same names.
-    """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "basic.onnx"
-        options.optimized_model_filepath = str(target)
-        onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        model = onnx.load(target)
-    taken = {node.name for node in model.graph.node}
-    for number, node in enumerate(model.graph.node):
-        if not node.name:
-            name = f"{node.op_type}_{number}"
-            node.name = name if name not in taken else f"{name}_unnamed"
-    # Its record of every operator set that it knows is not needed by the graph.
-    used = {node.domain for node in model.graph.node}
-    opsets = [opset for opset in model.opset_import if opset.domain in used]
-    del model.opset_import[:]
-    model.opset_import.extend(opsets)
-    return model
 
 
 def layers(graph: ModelProto) -> list[str]:
@@ -104,7 +74,7 @@ def quantise(
     """Return the INT8 form of `graph`; the same arguments give the same bytes.
 
     Args:
-        graph: what `load_basic` gave; it is not changed.
+        graph: what `graph.load_basic` gave; it is not changed.
         ranges: of the tensors in `tensors_to_watch(graph)`.
         form: `portable` or `cpu`.
         only: the layers to quantise, of `layers(graph)`; None means all of them.

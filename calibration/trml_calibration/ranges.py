@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import (
     CalibraterBase,
     CalibrationDataReader,
@@ -24,12 +23,10 @@ from onnxruntime.quantization.calibrate import (
     PercentileCalibrater,
 )
 
+from trml_calibration.graph import Feed
 from trml_rt.errors import UsageError
 
-__all__ = ["LEAST_SAMPLES", "METHODS", "Feed", "Ranges", "check_feeds", "collect_ranges"]
-
-Feed = dict[str, NDArray[np.generic]]
-"""The inputs of one sample by name, such as `ids` (1, tokens)."""
+__all__ = ["LEAST_SAMPLES", "METHODS", "Ranges", "check_feeds", "collect_ranges"]
 
 Ranges = dict[str, tuple[float, float]]
 """The least and the greatest value of each tensor, as its quantisation should cover it."""

@@ -14,11 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from trml_calibration.ranges import Feed
+from trml_calibration.graph import Feed, watch
 
 __all__ = ["Channels", "correct_biases", "drop_unused", "measure_channels", "smooth"]
 
@@ -59,21 +58,12 @@ def measure_channels(
     }
     if not axes:  # a session takes none for all
         return {}
-    watching = ModelProto()
-    watching.CopyFrom(graph)
-    watching.graph.output.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in axes
-    )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        watching.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    run = watch(graph, axes)
     largest: dict[str, NDArray[np.float32]] = {}
     total: dict[str, NDArray[np.float64]] = {}
     count: dict[str, int] = {}
     for feed in feeds:
-        for name, value in zip(axes, session.run(list(axes), feed), strict=True):
+        for name, value in run(feed).items():
             rows = np.moveaxis(value, axes[name], -1).reshape(-1, value.shape[axes[name]])
             largest[name] = np.maximum(largest.get(name, 0), np.abs(rows).max(0))
             total[name] = total.get(name, 0) + rows.sum(0, dtype=np.float64)

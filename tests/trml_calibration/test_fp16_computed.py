@@ -14,7 +14,8 @@ from tests.trml_calibration import onnx_graphs
 from tests.trml_calibration.onnx_graphs import cosines, outputs
 from trml_calibration.fp16_computed import to_fp16
 from trml_calibration.fp16_stored import store_fp16
-from trml_calibration.int8 import load_basic, quantise, tensors_to_watch
+from trml_calibration.graph import load_basic
+from trml_calibration.int8 import quantise, tensors_to_watch
 from trml_calibration.ranges import collect_ranges
 from trml_rt.errors import ArtefactMismatch
 

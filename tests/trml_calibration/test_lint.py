@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.trml_calibration import onnx_graphs
 from trml_calibration.fp16_computed import to_fp16
-from trml_calibration.int8 import load_basic, quantise, tensors_to_watch
+from trml_calibration.graph import load_basic
+from trml_calibration.int8 import quantise, tensors_to_watch
 from trml_calibration.lint import lint, lint_graph
 from trml_calibration.ranges import collect_ranges
 from trml_rt.bundle.folder import Bundle

@@ -9,7 +9,8 @@ pytest.importorskip("onnx")
 
 from tests.trml_calibration import onnx_graphs
 from tests.trml_calibration.onnx_graphs import cosines, outputs
-from trml_calibration.int8 import layers, load_basic, tensors_to_watch
+from trml_calibration.graph import load_basic
+from trml_calibration.int8 import layers, tensors_to_watch
 from trml_calibration.ranges import collect_ranges
 from trml_calibration.search import Judged, Source, guard
 

@@ -41,7 +41,8 @@ def graph_in(precision: str, bundle: Bundle, engine: str, folder: Path) -> tuple
 def _quantise(source: Path, target: Path, feeds: Sequence[Tensors]) -> None:
     import onnx
 
-    from trml_calibration.int8 import load_basic, quantise, tensors_to_watch
+    from trml_calibration.graph import load_basic
+    from trml_calibration.int8 import quantise, tensors_to_watch
     from trml_calibration.ranges import collect_ranges
 
     graph = load_basic(source)
