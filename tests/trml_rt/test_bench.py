@@ -9,7 +9,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from trml_rt.bench import interleave, recommend
+from trml_rt.bench import BenchReport, interleave, recommend
 from trml_rt.build import build
 from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
@@ -104,3 +104,15 @@ def test_the_command_times_every_engine_set(bundle_copy, monkeypatch):
     assert list(sets) == ["text", "video", "text_video"]
     assert list(sets["text"]) == ["portable", "fp32"]
     assert sets["text"]["fp32"]["score_difference"] < 1e-5
+
+
+def test_a_peak_that_the_system_does_not_tell_is_called_unknown(bundle_copy, monkeypatch):
+    figures = dict.fromkeys(("p50_ms", "p90_ms", "p99_ms", "load_ms", "first_call_ms"), 1.0)
+    contenders = {"portable": {**figures, "peak_mb": None, "speed_up": 1.0}}
+    report = BenchReport(
+        *("b", "0" * 64, "onnxruntime", {}, None), {"text": contenders}, "portable", "alone"
+    )
+    monkeypatch.setattr(sys.modules["trml_rt.bench"], "bench", lambda *_, **__: report)
+    result = CliRunner().invoke(program, ["bench", "--bundle", str(bundle_copy)])
+    assert "peak unknown  " in result.output
+    assert "nan" not in result.output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -63,7 +62,12 @@ def _for_people(report: BenchReport) -> str:
                 f"  {name:9} p50 {m['p50_ms']:8.2f}  p90 {m['p90_ms']:8.2f}"
                 f"  p99 {m['p99_ms']:8.2f} ms"
                 f"  load {m['load_ms']:7.1f}  first call {m['first_call_ms']:7.1f} ms"
-                f"  peak {m['peak_mb'] or math.nan:6.0f} MB  {m['speed_up']:.2f}x"
+                f"  peak {_megabytes(m['peak_mb'])}  {m['speed_up']:.2f}x"
             )
     lines.append(f"recommended: {report.recommended} ({report.because})")
     return "\n".join(lines)
+
+
+def _megabytes(peak: float | None) -> str:
+    """Return a peak of memory in one width; the system may not tell it."""
+    return "unknown  " if peak is None else f"{peak:6.0f} MB"
