@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+import trml_rt  # noqa: F401 - it turns ONNX Runtime's telemetry off, before any test imports that
+
 # The same examples in every run, and no clock: a test fails for a reason, not for a slow machine.
 settings.register_profile("deterministic", derandomize=True, deadline=None, max_examples=100)
 settings.load_profile("deterministic")

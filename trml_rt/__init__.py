@@ -8,6 +8,12 @@ Behind every command of `trml-rt` stands a function of the same name: `build`, `
 `verify`, `bench`, `inspect`, `doctor`, `lint`.
 """
 
+import os
+
+# ONNX Runtime's wheels since 1.30 write a device id under HOME and report to their vendor unless
+# this stands there when they are imported. A value that is set is the user's own choice.
+os.environ["ORT_DISABLE_TELEMETRY"] = os.environ.get("ORT_DISABLE_TELEMETRY") or "1"
+
 from trml_rt._version import __version__
 from trml_rt.answer import Answer, InputReport, Reason
 from trml_rt.backends import CompileOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,7 +84,22 @@ def checks(name: str, required: bool) -> list[Check]:  # noqa: ARG001
         return [Check("back end onnxruntime", False, str(error), remedy="pip install onnxruntime")]
     providers = onnxruntime.get_available_providers()
     served = "CPUExecutionProvider" in providers
-    return [Check("back end onnxruntime", served, ", ".join(providers))]
+    return [Check("back end onnxruntime", served, ", ".join(providers)), _telemetry()]
+
+
+def _telemetry() -> Check:
+    """Say whether ONNX Runtime may report to its vendor; `import trml_rt` forbids it."""
+    variable = "ORT_DISABLE_TELEMETRY"
+    value = os.environ.get(variable, "")
+    off = value in ("1", "true")  # of seven values that were tried, these stop it
+    remedy = None if off else f"unset {variable}"
+    return Check(
+        "ONNX Runtime telemetry",
+        off,
+        f"{'off' if off else 'on'}, {variable}={value}",
+        required=False,
+        remedy=remedy,
+    )
 
 
 def device(name: str) -> dict[str, str]:  # noqa: ARG001
