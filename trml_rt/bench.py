@@ -14,7 +14,6 @@ import logging
 import math
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ import numpy as np
 
 from trml_rt.backends import ONNXRUNTIME, row_of
 from trml_rt.backends.onnxruntime import cpu_features
+from trml_rt.backends.process import python_command
 from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.engines.choose import build_command, find_engines, fitting_precisions
@@ -190,10 +190,10 @@ def bench(
     for engine_set in opened.manifest.engine_sets:
         _log.info("%s: %d calls of each", engine_set.name, calls)
         commands = {
-            name: [
-                *(sys.executable, "-m", "trml_rt.cli.bench_worker", str(opened.folder)),
+            name: python_command(
+                *("trml_rt.cli.bench_worker", str(opened.folder)),
                 *(engine_set.name, runs_on, name, str(threads or 0)),
-            ]
+            )
             for name, runs_on in contenders.items()
         }
         contended = interleave(commands, calls)

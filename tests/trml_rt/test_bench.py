@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 
 import pytest
@@ -94,8 +93,7 @@ def test_a_precision_that_is_not_built_is_refused(bundle_copy):
         bench(Bundle(bundle_copy), ["fp16"])
 
 
-def test_the_command_times_every_engine_set(bundle_copy, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+def test_the_command_times_every_engine_set(bundle_copy):
     build(Bundle(bundle_copy), "fp32")
     words = ["bench", "--bundle", str(bundle_copy), "--calls", "2", "--json"]
     result = CliRunner().invoke(program, words)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from trml_rt.backends.memory import peak_memory
+from trml_rt.backends.process import peak_memory
 
 __all__ = ["engine_set_call", "peak_mb", "serve"]
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -19,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from trml_rt import errors
-from trml_rt.backends.memory import available_memory
+from trml_rt.backends.process import available_memory, python_command
 from trml_rt.backends.tensorrt.compiler import MEBIBYTE, PlanReport, PlanRequest
 from trml_rt.errors import EnvironmentUnfit, TrmlError
 
@@ -65,12 +63,11 @@ def compile_apart(
         )
     with tempfile.TemporaryFile() as noise:
         child = subprocess.Popen(
-            [sys.executable, "-m", _COMPILER],
+            python_command(_COMPILER),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=noise,  # a file: nobody reads it while the compiler talks
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
         try:
             report = _converse(child, request, progress)

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trml_rt.backends.memory import peak_memory
+from trml_rt.backends.process import peak_memory
 from trml_rt.backends.tensorrt.layers import computed_in_network, count_layers, require
 from trml_rt.backends.tensorrt.library import Log, construct, fault, import_tensorrt, new_log
 from trml_rt.bundle.atomic import write_bytes

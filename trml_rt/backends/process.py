@@ -1,10 +1,25 @@
-"""How much memory this process has held, and how much the machine has free."""
+"""This process and its children: their memory, and how a child is started."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-__all__ = ["available_memory", "peak_memory"]
+__all__ = ["available_memory", "peak_memory", "python_command"]
+
+
+def python_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs `module` as a program in a Python of its own.
+
+    The child searches the same folders as this process. `python -m` would search the working
+    directory first, and so run a stranger's `numpy.py` that lies beside a bundle.
+    """
+    folders = [path for path in sys.path if path]  # an empty one means the working directory
+    start = (
+        f"import sys; sys.path[:] = {folders!r}; import runpy; "
+        f"del sys.argv[0]; runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    )
+    return [sys.executable, "-c", start, module, *arguments]
 
 
 def peak_memory() -> int | None:

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from trml_rt.backends.process import available_memory, peak_memory, python_command
+
+MEGABYTE = 1_000_000
+TELL = "from trml_rt.backends.process import peak_memory; print(peak_memory())"
+
+
+def test_the_peak_of_a_child_is_not_its_parents():
+    ballast = b"x" * (400 * MEGABYTE)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    told = subprocess.run([sys.executable, "-c", TELL], env=environment, capture_output=True)
+    assert peak_memory() > len(ballast)
+    assert 1 * MEGABYTE < int(told.stdout) < 200 * MEGABYTE
+
+
+def test_the_peak_stays_when_memory_is_freed():
+    ballast = [b"x" * (100 * MEGABYTE)]
+    ballast.clear()
+    assert peak_memory() > 100 * MEGABYTE
+
+
+def test_free_memory_is_a_number_of_bytes():
+    assert available_memory() > 10 * MEGABYTE
+
+
+def test_where_the_system_does_not_tell_nothing_is_made_up(monkeypatch):
+    def absent(self, **_):
+        raise FileNotFoundError
+
+    monkeypatch.setattr("pathlib.Path.read_text", absent)
+    assert (peak_memory(), available_memory()) == (None, None)
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """A module, in a folder that this process searches, that prints what it was given."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "told.py").write_text(
+        "import sys, json, numpy, trml_rt; print(sys.argv[1:], __name__)"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    return python_command("told", "a b", "c")
+
+
+def test_a_child_gets_its_arguments_and_the_folders_of_its_parent(told):
+    child = subprocess.run(told, capture_output=True, text=True)
+    assert child.stdout == "['a b', 'c'] __main__\n"
+
+
+def test_a_child_runs_no_file_of_the_working_directory(told, tmp_path, monkeypatch):
+    for name in ("numpy", "json", "runpy", "site", "trml_rt"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'harm')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    child = subprocess.run(python_command("told"), capture_output=True, text=True)
+    assert (child.stdout, child.stderr) == ("[] __main__\n", "")
+    assert not (tmp_path / "harm").exists()
