@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trml_rt.bundle.atomic import refuse_links
 from trml_rt.bundle.calibration import Calibration, encoders
 from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.errors import UsageError, lacks_package
@@ -82,6 +83,9 @@ def calibrate(
     except ImportError as error:
         raise lacks_package("calibrating", error, "build") from None
     opened = open_bundle(bundle)
+    folder = opened.folder / "calibration" if out is None else Path(out)
+    if out is None:  # a folder that is named may be a link of the caller's own
+        refuse_links(folder)
     method_of = _methods(method, methods or {}, engines, encoders(opened.manifest))
     limits = {"cosine": max_drop, "points": max_drop_points}
     drop = MaxDrop(**{name: value for name, value in limits.items() if value is not None})
@@ -91,7 +95,6 @@ def calibrate(
     cases, unusable = row_cases(opened, checked, rows)
     for problem in (*inputs.unusable, *unusable):
         _log.info("left out: %s", problem)
-    folder = opened.folder / "calibration" if out is None else Path(out)
     record = make_calibration(
         opened,
         inputs.samples,

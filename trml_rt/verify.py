@@ -13,7 +13,7 @@ from trml_rt.bundle.engine_folder import VERIFICATION, Precision
 from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import choose
-from trml_rt.errors import cannot_write
+from trml_rt.engines.install import locked
 from trml_rt.proof.compare import Case
 from trml_rt.proof.fp32 import refuse_failed, to_json
 from trml_rt.proof.fp32 import verify as compare_with_fp32
@@ -88,8 +88,6 @@ def verify(
     folder = opened.folder / "engines" / choice.engines
     with Dispatcher(opened.manifest, choice.backend, choice.locate) as engines:
         record = compare_with_fp32(opened, engines, precision, cases)
-    try:
+    with locked(folder.parent, folder):
         write_bytes(folder / VERIFICATION, to_json(record))
-    except OSError as error:
-        raise cannot_write(folder, error, "copy the bundle to a folder of yours") from None
     return Verification(folder, record["passed"], record["problems"], record["warnings"], record)

@@ -272,3 +272,15 @@ def test_rows_of_the_check_take_no_part_in_the_ranges(bundle_copy, rows):
     frame = content["engines"]["frame"]
     assert frame["samples"] == 36
     assert frame["forms"]["cpu"]["checked"]["video"]["rows"] == 12 + golden
+
+
+def test_a_calibration_replaces_nothing_through_a_link_of_the_bundle(bundle_copy, rows, tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "calibration.json").write_text("mine")
+    (bundle_copy / "calibration").symlink_to(victim)
+    words = ["calibrate", str(bundle_copy), "--data", str(rows), "--force"]
+    result = CliRunner().invoke(program, words)
+    assert result.exit_code == 5
+    assert "is a link, which no build writes through" in result.stderr
+    assert (victim / "calibration.json").read_text() == "mine"

@@ -8,16 +8,19 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 
 import trml_rt
-from trml_rt.build import build
+from trml_rt.build import build, preview_build
 from trml_rt.bundle.folder import Bundle
 from trml_rt.engines.compile import Fp16Tools
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, VerificationFailed
+from trml_rt.verify import verify
 
 NOISE = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 
@@ -26,7 +29,7 @@ NOISE = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 KILLED = """
 import logging, os, signal, sys
 from pathlib import Path
-from trml_rt.build import build
+from trml_rt.build import build, preview_build
 
 folder, point, force = sys.argv[1:]
 
@@ -279,3 +282,55 @@ def test_a_bundle_keeps_its_engines_when_it_moves(bundle_copy, tmp_path):
     moved = shutil.move(bundle_copy, tmp_path / "elsewhere")
     with trml_rt.load(moved, precision="fp32") as rt:
         assert rt.infer(text="good").engines != "portable"
+
+
+@pytest.fixture
+def victim(tmp_path):
+    """A folder of the user's that a bundle's links lead to."""
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim" / "thesis.txt").write_text("years of work")
+    return tmp_path / "victim"
+
+
+@pytest.mark.parametrize("place", ["", "{key}", ".lock"])
+@pytest.mark.parametrize("force", [False, True])
+def test_a_build_writes_through_no_link(bundle_copy, victim, place, force):
+    engines = bundle_copy / "engines"
+    key = preview_build(bundle_copy, "fp32").engines.name
+    link = engines / place.format(key=key) if place else engines
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(victim / "thesis.txt" if place == ".lock" else victim)
+    with pytest.raises(
+        ArtefactMismatch, match="is a link, which no build writes through; remove it"
+    ):
+        build(bundle_copy, "fp32", force=force)
+    assert [path.name for path in victim.iterdir()] == ["thesis.txt"]
+    assert (victim / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_link_among_the_leavings_of_a_killed_build_is_removed_alone(bundle_copy, victim):
+    (bundle_copy / "engines").mkdir()
+    (bundle_copy / "engines" / ".partial-link").symlink_to(victim)
+    folder = build(bundle_copy, "fp32").folder
+    assert built(bundle_copy) == [".lock", folder.name]
+    assert (victim / "thesis.txt").is_file()
+
+
+def test_a_verification_writes_through_no_link(bundle_copy, victim):
+    folder = build(bundle_copy, "fp32").folder
+    outside = shutil.move(folder, victim / "engines")
+    before = (Path(outside) / "verify.json").read_bytes()
+    folder.symlink_to(outside)
+    with pytest.raises(ArtefactMismatch, match="is a link"):
+        verify(bundle_copy, "fp32")
+    assert (Path(outside) / "verify.json").read_bytes() == before
+
+
+def test_a_build_that_waits_for_another_says_so(bundle_copy, caplog):
+    caplog.set_level("INFO")
+    (bundle_copy / "engines").mkdir()
+    other = filelock.FileLock(bundle_copy / "engines" / ".lock", thread_local=False)
+    other.acquire()
+    threading.Timer(0.3, other.release).start()
+    assert build(bundle_copy, "fp32").built
+    assert "waiting for another build" in caplog.text

@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from trml_rt.errors import EnvironmentUnfit, UsageError
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
 
-__all__ = ["check_target", "remove_partials", "staged_folder", "write_bytes"]
+__all__ = ["check_target", "refuse_links", "remove_partials", "staged_folder", "write_bytes"]
 
 _PREFIX = ".partial-"
 _EXISTS = "{}: exists already; name another folder, or pass --force"
@@ -65,6 +65,17 @@ def check_target(target: Path, *, marker: str, what: str, replace: bool) -> None
         ) from None
 
 
+def refuse_links(*paths: Path) -> None:
+    """Refuse to write below a bundle through a link: it may lead to any folder of the user.
+
+    Raises:
+        ArtefactMismatch: one of `paths` is a link.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise ArtefactMismatch(f"{path}: is a link, which no build writes through; remove it")
+
+
 @contextlib.contextmanager
 def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield an empty folder that becomes `target` when the block ends without an error.
@@ -107,7 +118,7 @@ def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
 def remove_partials(folder: Path) -> None:
     """Remove what killed writers left in `folder`; call it only under the folder's lock."""
     for path in folder.glob(f"{_PREFIX}*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _write_and_rename(path: Path, data: bytes) -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import filelock
 
-from trml_rt.bundle.atomic import remove_partials, staged_folder
+from trml_rt.bundle.atomic import refuse_links, remove_partials, staged_folder
 from trml_rt.bundle.engine_folder import EngineManifest, open_engine_folder
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.records import refuse
 from trml_rt.engines.key import misfits
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, cannot_write
 
-__all__ = ["fitting_manifest", "install"]
+__all__ = ["fitting_manifest", "install", "locked"]
 
 _log = logging.getLogger(__name__)
+
+LOCK = ".lock"
+"""The file of `engines/` that writers lock."""
 
 _LOCK_SECONDS = 600
 
@@ -46,20 +50,44 @@ def install(
 
     Raises:
         EnvironmentUnfit: the bundle's folder cannot be written, or the disk is full.
+        ArtefactMismatch: a link stands where something is to be written.
     """
-    engines = target.parent
+    with locked(target.parent, target):
+        if target.is_dir() and not force:
+            try:
+                return fitting_manifest(bundle, target, built_for, must_be_verified), False
+            except ArtefactMismatch as error:
+                _log.info("building anew, because %s", error)
+        with staged_folder(target, replace=True) as staging:
+            manifest = make(staging)
+        return manifest, True
+
+
+@contextlib.contextmanager
+def locked(engines: Path, target: Path) -> Iterator[None]:
+    """Let one writer at a time into the folder `engines`, to write `target` in it.
+
+    What killed writers left is removed first.
+
+    Raises:
+        EnvironmentUnfit: another writer does not end, the folder cannot be written, or the disk
+            is full.
+        ArtefactMismatch: a link stands where something is to be written.
+    """
+    refuse_links(engines, engines / LOCK, target)
     try:
         engines.mkdir(exist_ok=True)
-        with filelock.FileLock(engines / ".lock", timeout=_LOCK_SECONDS):
+        lock = filelock.FileLock(engines / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            _log.info("waiting for another build that holds %s", engines / LOCK)
+            lock.acquire(timeout=_LOCK_SECONDS)
+        try:
             remove_partials(engines)
-            if target.is_dir() and not force:
-                try:
-                    return fitting_manifest(bundle, target, built_for, must_be_verified), False
-                except ArtefactMismatch as error:
-                    _log.info("building anew, because %s", error)
-            with staged_folder(target, replace=True) as staging:
-                manifest = make(staging)
-            return manifest, True
+            yield
+        finally:
+            lock.release()
     except filelock.Timeout:
         raise EnvironmentUnfit(
             f"{engines}: another build holds the lock; wait for it to end"
