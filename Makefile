@@ -31,7 +31,8 @@ lint: $(TRAIN)/.ready $(STUBS)/.ready
 	git ls-files '*.c' '*.cpp' '*.h' '*.hpp' | xargs $(TRAIN)/bin/clang-format --dry-run --Werror
 
 docs: $(DOCS)/.ready  ## the documentation site, with warnings as errors, into build/site
-	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m pytest --quiet --noconftest tests/docs/test_site.py
 
 bench: $(TRAIN)/.ready  ## time of everything outside the engines
 	$(TRAIN)/bin/python benchmarks/overhead.py --out benchmarks/results/overhead.json

@@ -160,7 +160,9 @@ class Runtime:
             the bundle format, inputs and intermediate tensors, batch size 1.
 
         Raises:
-            As `infer` does.
+            UsageError: as for `infer`.
+            InputUnusable: as for `infer`.
+            ArtefactMismatch: as for `infer`.
         """
         row = self._inputs.prepare(Sample(text, video), degrade=degrade)
         self._dispatcher.select(row.present)  # no quiet step down to fewer modalities

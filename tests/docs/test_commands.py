@@ -176,3 +176,9 @@ def test_the_answer_in_the_page_has_the_keys_of_an_answer():
 def keys_of(content: object) -> object:
     """Return the keys of a record, with those of the records in it."""
     return {k: keys_of(v) for k, v in content.items()} if isinstance(content, dict) else None
+
+
+def test_make_docs_hides_no_warning():
+    line = next(li for li in MAKEFILE.splitlines() if "mkdocs build" in li)
+    assert "--strict" in line
+    assert "--quiet" not in line  # mkdocs counts the warnings that it prints
