@@ -79,17 +79,6 @@ def test_the_top_of_the_runtime_stays_small():
     assert len(list((ROOT / "trml_rt").glob("*.py"))) <= 14
 
 
-def test_every_sentence_that_troubleshooting_quotes_is_in_the_source():
-    # Sentences are broken over lines and filled in; joined again, their parts stand in the source.
-    source = " ".join(path.read_text() for s in SOURCES for path in (ROOT / s).rglob("*.py"))
-    source = re.sub(r"\"\s+f?\"", "", source)
-    quoted = re.findall(
-        r"^\| \d \| `(.+?)` \|", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE
-    )
-    assert len(quoted) > 15
-    assert [sentence for sentence in quoted if sentence not in source] == []
-
-
 def test_the_limits_in_the_page_are_those_of_the_table():
     from trml_rt.proof.compare import LIMITS
 
