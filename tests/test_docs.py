@@ -63,16 +63,55 @@ def test_every_path_of_ours_that_a_page_names_exists(page):
     assert [n for n in sorted(named) if not any((place / n).exists() for place in places)] == []
 
 
-def test_the_architecture_page_names_every_package_and_every_verb():
-    page = (DOCS / "architecture.md").read_text()
-    packages = {
-        str(init.parent.relative_to(ROOT))
-        for s in SOURCES
-        for init in (ROOT / s).rglob("__init__.py")
-    }
-    verbs = {f"trml_rt/{path.name}" for path in (ROOT / "trml_rt").glob("[a-z]*.py")}
+ARCHITECTURE = (DOCS / "architecture.md").read_text()
+
+
+def module_of(path):
+    return path.removesuffix("/").removesuffix(".py").replace("/", ".")
+
+
+def contracts():
+    """Return the import-linter contracts by name."""
+    tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11 for tomllib")
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    return {contract["name"]: contract for contract in linter["contracts"]}
+
+
+def test_the_architecture_page_names_every_package_and_every_module_of_the_runtime():
+    packages = [init.parent for s in SOURCES for init in (ROOT / s).rglob("__init__.py")]
+    modules = [
+        path
+        for source in ("trml_rt", "calibration/trml_calibration")
+        for path in (ROOT / source).rglob("*.py")
+        if path.name != "__init__.py"
+    ]
     assert len(packages) > 12
-    assert [name for name in sorted(packages | verbs) if name not in page] == []
+    assert len(modules) > 60
+    assert [n for n in map(name_of, sorted(packages + modules)) if n not in ARCHITECTURE] == []
+
+
+def test_the_floors_of_the_architecture_page_are_the_layers_of_the_contract():
+    layers = contracts()["the floors of the house"]["layers"]
+    section = ARCHITECTURE.split("## The floors of the house")[1].split("Rooms on one floor")[0]
+    floors = [
+        {module_of(path) for path in re.findall(r"`(trml_rt/[\w/.]+)`", floor)}
+        for floor in re.split(r"^\d+\. ", section, flags=re.MULTILINE)[1:]
+    ]
+    assert floors == [set(layer.split(" | ")) for layer in layers]
+
+
+def test_the_rooms_that_ask_the_other_packages_are_those_of_the_page():
+    told = ARCHITECTURE.split("Four rooms ask the other two packages")[1].split("\n")[0]
+    rooms = {module_of(path) for path in re.findall(r"`(trml_rt/[\w/.]+)`", told)}
+    asks = re.compile(r"^ +from (trml_calibration|trml_export)\b", re.MULTILINE)
+    asking = {
+        module_of(name_of(path))
+        for path in (ROOT / "trml_rt").rglob("*.py")
+        if path.parent.name != "cli" and asks.search(path.read_text())
+    }
+    assert rooms == asking
+    contract = contracts()["four rooms ask the other packages, inside a function"]
+    assert not rooms & set(contract["source_modules"])
 
 
 def test_the_top_of_the_runtime_stays_small():
