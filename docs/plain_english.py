@@ -17,8 +17,7 @@ from pathlib import Path
 __all__ = ["Reading", "main", "pages", "reading", "sentences"]
 
 MOST_WORDS = 15.0  # a sentence, on average over a page
-LONG = 30  # words; a sentence of more is long
-MOST_LONG = 0.05  # the share of a page's sentences that may be long
+LONG = 25  # words; no sentence may have more
 
 _NO_PROSE = re.compile(
     r"\A---\n.*?^---$"  # front matter
@@ -57,7 +56,7 @@ class Reading:
     @property
     def passed(self) -> bool:
         """Whether the page is within both limits."""
-        return self.average <= MOST_WORDS and self.share <= MOST_LONG
+        return self.average <= MOST_WORDS and not self.long
 
 
 def sentences(markdown: str) -> Iterator[str]:
