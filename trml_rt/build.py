@@ -19,6 +19,7 @@ from trml_rt.bundle.atomic import write_bytes
 from trml_rt.bundle.calibration import Calibrated, open_calibration, source_of
 from trml_rt.bundle.engine_folder import (
     VERIFICATION,
+    EngineFolder,
     EngineManifest,
     Precision,
     open_engine_folder,
@@ -31,8 +32,8 @@ from trml_rt.engines.install import fitting_manifest, install
 from trml_rt.engines.key import built_for_here, key_of
 from trml_rt.errors import ArtefactMismatch, UsageError
 from trml_rt.proof.compare import Case
-from trml_rt.proof.fp32 import to_json as record_to_json
-from trml_rt.proof.fp32 import verify_new
+from trml_rt.proof.fp32 import make_record, refuse_failed
+from trml_rt.proof.fp32 import verify as verify_engines
 from trml_rt.proof.golden import golden_inputs
 from trml_rt.proof.rows import read_cases
 
@@ -151,7 +152,7 @@ def build(
         must_be_verified=verify,
         force=force,
     )
-    verified = bool(open_engine_folder(job.target).passed_sets())
+    verified = open_engine_folder(job.target).is_verified(job.bundle)
     if not advise:
         return BuildReport(job.target, built, verified, manifest)
     # A back end that may be taken unasked has several precisions that compete.
@@ -225,6 +226,7 @@ def _settle(
 def _make(job: BuildJob, staging: Path, cases: Sequence[Case] | None) -> EngineManifest:
     """Fill `staging` with engines, their record of verification and their manifest."""
     compiled = compile_all(job, staging, lambda name: golden_inputs(job.bundle, name))
+    manifest = describe_engines(job, staging, compiled)
     if cases is None:
         _log.info("not verified; every answer of these engines says so")
     else:
@@ -232,8 +234,11 @@ def _make(job: BuildJob, staging: Path, cases: Sequence[Case] | None) -> EngineM
         with Dispatcher(
             job.bundle.manifest, backend, lambda name: staging / job.file(name)
         ) as engines:
-            record = verify_new(job.bundle, engines, job.precision, cases)
-        write_bytes(staging / VERIFICATION, record_to_json(record))
-    manifest = describe_engines(job, staging, compiled)
+            verdicts = verify_engines(job.bundle, engines, job.precision, cases)
+        record = make_record(job.precision, EngineFolder(staging, manifest).hashes, verdicts)
+        refuse_failed(record, str(job.bundle.folder))
+        for warning in record.warnings:
+            _log.warning("%s", warning)
+        write_bytes(staging / VERIFICATION, to_json(record))
     write_bytes(staging / "manifest.json", to_json(manifest))
     return manifest

@@ -99,6 +99,7 @@ def _built(bundle: Bundle, folder: Path) -> dict[str, Any]:
     try:
         engines = open_engine_folder(folder)
         engines.verify_files()
+        record, passed = engines.verification(), engines.passed_sets()
     except ArtefactMismatch as error:
         return {"fits": False, "why_not": [str(error)]}
     manifest, reasons = engines.manifest, why_not(engines, bundle)
@@ -112,7 +113,8 @@ def _built(bundle: Bundle, folder: Path) -> dict[str, Any]:
         "products": manifest.products,
         "plan_layers": manifest.plan_layers,
         "islands": manifest.islands,
-        "verification": engines.verification(),
+        "verified": {each.name: each.name in passed for each in bundle.manifest.engine_sets},
+        "verification": record and record.model_dump(by_alias=True),
         "fits": not reasons,
         "why_not": reasons,
     }

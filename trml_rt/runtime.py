@@ -67,20 +67,18 @@ class Runtime:
         self.bundle = bundle
         self._backend_name, self._engines_name = choice.backend.name, choice.engines
         # Export and build write down what they compared; a bundle made by hand has nothing there.
-        self._verified = all(
-            engine_set.name in choice.passed for engine_set in manifest.engine_sets
-        )
+        self._passed = frozenset(choice.passed)
         self._dispatcher = Dispatcher(manifest, choice.backend, choice.locate)
         self._inputs = Inputs(bundle)
         self._set_names = {each.present: each.name for each in manifest.engine_sets}
 
     @property
     def provenance(self) -> dict[str, str | bool]:
-        """What every answer says of its engines: `backend`, `engines` and `verified`."""
+        """Which engines answer: `backend`, `engines`, and whether all their sets are `verified`."""
         return {
             "backend": self._backend_name,
             "engines": self._engines_name,
-            "verified": self._verified,
+            "verified": self._passed.issuperset(self._set_names.values()),
         }
 
     def infer(
@@ -206,7 +204,7 @@ class Runtime:
                     engine_set=self._set_names[present],
                     backend=self._backend_name,
                     engines=self._engines_name,
-                    verified=self._verified,
+                    verified=self._set_names[present] in self._passed,
                     ms=ms | {"total": sum(ms.values())},
                 )
             )

@@ -8,16 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trml_rt.bundle.atomic import write_bytes
-from trml_rt.bundle.engine_folder import VERIFICATION, Precision
+from trml_rt.backends import row_of
+from trml_rt.bundle.atomic import check_writable, write_bytes
+from trml_rt.bundle.engine_folder import (
+    VERIFICATION,
+    Precision,
+    VerificationRecord,
+    open_engine_folder,
+    to_json,
+)
 from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.dispatch import Dispatcher
-from trml_rt.engines.choose import choose
+from trml_rt.engines.choose import find_engines
 from trml_rt.engines.install import locked
+from trml_rt.errors import EnvironmentUnfit
 from trml_rt.proof.compare import Case
-from trml_rt.proof.fp32 import refuse_failed, to_json
-from trml_rt.proof.fp32 import verify as compare_with_fp32
-from trml_rt.proof.golden import golden_answers
+from trml_rt.proof.fp32 import make_record, refuse_failed
+from trml_rt.proof.fp32 import verify as compare_with_references
 from trml_rt.proof.rows import read_cases
 
 __all__ = ["Verification", "verify"]
@@ -25,29 +32,39 @@ __all__ = ["Verification", "verify"]
 
 @dataclass(frozen=True)
 class Verification:
-    """How near built engines are to FP32.
+    """How near built engines are to their references.
 
     Attributes:
-        folder: the engines; the record is in its `verify.json`.
-        passed: whether every limit holds.
-        problems: the limits that are missed, a sentence each.
-        warnings: what is near a limit.
-        record: the content of `verify.json`.
+        folder: the engines.
+        record: the content of their `verify.json`: a verdict for each engine set.
     """
 
     folder: Path
-    passed: bool
-    problems: list[str]
-    warnings: list[str]
-    record: dict[str, Any]
+    record: VerificationRecord
+
+    @property
+    def passed(self) -> bool:
+        """Whether every limit holds, for every engine set."""
+        return not self.record.problems
+
+    @property
+    def problems(self) -> list[str]:
+        """The limits that are missed, a sentence each."""
+        return self.record.problems
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is near a limit."""
+        return self.record.warnings
 
     def raise_if_failed(self) -> None:
         """Raise VerificationFailed with all problems if a limit is missed."""
         refuse_failed(self.record, str(self.folder))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record, as `trml-rt verify --json` prints it."""
-        return self.record
+        """Return the record as JSON-ready values, as `trml-rt verify --json` prints it."""
+        summary = {"passed": self.passed, "problems": self.problems, "warnings": self.warnings}
+        return summary | self.record.model_dump(by_alias=True)
 
 
 def verify(
@@ -59,35 +76,47 @@ def verify(
     layout: str = "jsonl",
     split: str = "valid",
     rows: int = 512,
+    record: bool = True,
 ) -> Verification:
-    """Compare the engines of `precision` with FP32, and write verify.json beside them.
+    """Compare engines with the golden files and with FP32, and write verify.json beside them.
 
-    A record that has not passed is written too: from then on answers say `verified: false`.
+    A verdict that is no pass is written too: from then on answers of that engine set say
+    `verified: false`. Engine sets whose inputs `data` does not have are compared on those of
+    the golden files.
 
     Args:
         bundle: the bundle, as in `build`; its portable graphs are the reference.
         precision: of the engines, and whose limits count.
         backend: what the engines were built for.
-        data: a data set whose rows are compared; None: the golden files' inputs.
+        data: a data set whose rows are compared; None: the golden files' inputs alone.
         layout: layout of `data`: jsonl, mmsa or meld.
         split: the rows of `data` to take.
         rows: the most rows of each kind: both inputs, text alone, video alone.
+        record: False leaves the record that is there as it is.
 
     Raises:
         ArtefactMismatch: there are no engines that fit.
-        EnvironmentUnfit: the back end or its device is not here, or the record cannot be written.
+        EnvironmentUnfit: the back end or its device is not here, the record cannot be written,
+            or the engines were replaced in the meantime.
         UsageError: the data cannot be read.
     """
-    opened = open_bundle(bundle)
-    choice = choose(opened, backend, precision, None)
-    cases: Sequence[Case]
-    if data is None:
-        cases, _ = golden_answers(opened)
-    else:
+    opened, row = open_bundle(bundle), row_of(backend)
+    found = find_engines(opened, precision, row)
+    if record:
+        check_writable(found.folder, "leave the record out with --no-record")
+    cases: Sequence[Case] = ()
+    if data is not None:
         cases = read_cases(opened, Path(data), layout=layout, split=split, rows=rows)
-    folder = opened.folder / "engines" / choice.engines
-    with Dispatcher(opened.manifest, choice.backend, choice.locate) as engines:
-        record = compare_with_fp32(opened, engines, precision, cases)
-    with locked(folder.parent, folder):
-        write_bytes(folder / VERIFICATION, to_json(record))
-    return Verification(folder, record["passed"], record["problems"], record["warnings"], record)
+    runs_on = row.load().open_backend(row.name, None, compiled=True)
+    with Dispatcher(opened.manifest, runs_on, found.path) as engines:
+        verdicts = compare_with_references(opened, engines, precision, cases)
+    verification = Verification(found.folder, make_record(precision, found.hashes, verdicts))
+    if record:
+        with locked(found.folder.parent, found.folder):
+            if open_engine_folder(found.folder).hashes != found.hashes:
+                raise EnvironmentUnfit(
+                    f"{found.folder}: a build replaced the engines while they were compared; "
+                    "verify them again"
+                )
+            write_bytes(found.folder / VERIFICATION, to_json(verification.record))
+    return verification

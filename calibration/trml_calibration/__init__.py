@@ -1,3 +1,4 @@
 """FP16 and INT8 graphs from FP32 ones: ranges, the search for an exact enough graph, lint."""
 
-import trml_rt as _trml_rt  # noqa: F401 - it turns ONNX Runtime's telemetry off, before any import
+# Importing trml_rt turns ONNX Runtime's telemetry off; so it comes before ONNX Runtime.
+import trml_rt.errors as _errors  # noqa: F401

@@ -132,7 +132,7 @@ class Check:
             for s in self._manifest.engine_sets
             if engine in s.engines and any(s.name in answer for answer in answers.values())
         ]
-        report = compare(
+        verdicts = compare(
             self._manifest,
             sets,
             [self._cases[number] for number in numbers],
@@ -140,13 +140,14 @@ class Check:
             [answers[number] for number in numbers],
             self._limits,
         )
-        measured: dict[str, Any] = report["engine_sets"]
+        problems = [text for verdict in verdicts.values() for text in verdict.problems]
+        measured = {name: v.measured for name, v in verdicts.items() if v.measured}
         if len(measured) < len(sets):  # NaN or infinity: as far from FP32 as a graph can be
             low, high = self._manifest.task.range or (0.0, 1.0)
-            return Judged(False, 2.0, high - low, "; ".join(report["problems"]), measured)
+            return Judged(False, 2.0, high - low, "; ".join(problems), measured)
         output = self._outputs(engine)[0]
         return Judged(
-            passed=report["passed"],
+            passed=not problems,
             vectors=max(1 - each["tensors"][output]["mean_cosine"] for each in measured.values()),
             scores=max(each["mean_score_difference"] for each in measured.values()),
             summary=_summary(measured),

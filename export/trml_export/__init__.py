@@ -3,4 +3,5 @@
 Needs the extra `[train]`. It meets the runtime at the bundle on disk; see docs/training.md.
 """
 
-import trml_rt as _trml_rt  # noqa: F401 - it turns ONNX Runtime's telemetry off, before any import
+# Importing trml_rt turns ONNX Runtime's telemetry off; so it comes before ONNX Runtime.
+import trml_rt.errors as _errors  # noqa: F401

@@ -51,10 +51,19 @@ def test_the_answer_says_what_was_real_and_what_virtual_and_why(rt):
     assert list(answer["ms"]) == ["decode", "preprocess", "text", "fuse_text", "total"]
 
 
-@pytest.mark.parametrize("parity", [{}, {"text/prediction": 1e-7}])
-def test_a_bundle_that_nobody_compared_is_not_verified(edit_manifest, parity):
+@pytest.mark.parametrize(
+    "parity", [{}, {"video/prediction": 1e-7}, {"text/prediction": 1e300}, {"text/prediction": -1}]
+)
+def test_an_engine_set_that_nobody_compared_is_not_verified(edit_manifest, parity):
     with trml_rt.load(edit_manifest(lambda m: m.update(parity=parity))) as rt:
         assert not rt.infer(text=GOOD).verified
+
+
+def test_the_verdict_is_that_of_the_engine_set_that_answers(edit_manifest):
+    with trml_rt.load(edit_manifest(lambda m: m.update(parity={"text/prediction": 1e-7}))) as rt:
+        assert rt.infer(text=GOOD).verified
+        assert not rt.infer(video=WHITE).verified
+        assert not rt.provenance["verified"]
 
 
 def test_a_bundle_with_the_parity_of_every_set_is_verified(edit_manifest):

@@ -15,9 +15,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
+from trml_rt.errors import ArtefactMismatch, UsageError, cannot_write
 
-__all__ = ["check_target", "refuse_links", "remove_partials", "staged_folder", "write_bytes"]
+__all__ = [
+    "check_target",
+    "check_writable",
+    "refuse_links",
+    "remove_partials",
+    "staged_folder",
+    "write_bytes",
+]
 
 _PREFIX = ".partial-"
 _EXISTS = "{}: exists already; name another folder, or pass --force"
@@ -54,15 +61,30 @@ def check_target(target: Path, *, marker: str, what: str, replace: bool) -> None
             raise UsageError(_EXISTS.format(target))
         if not target.is_dir() or (any(target.iterdir()) and not (target / marker).is_file()):
             raise UsageError(f"{target}: is not a {what}, so --force does not replace it")
+    parent = Path(os.path.realpath(target)).parent
     try:
-        parent = Path(os.path.realpath(target)).parent
         parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=parent):
+    except OSError as error:
+        raise cannot_write(target, error, "name another folder") from None
+    check_writable(parent, "name another folder", target)
+
+
+def check_writable(folder: Path, instead: str, target: Path | None = None) -> None:
+    """Refuse a folder in which nothing can be written; call it before any long work.
+
+    Args:
+        folder: the folder.
+        instead: what to do unless the disk is full.
+        target: what the message names; None: the folder.
+
+    Raises:
+        EnvironmentUnfit: nothing can be written there.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise EnvironmentUnfit(
-            f"{target}: cannot be written ({error.strerror}); name another folder"
-        ) from None
+        raise cannot_write(target or folder, error, instead) from None
 
 
 def refuse_links(*paths: Path) -> None:

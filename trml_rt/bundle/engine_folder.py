@@ -18,10 +18,13 @@ __all__ = [
     "ENGINE_SCHEMA",
     "PRECISIONS",
     "VERIFICATION",
+    "VERIFICATION_SCHEMA",
     "BuiltFile",
     "EngineFolder",
     "EngineManifest",
     "Precision",
+    "SetVerdict",
+    "VerificationRecord",
     "engine_folders",
     "open_engine_folder",
     "to_json",
@@ -35,7 +38,9 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 """The precisions that engines are built in, the same on every back end."""
 
 VERIFICATION = "verify.json"
-"""The file beside the engines that says how near they are to FP32."""
+"""The file beside the engines that says how near they are to their references."""
+
+VERIFICATION_SCHEMA = 2
 
 
 class BuiltFile(FileEntry):
@@ -66,6 +71,42 @@ class EngineManifest(Strict):
     islands: Annotated[dict[str, list[str]], Field(default_factory=dict)]
 
 
+class SetVerdict(Strict):
+    """What a verification found of one engine set.
+
+    `inputs` says on which inputs it was compared with FP32. `fp32` and `golden` hold what was
+    measured against each reference; empty where nothing could be.
+    """
+
+    passed: bool
+    problems: list[str]
+    warnings: list[str]
+    inputs: Literal["data", "golden files"]
+    fp32: dict[str, Any]
+    golden: dict[str, Any]
+
+
+class VerificationRecord(Strict):
+    """The content of `verify.json`; `engines` gives the hash of each file that was compared."""
+
+    schema_: Annotated[int, Field(alias="schema")]
+    precision: Precision
+    reference: str
+    limits: dict[str, float]
+    engines: dict[str, str]
+    engine_sets: dict[str, SetVerdict]
+
+    @property
+    def problems(self) -> list[str]:
+        """The limits that are missed, a sentence each."""
+        return [text for verdict in self.engine_sets.values() for text in verdict.problems]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is near a limit."""
+        return [text for verdict in self.engine_sets.values() for text in verdict.warnings]
+
+
 @dataclass(frozen=True)
 class EngineFolder:
     """Engines on disk; whether they fit this device is for `engines.key` to say."""
@@ -80,7 +121,7 @@ class EngineFolder:
         check_hash(path, entry, "build it again: trml-rt build")
         return path
 
-    def verification(self) -> dict[str, Any] | None:
+    def verification(self) -> VerificationRecord | None:
         """Return the content of verify.json, or None if there is none.
 
         Raises:
@@ -88,22 +129,39 @@ class EngineFolder:
         """
         path = self.folder / VERIFICATION
         try:
-            return parse_json(path.read_bytes(), str(path))
+            data = path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise ArtefactMismatch(f"{path}: cannot be read ({error.strerror})") from None
+        record: VerificationRecord = validate(
+            VerificationRecord, parse_json(data, str(path)), str(path), VERIFICATION_SCHEMA
+        )
+        return record
 
-    def passed_sets(self) -> set[str]:
-        """Return the engine sets that verify.json says have passed.
+    def passed_sets(self) -> frozenset[str]:
+        """Return the engine sets that a verification of these very engines has passed.
 
-        Empty if the engines were not verified, or were found wanting.
+        Raises:
+            ArtefactMismatch: the record is damaged.
         """
         record = self.verification()
-        if record is None or record.get("passed") is not True:
-            return set()
-        sets = record.get("engine_sets")
-        return set(sets) if isinstance(sets, dict) else set()
+        if record is None or record.engines != self.hashes:
+            return frozenset()
+        return frozenset(name for name, verdict in record.engine_sets.items() if verdict.passed)
+
+    def is_verified(self, bundle: Bundle) -> bool:
+        """Say whether a verification of these engines has passed every engine set of `bundle`.
+
+        Raises:
+            ArtefactMismatch: the record is damaged.
+        """
+        return self.passed_sets() >= {each.name for each in bundle.manifest.engine_sets}
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The hash of each engine's file, by name, as the manifest states it."""
+        return {name: entry.sha256 for name, entry in self.manifest.files.items()}
 
     def verify_files(self) -> None:
         """Compare the hash of every file."""
@@ -144,7 +202,7 @@ def engine_folders(bundle: Bundle) -> list[Path]:
         raise ArtefactMismatch(f"{engines}: cannot be read ({error.strerror})") from None
 
 
-def to_json(manifest: EngineManifest) -> bytes:
-    """Return the bytes of `manifest.json`, the same for the same content."""
-    content: dict[str, Any] = manifest.model_dump(by_alias=True)
+def to_json(record: EngineManifest | VerificationRecord) -> bytes:
+    """Return the bytes of a record's file, the same for the same content."""
+    content: dict[str, Any] = record.model_dump(by_alias=True)
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()

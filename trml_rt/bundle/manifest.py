@@ -6,6 +6,7 @@ After `read_manifest` returns, the rest of the runtime indexes without guarding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from trml_rt.bundle.modality import Modality
 from trml_rt.bundle.records import Strict, expected, parse_json, refuse, validate
 
 __all__ = [
+    "PARITY",
     "SCHEMA",
     "SET_INPUTS",
     "VECTORS",
@@ -27,11 +29,15 @@ __all__ = [
     "TensorSpec",
     "TextInput",
     "VideoInput",
+    "exported_sets",
     "read_manifest",
 ]
 
 SCHEMA = 1
 """The newest schema of `model.json` that this runtime reads."""
+
+PARITY = 1e-4
+"""The largest difference to PyTorch that a verified graph may have; an export allows no more."""
 
 SET_INPUTS = {"text": ["ids"], "video": ["frames", "frame_mask"]}
 """The tensors that the runtime makes of each modality."""
@@ -159,6 +165,15 @@ class Manifest(Strict):
             *(engine.file for engine in self.engines.values()),
             *(engine_set.golden for engine_set in self.engine_sets),
         ]
+
+
+def exported_sets(manifest: Manifest) -> frozenset[str]:
+    """Return the engine sets whose portable graphs the export has compared with PyTorch."""
+    return frozenset(
+        each.name
+        for each in manifest.engine_sets
+        if abs(manifest.parity.get(f"{each.name}/prediction", math.inf)) <= PARITY
+    )
 
 
 def read_manifest(data: bytes, source: str = "model.json") -> Manifest:

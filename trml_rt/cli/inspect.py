@@ -46,7 +46,7 @@ def _for_people(content: dict[str, Any]) -> str:
         fits = (
             "fits this device" if built["fits"] else "does not fit: " + "; ".join(built["why_not"])
         )
-        lines.append(f"  {key}  {fits}")
+        lines.append(f"  {key}  {fits}{_verified(built)}")
         for engine, layers in built.get("layers", {}).items():
             in_fp32 = [layer for layer, kind in layers.items() if kind != "int8"]
             lines.append(
@@ -56,3 +56,13 @@ def _for_people(content: dict[str, Any]) -> str:
     if not content["built"]:
         lines.append("  none; the portable graphs run on ONNX Runtime anywhere")
     return "\n".join(lines)
+
+
+def _verified(built: dict[str, Any]) -> str:
+    """Return which engine sets have passed their verification, as the end of a line."""
+    sets = built.get("verified", {})
+    passed = [name for name, holds in sets.items() if holds]
+    if not passed:
+        return ", unverified" if sets else ""
+    others = [name for name in sets if name not in passed]
+    return ", verified" + (f": {', '.join(passed)}; not: {', '.join(others)}" if others else "")

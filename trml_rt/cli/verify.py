@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from trml_rt.cli.options import (
     print_json,
     rows_option,
 )
+
+if TYPE_CHECKING:
+    from trml_rt.bundle.engine_folder import VerificationRecord
 
 __all__ = ["verify"]
 
@@ -34,9 +37,13 @@ Examples:
 @data_layout
 @click.option("--split", default="valid", show_default=True, help="The rows of --data to use.")
 @rows_option
+@click.option("--record/--no-record", default=True, help="Whether to write verify.json.  [on]")
 @as_json
 def verify(as_json: bool, **arguments: Any) -> None:
-    """Compare built engines with FP32 and write verify.json beside them; exit 4 if they fail."""
+    """Compare built engines with their references; exit 4 if a limit is missed.
+
+    The verdict on each engine set is written to verify.json beside the engines.
+    """
     from trml_rt.verify import verify as compare
 
     report = compare(**arguments)
@@ -44,23 +51,33 @@ def verify(as_json: bool, **arguments: Any) -> None:
     report.raise_if_failed()
 
 
-def _for_people(record: dict[str, Any]) -> str:
+def _for_people(record: VerificationRecord) -> str:
     lines = []
-    for name, measured in record["engine_sets"].items():
-        lines.append(
-            f"{name}: {measured['rows']} rows, largest score difference "
-            f"{measured['largest_score_difference']:.4f}, {measured['flips']:.2%} labels flip"
-        )
-        lines += [
-            f"  {tensor}: cosine least {c['least_cosine']:.4f}, 1st percentile "
-            f"{c['first_percentile']:.4f}"
-            for tensor, c in measured["tensors"].items()
-        ]
-        if accuracy := measured.get("accuracy"):
-            lines.append(
-                f"  accuracy {accuracy['fp32']:.2f} % in FP32, {accuracy['engines']:.2f} % here, "
-                f"{accuracy['rows']} rows"
-            )
-    lines += [f"warning: {warning}" for warning in record["warnings"]]
-    lines.append("passed" if record["passed"] else "FAILED")
+    for name, verdict in record.engine_sets.items():
+        lines.append(f"{name}: {'passed' if verdict.passed else 'FAILED'}")
+        lines += _measured("FP32", verdict.inputs, verdict.fp32)
+        lines += _measured("the golden files", "golden files", verdict.golden)
+    lines += [f"warning: {warning}" for warning in record.warnings]
+    lines.append("FAILED" if record.problems else "passed")
     return "\n".join(lines)
+
+
+def _measured(reference: str, inputs: str, measured: dict[str, Any]) -> list[str]:
+    """Return the lines on one reference, what may be empty."""
+    if not measured:
+        return []
+    lines = [
+        f"  against {reference}, {measured['rows']} rows of the {inputs}: largest score difference "
+        f"{measured['largest_score_difference']:.4f}, {measured['flips']:.2%} labels flip"
+    ]
+    lines += [
+        f"    {tensor}: cosine least {c['least_cosine']:.4f}, 1st percentile "
+        f"{c['first_percentile']:.4f}"
+        for tensor, c in measured["tensors"].items()
+    ]
+    if accuracy := measured.get("accuracy"):
+        lines.append(
+            f"    accuracy {accuracy['fp32']:.2f} % in FP32, {accuracy['engines']:.2f} % here, "
+            f"{accuracy['rows']} rows"
+        )
+    return lines

@@ -16,6 +16,7 @@ from trml_rt.bundle.engine_folder import (
     open_engine_folder,
 )
 from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.manifest import exported_sets
 from trml_rt.bundle.records import refuse
 from trml_rt.engines.key import built_for_here, key_of, misfits
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
@@ -31,7 +32,7 @@ class Choice:
         backend: loads the engines.
         engines: their name for answers: "portable", or that of the engine folder.
         locate: gives the checked path of an engine's graph.
-        passed: the engine sets that were compared with their reference and passed.
+        passed: the engine sets that were compared with their references and passed.
     """
 
     backend: Backend
@@ -67,7 +68,7 @@ def choose(bundle: Bundle, backend: str, precision: str | None, threads: int | N
         row.load().open_backend(row.name, threads, compiled=False),
         "portable",
         lambda name: bundle.path(manifest.engines[name].file),
-        {s.name for s in manifest.engine_sets if f"{s.name}/prediction" in manifest.parity},
+        exported_sets(manifest),
     )
 
 
@@ -170,7 +171,7 @@ def _verified(bundle: Bundle, precision: str, row: BackendRow) -> EngineFolder |
         engines = find_engines(bundle, precision, row)
     except (ArtefactMismatch, EnvironmentUnfit):
         return None
-    return engines if engines.passed_sets() else None
+    return engines if engines.is_verified(bundle) else None
 
 
 def _built(bundle: Bundle) -> set[tuple[str, str]]:

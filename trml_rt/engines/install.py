@@ -108,7 +108,7 @@ def fitting_manifest(
     engines = open_engine_folder(target)
     if differences := misfits(engines, bundle, built_for):
         refuse(str(target), differences)
-    if must_be_verified and not engines.passed_sets():
+    if must_be_verified and not engines.is_verified(bundle):
         refuse(str(target), ["its engines are not verified"])
     engines.verify_files()
     return engines.manifest

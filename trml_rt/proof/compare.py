@@ -8,7 +8,7 @@ and predictions. The least cosine decides, because a mean would hide one bad row
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from trml_rt.answer import label_of, read_prediction
 from trml_rt.backends import Tensors
 from trml_rt.bundle.manifest import EngineSet, Manifest, Task
 
-__all__ = ["LIMITS", "Answers", "Case", "Limits", "compare", "rank_correlation"]
+__all__ = ["LIMITS", "Answers", "Case", "Limits", "Verdict", "compare", "rank_correlation"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,21 @@ Answers = list[dict[str, Tensors]]
 """For each case every tensor on the way, inputs included, by the engine set that was run."""
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What the comparison of one engine set has shown.
+
+    Attributes:
+        problems: the limits that are missed, a sentence each; none of them: it passes.
+        warnings: what is near a limit.
+        measured: `rows`, and what was measured of every tensor; empty where nothing could be.
+    """
+
+    problems: list[str]
+    warnings: list[str]
+    measured: dict[str, Any]
+
+
 def compare(
     manifest: Manifest,
     sets: Sequence[EngineSet],
@@ -71,7 +86,7 @@ def compare(
     expected: Answers,
     answers: Answers,
     limits: Limits,
-) -> dict[str, Any]:
+) -> dict[str, Verdict]:
     """Hold the tensors of `answers` against those of `expected`, one entry a case each.
 
     Args:
@@ -83,13 +98,10 @@ def compare(
         limits: what must hold.
 
     Returns:
-        `passed`, `problems`, `warnings`, `limits`, and for each engine set its `rows` and what
-        was measured of every tensor. A set that no case ran is a problem. So is one with NaN,
-        infinity or another shape than the reference's, of which nothing is measured.
+        The verdict on each engine set, by name. A set that no case ran is a problem. So is one
+        with NaN, infinity or another shape than the reference's, of which nothing is measured.
     """
-    problems: list[str] = []
-    warnings: list[str] = []
-    measured: dict[str, Any] = {}
+    verdicts: dict[str, Verdict] = {}
     for engine_set in sets:
         name = engine_set.name
         pairs = [
@@ -98,23 +110,21 @@ def compare(
             if name in reference and name in answer
         ]
         if not pairs:
-            problems.append(f"{name}: no inputs to compare on")
+            verdicts[name] = Verdict([f"{name}: no inputs to compare on"], [], {})
             continue
         engines = [manifest.engines[engine] for engine in engine_set.engines]
         outputs = {tensor.name for engine in engines for tensor in engine.outputs}
         if faults := _faults(sorted(outputs), pairs):
-            problems += [f"{name}/{text}" for text in faults]
+            verdicts[name] = Verdict([f"{name}/{text}" for text in faults], [], {})
             continue
-        measured[name] = _measure(sorted(outputs - {"prediction"}), pairs, manifest.task)
-        for where, fails, text in _judge(measured[name], limits):
-            (problems if fails else warnings).append(f"{name}/{where}: {text}")
-    return {
-        "passed": not problems,
-        "problems": problems,
-        "warnings": warnings,
-        "limits": asdict(limits),
-        "engine_sets": measured,
-    }
+        measured = _measure(sorted(outputs - {"prediction"}), pairs, manifest.task)
+        judged = [(fails, f"{name}/{w}: {text}") for w, fails, text in _judge(measured, limits)]
+        verdicts[name] = Verdict(
+            [text for fails, text in judged if fails],
+            [text for fails, text in judged if not fails],
+            measured,
+        )
+    return verdicts
 
 
 _Pairs = list[tuple[Tensors, Tensors, Case]]

@@ -1,71 +1,122 @@
 """Verify engines: run them and their references on the same inputs, and compare every tensor.
 
-The reference of every verification is the bundle's portable graphs in FP32 on ONNX Runtime. New
-engines are also held against the golden files, the training framework's own answers.
+There are two references: the golden files, which are the training framework's own answers, and
+the bundle's portable graphs in FP32 on ONNX Runtime, on any inputs.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
+from trml_rt.bundle.engine_folder import (
+    VERIFICATION_SCHEMA,
+    Precision,
+    SetVerdict,
+    VerificationRecord,
+)
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import EngineSet
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import VerificationFailed
 from trml_rt.progress import counted
-from trml_rt.proof.compare import LIMITS, Answers, Case, compare
+from trml_rt.proof.compare import LIMITS, Answers, Case, Limits, Verdict, compare
 from trml_rt.proof.golden import golden_answers
 
-__all__ = [
-    "reference_answers",
-    "refuse_failed",
-    "run_cases",
-    "to_json",
-    "verify",
-    "verify_new",
-]
+__all__ = ["make_record", "reference_answers", "refuse_failed", "run_cases", "verify"]
 
 _log = logging.getLogger(__name__)
 
 
 def verify(
-    bundle: Bundle,
-    engines: Dispatcher,
-    precision: str,
-    cases: Sequence[Case],
-) -> dict[str, Any]:
-    """Compare `engines` with the bundle's FP32 graphs and return the record of verify.json.
+    bundle: Bundle, engines: Dispatcher, precision: Precision, cases: Sequence[Case] = ()
+) -> dict[str, SetVerdict]:
+    """Hold engines against the golden files and against FP32, each engine set for itself.
 
     Args:
-        bundle: the bundle, whose portable graphs are the reference.
+        bundle: the bundle; its golden files and its portable graphs are the references.
         engines: what is to be verified.
-        precision: whose `LIMITS` count.
-        cases: the inputs; a case runs every engine set that its inputs allow.
+        precision: whose `LIMITS` count, for both references.
+        cases: inputs to compare with FP32 on. An engine set that none of them runs is compared
+            on the inputs of its golden file.
 
     Returns:
-        What `compare` gives, with the precision and what the reference was.
+        The verdict on each engine set of the bundle, by name. Each problem and each warning
+        names its reference.
     """
-    answers = run_cases(engines, counted(cases, len(cases), f"{precision} engines", _log))
-    return _against_fp32(bundle, cases, answers, precision)
+    sets, limits = bundle.manifest.engine_sets, LIMITS[precision]
+    _log.info("comparing with the golden files")
+    golden_cases, expected = golden_answers(bundle)
+    answers = run_cases(engines, golden_cases)
+    golden = compare(bundle.manifest, sets, golden_cases, expected, answers, limits)
+    _log.info("verifying against FP32")
+    keys = [case.inputs.keys() for case in cases]
+    on_data = [s for s in sets if any(each >= set(s.inputs) for each in keys)]
+    on_golden = [s for s in sets if s not in on_data]
+    fp32: dict[str, Verdict] = {}
+    if on_data:
+        given = run_cases(
+            engines, counted(cases, len(cases), f"{precision} engines", _log), on_data
+        )
+        fp32 |= _against_fp32(bundle, on_data, cases, given, limits)
+    if on_golden:
+        if cases:
+            names = ", ".join(each.name for each in on_golden)
+            _log.info("no row has the inputs of %s: compared on those of the golden files", names)
+        fp32 |= _against_fp32(bundle, on_golden, golden_cases, answers, limits)
+    return {s.name: _verdict(fp32[s.name], golden[s.name], on_data=s in on_data) for s in sets}
+
+
+def _verdict(fp32: Verdict, golden: Verdict, *, on_data: bool) -> SetVerdict:
+    """Return the verdict on one engine set of both references."""
+    by_reference = {"golden files": golden, "FP32": fp32}
+    problems = [f"{text} ({r})" for r, each in by_reference.items() for text in each.problems]
+    return SetVerdict(
+        passed=not problems,
+        problems=problems,
+        warnings=[f"{text} ({r})" for r, each in by_reference.items() for text in each.warnings],
+        inputs="data" if on_data else "golden files",
+        fp32=fp32.measured,
+        golden=golden.measured,
+    )
 
 
 def _against_fp32(
-    bundle: Bundle, cases: Sequence[Case], answers: Answers, precision: str
-) -> dict[str, Any]:
-    """Return the record of engines that gave `answers` to `cases`."""
-    expected = reference_answers(bundle, counted(cases, len(cases), "the reference", _log))
-    sets, limits = bundle.manifest.engine_sets, LIMITS[precision]
-    return {
-        "schema": 1,
-        "precision": precision,
-        "reference": "portable graphs, fp32, onnxruntime",
-        **compare(bundle.manifest, sets, cases, expected, answers, limits),
-    }
+    bundle: Bundle,
+    sets: Sequence[EngineSet],
+    cases: Sequence[Case],
+    answers: Answers,
+    limits: Limits,
+) -> dict[str, Verdict]:
+    """Compare with FP32 what engines gave as `answers` to `cases`."""
+    counted_cases = counted(cases, len(cases), "the reference", _log)
+    expected = reference_answers(bundle, counted_cases, sets=sets)
+    return compare(bundle.manifest, sets, cases, expected, answers, limits)
+
+
+def make_record(
+    precision: Precision, files: Mapping[str, str], verdicts: Mapping[str, SetVerdict]
+) -> VerificationRecord:
+    """Return the record of a verification.
+
+    Args:
+        precision: of the engines.
+        files: the hash of the file of each engine that was compared.
+        verdicts: what `verify` gives.
+    """
+    return VerificationRecord.model_validate(
+        {
+            "schema": VERIFICATION_SCHEMA,
+            "precision": precision,
+            "reference": "portable graphs, fp32, onnxruntime",
+            "limits": asdict(LIMITS[precision]),
+            "engines": dict(files),
+            "engine_sets": dict(verdicts),
+        }
+    )
 
 
 def reference_answers(
@@ -99,51 +150,10 @@ def run_cases(
     return [engines.run_all(case.inputs, sets) for case in cases]
 
 
-def verify_new(
-    bundle: Bundle, engines: Dispatcher, precision: str, cases: Sequence[Case]
-) -> dict[str, Any]:
-    """Hold engines that were just built against the golden files, and against FP32.
-
-    Args:
-        bundle: the bundle that they were built from.
-        engines: what is to be verified.
-        precision: whose `LIMITS` count, for both references.
-        cases: the inputs for FP32; an empty list takes those of the golden files.
-
-    Returns:
-        What `verify` gives, with the comparison with the golden files as `golden`.
-
-    Raises:
-        VerificationFailed: the engines miss a limit. Every problem is named with its reference.
-    """
-    _log.info("comparing with the golden files")
-    golden_cases, expected = golden_answers(bundle)
-    answers = run_cases(engines, golden_cases)
-    sets, limits = bundle.manifest.engine_sets, LIMITS[precision]
-    golden = compare(bundle.manifest, sets, golden_cases, expected, answers, limits)
-    _log.info("verifying against FP32")
-    if cases:
-        record = verify(bundle, engines, precision, cases)
-    else:
-        record = _against_fp32(bundle, golden_cases, answers, precision)
-    by_reference = {"golden files": golden, "FP32": record}
-    problems = [f"{text} ({r})" for r, each in by_reference.items() for text in each["problems"]]
-    refuse_failed({"passed": not problems, "problems": problems}, str(bundle.folder))
-    for reference, each in by_reference.items():
-        for warning in each["warnings"]:
-            _log.warning("%s (%s)", warning, reference)
-    return record | {"golden": golden}
-
-
-def refuse_failed(record: dict[str, Any], where: str) -> None:
+def refuse_failed(record: VerificationRecord, where: str) -> None:
     """Raise VerificationFailed with all problems of a record that has not passed."""
-    if not record["passed"]:
+    if record.problems:
         raise VerificationFailed(
-            f"{where}: {'; '.join(record['problems'])}; take another precision, or calibrate with "
+            f"{where}: {'; '.join(record.problems)}; take another precision, or calibrate with "
             "more --samples or a smaller --max-drop"
         )
-
-
-def to_json(record: dict[str, Any]) -> bytes:
-    """Return the bytes of `verify.json`."""
-    return (json.dumps(record, indent=1) + "\n").encode()

@@ -15,7 +15,8 @@ import numpy as np
 from trml_rt.backends import Tensors
 from trml_rt.backends.tensors import lay_out
 from trml_rt.bundle.folder import Bundle
-from trml_rt.bundle.manifest import EngineSet
+from trml_rt.bundle.manifest import EngineSet, TensorSpec
+from trml_rt.bundle.records import refuse
 from trml_rt.errors import ArtefactMismatch
 from trml_rt.proof.compare import Answers, Case
 
@@ -25,7 +26,10 @@ __all__ = ["golden_answers", "golden_inputs", "load_golden"]
 def load_golden(path: Path) -> Tensors:
     """Read a golden file; nothing in it is unpickled."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array and not a file for each tensor")
+        with archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtefactMismatch(f"{path}: not a golden file: {error}") from None
@@ -81,4 +85,29 @@ def _golden(bundle: Bundle, engine_set: EngineSet) -> Tensors:
             f"{engine_set.golden}: must hold the inputs of its engine set and all that its "
             f"engines give; it holds {', '.join(sorted(golden)) or 'nothing'}"
         )
+    if problems := _misshapen(bundle, engine_set, golden):
+        refuse(engine_set.golden, problems)
     return golden
+
+
+def _misshapen(bundle: Bundle, engine_set: EngineSet, golden: Tensors) -> list[str]:
+    """Return what is wrong with types and shapes of golden tensors; a named axis has one size."""
+    specs: dict[str, TensorSpec] = {}  # as the first engine has it: frames are packed
+    for name in engine_set.engines:
+        engine = bundle.manifest.engines[name]
+        for spec in (*engine.inputs, *engine.outputs):
+            specs.setdefault(spec.name, spec)
+    sizes: dict[str, int] = {}
+    problems = []
+    for name, spec in specs.items():
+        shape, dtype = golden[name].shape, str(golden[name].dtype)
+        fits = len(shape) == len(spec.shape) and all(
+            size == (stated if isinstance(stated, int) else sizes.setdefault(stated, size)) > 0
+            for stated, size in zip(spec.shape, shape, strict=True)
+        )
+        if not fits or dtype != spec.dtype:
+            stated = f"{spec.dtype} of shape {spec.shape}"
+            problems.append(f"{name}: {stated} expected, {dtype} of shape {shape} found")
+    if not problems and "frames" in sizes and golden["frame_mask"].sum() != sizes["frames"]:
+        problems.append(f"frame_mask: {sizes['frames']} true places expected")
+    return problems

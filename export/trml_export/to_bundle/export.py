@@ -23,16 +23,14 @@ from trml_rt._version import __version__
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle.atomic import check_target, staged_folder, write_bytes
 from trml_rt.bundle.files import describe_files
-from trml_rt.bundle.manifest import SCHEMA, SET_INPUTS, Manifest, read_manifest
+from trml_rt.bundle.manifest import PARITY, SCHEMA, SET_INPUTS, Manifest, read_manifest
 from trml_rt.dispatch import Dispatcher
 from trml_rt.errors import UsageError, VerificationFailed, cannot_write
 
-__all__ = ["PARITY", "ExportReport", "export"]
+__all__ = ["ExportReport", "export"]
 
 _log = logging.getLogger(__name__)
 
-PARITY = 1e-4
-"""The largest absolute difference to PyTorch that a graph or an engine set may show."""
 
 _SETS = {
     "text": ["text", "fuse_text"],

@@ -15,9 +15,10 @@ from tests import tiny
 from tests.trml_export.to_bundle.checkpoints import checkpoint
 from trml_export.backbone.cutting import cutting_is_exact
 from trml_export.to_bundle import export as export_module
-from trml_export.to_bundle.export import PARITY, check_parity, export
+from trml_export.to_bundle.export import check_parity, export
 from trml_export.to_bundle.golden import golden_tensors
 from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.manifest import PARITY
 from trml_rt.errors import ArtefactMismatch, UsageError, VerificationFailed
 from trml_rt.proof.golden import load_golden
 

@@ -16,9 +16,9 @@ from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
 from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import find_engines
-from trml_rt.errors import VerificationFailed
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, VerificationFailed
 from trml_rt.proof.compare import Case
-from trml_rt.proof.fp32 import refuse_failed, verify, verify_new
+from trml_rt.proof.fp32 import make_record, reference_answers, refuse_failed, verify
 from trml_rt.proof.golden import golden_answers
 from trml_rt.verify import verify as verify_engines
 
@@ -42,9 +42,8 @@ class Drifting(Dispatcher):
 
 def record(folder, name, change, precision="int8", cases=None):
     bundle = Bundle(folder)
-    return verify(
-        bundle, Drifting(bundle, name, change), precision, cases or golden_answers(bundle)[0]
-    )
+    verdicts = verify(bundle, Drifting(bundle, name, change), precision, cases or ())
+    return make_record(precision, {}, verdicts)
 
 
 def turn(vectors, angle=0.3):
@@ -58,8 +57,7 @@ def turn(vectors, angle=0.3):
 def test_equal_engines_pass_in_every_precision(tiny_bundle):
     for precision in ("fp32", "fp16", "int8"):
         found = record(tiny_bundle, "none", None, precision)
-        assert found["passed"], found["problems"]
-        assert found["warnings"] == []
+        assert (found.problems, found.warnings) == ([], [])
 
 
 def test_cases_with_both_inputs_and_with_one_are_verified_together(tiny_bundle):
@@ -67,8 +65,8 @@ def test_cases_with_both_inputs_and_with_one_are_verified_together(tiny_bundle):
     assert {"ids", "frames"} <= both.inputs.keys()
     text = Case({"ids": both.inputs["ids"]})
     found = record(tiny_bundle, "none", None, cases=[both, text])
-    assert found["passed"], found["problems"]
-    assert {name: each["rows"] for name, each in found["engine_sets"].items()} == {
+    assert found.problems == []
+    assert {name: each.fp32["rows"] for name, each in found.engine_sets.items()} == {
         "text": 2 * len(both.inputs["ids"]),
         "video": len(both.inputs["frame_mask"]),
         "text_video": len(both.inputs["ids"]),
@@ -76,8 +74,8 @@ def test_cases_with_both_inputs_and_with_one_are_verified_together(tiny_bundle):
 
 
 def test_every_tensor_of_every_set_is_compared(tiny_bundle):
-    sets = record(tiny_bundle, "none", None)["engine_sets"]
-    assert {name: sorted(found["tensors"]) for name, found in sets.items()} == {
+    sets = record(tiny_bundle, "none", None).engine_sets
+    assert {name: sorted(found.fp32["tensors"]) for name, found in sets.items()} == {
         "text": ["text_vector", "virtual_video"],
         "video": ["frame_vectors", "virtual_text"],
         "text_video": ["frame_vectors", "text_vector"],
@@ -86,8 +84,7 @@ def test_every_tensor_of_every_set_is_compared(tiny_bundle):
 
 def test_a_generator_that_drifts_fails_though_the_head_hides_it(tiny_bundle):
     found = record(tiny_bundle, "virtual_video", turn)
-    assert not found["passed"]
-    assert "text/virtual_video: least cosine" in found["problems"][0]
+    assert "text/virtual_video: least cosine" in found.problems[0]
     with pytest.raises(VerificationFailed, match=r"virtual_video.*take another precision"):
         refuse_failed(found, "here")
 
@@ -96,7 +93,7 @@ def test_one_bad_row_among_good_ones_is_not_averaged_away(tiny_bundle):
     def last(vectors):
         return np.concatenate([vectors[:-1], turn(vectors[-1:], 1.0)])
 
-    assert not record(tiny_bundle, "text_vector", last)["passed"]
+    assert record(tiny_bundle, "text_vector", last).problems
 
 
 def test_between_the_two_cosines_is_a_warning(tiny_bundle):
@@ -107,20 +104,24 @@ def test_between_the_two_cosines_is_a_warning(tiny_bundle):
             v + 0.18 * np.linalg.norm(v, axis=1, keepdims=True) * np.array([[1, -1, 1, -1]]) / 2
         ),
     )
-    least = found["engine_sets"]["text"]["tensors"]["virtual_video"]["least_cosine"]
+    least = found.engine_sets["text"].fp32["tensors"]["virtual_video"]["least_cosine"]
     assert 0.98 <= least < 0.99
-    assert found["passed"]
-    assert len(found["warnings"]) == 1
+    assert found.problems == []
+    assert [text.rpartition("needed ")[2] for text in found.warnings] == [
+        "(golden files)",
+        "(FP32)",
+    ]
 
 
 def test_a_score_that_moves_fails(tiny_bundle):
     found = record(tiny_bundle, "prediction", lambda p: p + 0.1)
-    assert "text/score: differs by 0.1, 0.05 allowed" in found["problems"]
+    assert "text/score: differs by 0.1, 0.05 allowed (FP32)" in found.problems
 
 
 def test_nan_fails(tiny_bundle):
     found = record(tiny_bundle, "virtual_text", lambda v: v * np.nan)
-    assert not found["passed"]
+    assert [name for name, each in found.engine_sets.items() if not each.passed] == ["video"]
+    assert found.engine_sets["video"].fp32 == {}
 
 
 def labelled(count=120):
@@ -132,20 +133,28 @@ def labelled(count=120):
 
 def test_flips_and_lost_accuracy_count_where_labels_are_known(tiny_bundle):
     found = record(tiny_bundle, "prediction", lambda p: -p, cases=list(labelled()))
-    assert found["engine_sets"]["text"]["accuracy"]["rows"] == 120
-    assert any("flip" in problem for problem in found["problems"])
-    assert any("rank correlation" in problem for problem in found["problems"])
+    assert found.engine_sets["text"].fp32["accuracy"]["rows"] == 120
+    assert any("flip" in problem for problem in found.problems)
+    assert any("rank correlation" in problem for problem in found.problems)
 
 
-def test_a_set_without_inputs_is_not_called_verified(tiny_bundle):
+def test_sets_whose_inputs_the_rows_lack_are_compared_on_the_golden_ones(tiny_bundle):
     found = record(tiny_bundle, "none", None, cases=list(labelled(3)))
-    assert "video: no inputs to compare on" in found["problems"]
+    assert found.problems == []
+    assert {name: (each.inputs, each.fp32["rows"]) for name, each in found.engine_sets.items()} == {
+        "text": ("data", 3),
+        "video": ("golden files", 4),
+        "text_video": ("golden files", 2),
+    }
+    found = record(tiny_bundle, "virtual_text", turn, cases=list(labelled(3)))
+    assert [name for name, each in found.engine_sets.items() if not each.passed] == ["video"]
 
 
 def test_new_engines_are_refused_with_the_problems_of_both_references_named(tiny_bundle):
     bundle = Bundle(tiny_bundle)
+    found = record(tiny_bundle, "prediction", lambda p: p + 0.1)
     with pytest.raises(VerificationFailed) as refused:
-        verify_new(bundle, Drifting(bundle, "prediction", lambda p: p + 0.1), "int8", [])
+        refuse_failed(found, str(bundle.folder))
     for reference in ("golden files", "FP32"):
         for name in ("text", "video", "text_video"):
             problem = f"{name}/score: differs by 0.1, 0.05 allowed ({reference})"
@@ -183,11 +192,9 @@ class Counting(Drifting):
 def test_new_engines_run_the_golden_inputs_once_whatever_the_rows(tiny_bundle, rows):
     bundle = Bundle(tiny_bundle)
     engines, cases = Counting(bundle), golden_answers(bundle)[0]
-    record = verify_new(bundle, engines, "fp32", (cases * 2)[:rows])
+    verdicts = verify(bundle, engines, "fp32", (cases * 2)[:rows])
     assert engines.cases == len(cases) + rows
-    assert record["passed"]
-    assert record["golden"]["passed"]
-    assert record["engine_sets"].keys() == record["golden"]["engine_sets"].keys()
+    assert all(verdict.passed and verdict.golden for verdict in verdicts.values())
 
 
 def test_engines_that_give_nan_lose_their_verification(bundle_copy, monkeypatch):
@@ -201,12 +208,18 @@ def test_engines_that_give_nan_lose_their_verification(bundle_copy, monkeypatch)
 
     monkeypatch.setattr(Dispatcher, "run", broken)
     assert not verify_engines(bundle, "fp32").passed
-    assert not json.loads((folder / "verify.json").read_text())["passed"]
+    assert verdicts_of(folder) == {"text": False, "video": False, "text_video": False}
+
+
+def verdicts_of(folder):
+    """What verify.json says of each engine set."""
+    content = json.loads((folder / "verify.json").read_text())
+    return {name: found["passed"] for name, found in content["engine_sets"].items()}
 
 
 def test_a_build_leaves_verify_json_beside_the_engines(bundle_copy):
     folder = build(Bundle(bundle_copy), "fp32").folder
-    assert json.loads((folder / "verify.json").read_text())["passed"]
+    assert verdicts_of(folder) == {"text": True, "video": True, "text_video": True}
 
 
 def test_an_unverified_engine_says_so_in_every_answer(bundle_copy):
@@ -239,12 +252,102 @@ def test_engines_without_their_record_are_unverified(bundle_copy):
         assert not rt.infer(text="good").verified
 
 
-def test_engines_that_failed_since_are_unverified(bundle_copy):
-    folder = build(Bundle(bundle_copy), "fp32").folder
+def edit_record(folder, change):
     content = json.loads((folder / "verify.json").read_text())
-    (folder / "verify.json").write_text(json.dumps(content | {"passed": False}))
+    change(content)
+    (folder / "verify.json").write_text(json.dumps(content))
+
+
+def test_the_verdict_is_that_of_the_engine_set_that_answers(bundle_copy):
+    folder = build(Bundle(bundle_copy), "fp32").folder
+    edit_record(folder, lambda r: r["engine_sets"]["video"].update(passed=False))
+    with trml_rt.load(bundle_copy, precision="fp32") as rt:
+        assert rt.infer(text="good").verified
+        assert not rt.infer(video=np.zeros((2, 8, 8, 3), np.uint8)).verified
+    assert trml_rt.inspect(bundle_copy).built[folder.name]["verified"] == {
+        "text": True,
+        "video": False,
+        "text_video": True,
+    }
+    assert preview_build(bundle_copy, "fp32").would_build
+    shown = CliRunner().invoke(program, ["inspect", "--bundle", str(bundle_copy)]).stdout
+    assert f"{folder.name}  fits this device, verified: text, text_video; not: video" in shown
+
+
+def test_a_record_of_other_engines_verifies_none(bundle_copy):
+    folder = build(Bundle(bundle_copy), "fp32").folder
+    edit_record(folder, lambda r: r["engines"].update(text="0" * 64))
     with trml_rt.load(bundle_copy, precision="fp32") as rt:
         assert not rt.infer(text="good").verified
+    assert preview_build(bundle_copy, "fp32").would_build
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: r.update(schema=3), "schema 3 is newer than this runtime reads"),
+        (lambda r: r.update(passed=True), "passed: unknown key"),
+        (lambda r: r.pop("engines"), "engines: key is missing"),
+        (lambda r: r["engine_sets"]["text"].update(passed=1), "true or false expected, 1 found"),
+        (lambda r: r["engine_sets"].update(text={}), "engine_sets.text.passed: key is missing"),
+    ],
+)
+def test_a_damaged_record_is_refused_and_a_verification_writes_it_anew(bundle_copy, change, words):
+    folder = build(Bundle(bundle_copy), "fp32").folder
+    edit_record(folder, change)
+    with pytest.raises(ArtefactMismatch, match=words):
+        trml_rt.load(bundle_copy, precision="fp32").infer(text="good")
+    assert verify_engines(bundle_copy, "fp32").passed
+    with trml_rt.load(bundle_copy, precision="fp32") as rt:
+        assert rt.infer(text="good").verified
+
+
+def test_a_verification_holds_engines_against_the_golden_files_too(bundle_copy, edit_manifest):
+    path = bundle_copy / "golden" / "video.npz"
+    golden = dict(np.load(path))
+    golden["prediction"] = golden["prediction"] + np.float32(0.1)
+    np.savez(path, **golden)
+    folder = edit_manifest(lambda m: m["files"].update({"golden/video.npz": file_entry(path)}))
+    build(folder, "fp32", verify=False)
+    found = verify_engines(folder, "fp32")
+    assert found.problems == ["video/score: differs by 0.1, 0.001 allowed (golden files)"]
+    with trml_rt.load(folder, precision="fp32") as rt:
+        assert rt.infer(text="good").verified
+
+
+def test_a_record_is_left_alone_where_that_is_asked(bundle_copy):
+    folder = build(Bundle(bundle_copy), "fp32", verify=False).folder
+    words = ["verify", "--bundle", str(bundle_copy), "--precision", "fp32", "--no-record"]
+    assert CliRunner().invoke(program, words).exit_code == 0
+    assert not (folder / "verify.json").exists()
+
+
+def test_a_verification_asks_first_whether_it_can_write(bundle_copy, monkeypatch):
+    build(bundle_copy, "fp32")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr(Dispatcher, "run", None)  # no engine runs before
+    with pytest.raises(EnvironmentUnfit, match=r"Permission denied\); leave the record out"):
+        verify_engines(bundle_copy, "fp32")
+
+
+def test_engines_that_a_build_replaces_meanwhile_are_not_verified(bundle_copy, monkeypatch):
+    folder = build(bundle_copy, "fp32", verify=False).folder
+
+    def replace(*arguments, **options):
+        content = json.loads((folder / "manifest.json").read_text())
+        (folder / "text.onnx").write_bytes(b"another")
+        content["files"]["text"].update(file_entry(folder / "text.onnx"))
+        (folder / "manifest.json").write_text(json.dumps(content))
+        return reference_answers(*arguments, **options)
+
+    monkeypatch.setattr("trml_rt.proof.fp32.reference_answers", replace)
+    with pytest.raises(EnvironmentUnfit, match="a build replaced the engines"):
+        verify_engines(bundle_copy, "fp32")
+    assert not (folder / "verify.json").exists()
 
 
 def test_the_command_verifies_on_rows_and_says_what_it_found(bundle_copy, tmp_path):
@@ -260,10 +363,11 @@ def test_the_command_verifies_on_rows_and_says_what_it_found(bundle_copy, tmp_pa
         return CliRunner().invoke(program, [str(word) for word in words])
 
     assert run().exit_code == 0
-    assert find_engines(Bundle(bundle_copy), "fp32", ONNXRUNTIME).verification()["passed"]
+    assert find_engines(Bundle(bundle_copy), "fp32", ONNXRUNTIME).is_verified(Bundle(bundle_copy))
     result = run("--data", tmp_path / "rows.jsonl", "--split", "test")
-    assert result.exit_code == 4  # no clips among the rows
-    assert "text: 3 rows" in result.stdout
+    assert result.exit_code == 0
+    assert "against FP32, 3 rows of the data" in result.stdout
+    assert "against FP32, 4 rows of the golden files" in result.stdout
     assert run("--data", tmp_path / "rows.jsonl", "--split", "none").exit_code == 2
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import TINY, file_entry
 from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch
-from trml_rt.proof.golden import golden_inputs, load_golden
+from trml_rt.proof.golden import golden_answers, golden_inputs, load_golden
 
 SETS = {
     "text": "text",
@@ -40,3 +40,32 @@ def test_a_golden_file_without_a_tensor_is_refused(bundle_copy, edit_manifest):
     folder = edit_manifest(lambda m: m["files"].update({"golden/video.npz": file_entry(path)}))
     with pytest.raises(ArtefactMismatch, match=r"golden/video\.npz: must hold the inputs"):
         golden_inputs(Bundle(folder), "fuse_video")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda g: {"ids": g["ids"][0]}, r"ids: int32 of shape .* expected, int32 of shape \(6,\)"),
+        (lambda g: {name: value[:0] for name, value in g.items()}, "ids: int32 of shape"),
+        (lambda g: {"prediction": g["prediction"].astype(float)}, "float32 of shape .*, float64"),
+        (lambda g: {"text_vector": g["text_vector"][:1]}, "text_vector: float32 of shape"),
+    ],
+)
+def test_a_golden_tensor_of_another_type_or_shape_is_refused(
+    bundle_copy, edit_manifest, change, words
+):
+    path = bundle_copy / "golden" / "text.npz"
+    golden = dict(np.load(path))
+    np.savez(path, **golden | change(golden))
+    folder = edit_manifest(lambda m: m["files"].update({"golden/text.npz": file_entry(path)}))
+    with pytest.raises(ArtefactMismatch, match=words):
+        golden_answers(Bundle(folder))
+
+
+def test_one_array_is_no_golden_file(bundle_copy, edit_manifest):
+    path = bundle_copy / "golden" / "text.npz"
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    folder = edit_manifest(lambda m: m["files"].update({"golden/text.npz": file_entry(path)}))
+    with pytest.raises(ArtefactMismatch, match="it holds one array and not a file for each tensor"):
+        golden_answers(Bundle(folder))

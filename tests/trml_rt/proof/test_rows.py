@@ -127,9 +127,9 @@ def test_engines_are_verified_on_a_data_set_as_it_is_distributed(edit_manifest, 
     assert result.exit_code == 0, result.stderr
     assert "left out: -3g5yACwYnA$_$2: " in result.stderr
     sets = json.loads(result.stdout)["engine_sets"]
-    assert {name: found["rows"] for name, found in sets.items()} == {
+    assert {name: found["fp32"]["rows"] for name, found in sets.items()} == {
         "text": 3,  # two with their clip, one without; the broken clip's row is left out
         "video": 2,
         "text_video": 2,
     }
-    assert sets["text"]["accuracy"]["rows"] == 3
+    assert sets["text"]["fp32"]["accuracy"]["rows"] == 3

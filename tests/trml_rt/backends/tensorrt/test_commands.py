@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import trml_rt
+from tests.conftest import file_entry
 from tests.trml_rt.backends.tensorrt.fake_device import make
 from trml_rt.backends import CompileOptions
 from trml_rt.build import preview_build
@@ -79,19 +80,37 @@ def test_engines_are_verified_on_rows_of_ones_own(device, bundle_copy, rows):
     result = run("verify", bundle_copy, *words, "--json")
     assert result.exit_code == 0, result.output
     record = json.loads((folder / "verify.json").read_text())
-    assert json.loads(result.stdout) == record
-    assert [found["rows"] for found in record["engine_sets"].values()] == [3, 3, 3]
+    told = json.loads(result.stdout)
+    assert told == {"passed": True, "problems": [], "warnings": [], **record}
+    assert [found["fp32"]["rows"] for found in record["engine_sets"].values()] == [3, 3, 3]
     assert device.trt.engines  # it was they that ran, not ONNX Runtime's
     assert verified(bundle_copy)
 
 
+def spoil_golden(folder):
+    """Let the golden file of texts say something that no engine answers."""
+    path = folder / "golden" / "text.npz"
+    golden = dict(np.load(path))
+    np.savez(path, **golden | {"prediction": golden["prediction"] + np.float32(0.1)})
+    content = json.loads((folder / "model.json").read_text())
+    content["files"]["golden/text.npz"] = file_entry(path)
+    (folder / "model.json").write_text(json.dumps(content))
+
+
 def test_engines_that_fail_are_exit_code_4_and_unverified_from_then_on(device, bundle_copy, rows):
-    make(bundle_copy)
+    spoil_golden(bundle_copy)
+    make(bundle_copy, verify=False)
     words = ("--precision", "fp32", "--data", rows.with_name("texts.jsonl"), "--split", "test")
     result = run("verify", bundle_copy, *words)
     assert result.exit_code == 4
-    assert "video: no inputs to compare on" in result.stderr
+    assert "text/score: differs by 0.1, 0.001 allowed (golden files)" in result.stderr
     assert not verified(bundle_copy)
+
+
+def test_rows_of_text_alone_verify_every_engine_set(device, bundle_copy, rows):
+    words = ("--data", rows.with_name("texts.jsonl"), "--split", "test")
+    assert run("build", bundle_copy, *words).exit_code == 0
+    assert verified(bundle_copy)
 
 
 def test_verify_refuses_what_is_not_built_or_not_here(device, bundle_copy, monkeypatch):
@@ -107,13 +126,13 @@ def test_a_build_verifies_on_the_rows_that_are_named(device, bundle_copy, rows):
     assert result.exit_code == 0, result.output
     [folder] = (bundle_copy / "engines").glob("sm87*")
     sets = json.loads((folder / "verify.json").read_text())["engine_sets"]
-    assert [found["rows"] for found in sets.values()] == [2, 2, 2]
+    assert [found["fp32"]["rows"] for found in sets.values()] == [2, 2, 2]
     assert verified(bundle_copy)
 
 
-def test_rows_on_which_engines_fail_install_nothing(device, bundle_copy, rows):
-    words = ("--data", rows.with_name("texts.jsonl"), "--split", "test")
-    assert run("build", bundle_copy, *words).exit_code == 4
+def test_engines_that_fail_are_not_installed(device, bundle_copy):
+    spoil_golden(bundle_copy)
+    assert run("build", bundle_copy).exit_code == 4
     assert not list((bundle_copy / "engines").glob("sm87*"))
 
 
