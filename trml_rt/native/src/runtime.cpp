@@ -45,7 +45,7 @@ bool is_verified(const Manifest& manifest, const std::vector<std::string>& compa
 
 Model::Model(const Options& options) : bundle(bundle_folder(options)), log_(options.settings.log) {
   // TensorRT runs engines that were built for this device; the graphs in the bundle are OpenVINO's.
-  if (options.backend != "openvino" && use_compiled(options)) return;
+  if (options.backend != "openvino" && use_engine_folder(options)) return;
   if (!options.precision.empty()) {
     throw UsageError("precision " + repr(options.precision) +
                      " names engines that were built for TensorRT; leave it out on openvino");
@@ -73,16 +73,16 @@ void Model::use_portable() {
   });
 }
 
-bool Model::use_compiled(const Options& options) {
+bool Model::use_engine_folder(const Options& options) {
   const bool named = options.backend == "tensorrt";
   try {
     backend = make_tensorrt(options.settings);
-    auto compiled =
-        std::make_shared<const Compiled>(find_compiled(bundle, options.precision, backend->here()));
-    engines_name = compiled->folder.filename().string();
-    verified = is_verified(bundle.manifest, compiled->verified);
-    engines = std::make_unique<Engines>([this, compiled](const EngineSpec& spec) {
-      auto engine = backend->load(spec, compiled->read(spec.name), compiled->path(spec.name));
+    auto found = std::make_shared<const EngineFolder>(
+        find_engines(bundle, options.precision, backend->here()));
+    engines_name = found->folder.filename().string();
+    verified = is_verified(bundle.manifest, found->verified);
+    engines = std::make_unique<Engines>([this, found](const EngineSpec& spec) {
+      auto engine = backend->load(spec, found->read(spec.name), found->path(spec.name));
       if (log_) log_(TRML_RT_LOG_INFO, "loaded " + spec.name + " of " + engines_name);
       return engine;
     });

@@ -36,7 +36,7 @@ class Model {
 
  private:
   void use_portable();
-  bool use_compiled(const Options& options);
+  bool use_engine_folder(const Options& options);
   Log log_;
   std::mutex tokenizer_mutex_;
   std::unique_ptr<const Tokenizer> tokenizer_;

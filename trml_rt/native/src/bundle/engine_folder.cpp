@@ -14,7 +14,7 @@ constexpr std::int64_t engine_schema = 1;
 
 // Why these engines may not run for `bundle` on a device of which `here` is true (E1). Fields that
 // this library cannot know, such as the builder's options, are the build's own business.
-std::vector<std::string> misfits(const Compiled& compiled, const Bundle& bundle,
+std::vector<std::string> misfits(const EngineFolder& engines, const Bundle& bundle,
                                  const BuiltFor& here) {
   BuiltFor expected = here;
   for (const auto& engine : bundle.manifest.engines) {
@@ -23,11 +23,11 @@ std::vector<std::string> misfits(const Compiled& compiled, const Bundle& bundle,
   std::vector<std::string> problems;
   for (const auto& [name, value] : expected) {
     const auto found =
-        std::find_if(compiled.built_for.begin(), compiled.built_for.end(),
+        std::find_if(engines.built_for.begin(), engines.built_for.end(),
                      [&, key = name](const auto& field) { return field.first == key; });
-    const std::string there = found == compiled.built_for.end() ? "None" : repr(found->second);
+    const std::string there = found == engines.built_for.end() ? "None" : repr(found->second);
     // Python states the build number of TensorRT too, as the fourth part of its version.
-    const bool same_version = name == "back end version" && found != compiled.built_for.end() &&
+    const bool same_version = name == "back end version" && found != engines.built_for.end() &&
                               found->second.rfind(value + ".", 0) == 0;
     if (there != repr(value) && !same_version) {
       problems.push_back(name + " is " + there + " there, " + repr(value) + " here");
@@ -35,7 +35,7 @@ std::vector<std::string> misfits(const Compiled& compiled, const Bundle& bundle,
   }
   for (const auto& engine : bundle.manifest.engines) {
     const auto named = [&](const auto& file) { return file.first == engine.name; };
-    if (std::none_of(compiled.files.begin(), compiled.files.end(), named)) {
+    if (std::none_of(engines.files.begin(), engines.files.end(), named)) {
       problems.push_back(engine.name + " is not among its engines");
     }
   }
@@ -82,18 +82,18 @@ std::vector<std::string> read_verified(const fs::path& record) {
 
 }  // namespace
 
-const FileEntry& Compiled::entry(const std::string& engine) const {
+const FileEntry& EngineFolder::entry(const std::string& engine) const {
   return std::find_if(files.begin(), files.end(), [&](const auto& f) { return f.first == engine; })
       ->second;
 }
 
-fs::path Compiled::path(const std::string& engine) const { return folder / entry(engine).name; }
+fs::path EngineFolder::path(const std::string& engine) const { return folder / entry(engine).name; }
 
-std::string Compiled::read(const std::string& engine) const {
+std::string EngineFolder::read(const std::string& engine) const {
   return read_checked(path(engine), entry(engine), "build it again: trml-rt build");
 }
 
-Compiled open_compiled(const fs::path& folder) {
+EngineFolder open_engine_folder(const fs::path& folder) {
   const auto source = folder / "manifest.json";
   std::string data;
   try {
@@ -104,18 +104,18 @@ Compiled open_compiled(const fs::path& folder) {
   const Json content = parse_object(data, source.string());
   std::vector<std::string> problems;
   check_schema(content, engine_schema, source.string(), problems);
-  Compiled compiled;
-  compiled.folder = folder;
+  EngineFolder engines;
+  engines.folder = folder;
   Record record(content, "", problems);
   record.any("schema");
-  compiled.backend = record.text("backend");
-  compiled.precision = record.text("precision");
+  engines.backend = record.text("backend");
+  engines.precision = record.text("precision");
   record.choice("weights", {"fp32", "fp16", "int8"});
   record.choice("compute", {"fp32", "fp16", "int8"});
   if (const Json* fields = record.object("built_for")) {
     for (const auto& [name, value] : fields->items()) {
       if (value.is_string()) {
-        compiled.built_for.emplace_back(name, value.get<std::string>());
+        engines.built_for.emplace_back(name, value.get<std::string>());
       } else {
         note_expected("built_for." + name, "a string", value, problems);
       }
@@ -143,7 +143,7 @@ Compiled open_compiled(const fs::path& folder) {
           rest.erase("layers");
         }
       }
-      compiled.files.emplace_back(name, read_file_entry(file, rest, where, problems));
+      engines.files.emplace_back(name, read_file_entry(file, rest, where, problems));
     }
   }
   if (const Json* verified = record.object("verified")) {
@@ -158,23 +158,24 @@ Compiled open_compiled(const fs::path& folder) {
   record.finish();
   if (!problems.empty()) refuse(source.string(), problems);
   std::vector<FileEntry> entries;
-  for (const auto& [engine, entry] : compiled.files) entries.push_back(entry);
+  for (const auto& [engine, entry] : engines.files) entries.push_back(entry);
   check_files(folder, entries);
-  compiled.verified = read_verified(folder / "verify.json");
-  return compiled;
+  engines.verified = read_verified(folder / "verify.json");
+  return engines;
 }
 
-Compiled find_compiled(const Bundle& bundle, const std::string& precision, const BuiltFor& here) {
+EngineFolder find_engines(const Bundle& bundle, const std::string& precision,
+                          const BuiltFor& here) {
   std::vector<std::string> others;
-  std::vector<Compiled> fit;
+  std::vector<EngineFolder> fit;
   for (const auto& folder : engine_folders(bundle)) {
     try {
-      Compiled compiled = open_compiled(folder);
-      if (compiled.backend != "tensorrt") continue;
-      if (!precision.empty() && compiled.precision != precision) continue;
-      const auto problems = misfits(compiled, bundle, here);
+      EngineFolder engines = open_engine_folder(folder);
+      if (engines.backend != "tensorrt") continue;
+      if (!precision.empty() && engines.precision != precision) continue;
+      const auto problems = misfits(engines, bundle, here);
       if (problems.empty()) {
-        fit.push_back(std::move(compiled));
+        fit.push_back(std::move(engines));
       } else {
         others.push_back(folder.filename().string() + ": " + join(problems, ", "));
       }
@@ -184,8 +185,8 @@ Compiled find_compiled(const Bundle& bundle, const std::string& precision, const
   }
   // INT8 has to show on the device that it is faster, so it is the last to be taken unnamed.
   for (const char* preferred : {"fp16", "fp32", "int8"}) {
-    for (auto& compiled : fit) {
-      if (compiled.precision == preferred) return std::move(compiled);
+    for (auto& engines : fit) {
+      if (engines.precision == preferred) return std::move(engines);
     }
   }
   if (!fit.empty()) return std::move(fit.front());

@@ -11,7 +11,7 @@
 
 namespace trml::core {
 
-struct Compiled {
+struct EngineFolder {
   std::filesystem::path folder;
   std::string backend, precision;
   BuiltFor built_for;
@@ -26,11 +26,11 @@ struct Compiled {
 };
 
 // Read an engine folder's manifest and look at its files, without hashing them (E3).
-Compiled open_compiled(const std::filesystem::path& folder);
+EngineFolder open_engine_folder(const std::filesystem::path& folder);
 
 // The TensorRT engines of a bundle that were built from its graphs on a device of which `here` is
 // true; of `precision`, or of any where that is empty, FP16 first. Raises ArtefactMismatch where
 // there are none, naming what differs.
-Compiled find_compiled(const Bundle& bundle, const std::string& precision, const BuiltFor& here);
+EngineFolder find_engines(const Bundle& bundle, const std::string& precision, const BuiltFor& here);
 
 }  // namespace trml::core
