@@ -1,4 +1,4 @@
-"""Write pixels.json, frames.json, refusals.json and answers.json from the Python runtime.
+"""Write pixels, frames, refusals, engines and answers (.json) from the Python runtime.
 
 Run from the repository root: PYTHONPATH=. python tests/conformance/make_cases.py
 """
@@ -6,18 +6,26 @@ Run from the repository root: PYTHONPATH=. python tests/conformance/make_cases.p
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
 import trml_rt
+from tests.conformance.engines import CALLS, lay_out, taken
 from tests.conformance.patches import harm
 from tests.conformance.pictures import nv12_to_rgb, picture
+from tests.trml_rt.backends.tensorrt.fake_device import Device
 from trml_rt import Sample, TrmlError
+from trml_rt.backends import row_of
+from trml_rt.bundle.engine_folder import PRECISIONS
+from trml_rt.bundle.folder import Bundle
+from trml_rt.engines.key import built_for_here
 from trml_rt.inputs.clip import choose_indices, choose_times
 from trml_rt.inputs.image import Preprocessing, to_pixels
 
@@ -29,6 +37,21 @@ BUNDLES = {"tiny": TINY, "default": HERE.parents[1] / "trml_rt" / "default_bundl
 def write(name: str, rows: list[dict[str, Any]]) -> None:
     lines = ",\n".join(json.dumps(row) for row in rows)
     (HERE / name).write_text(f"[\n{lines}\n]\n", encoding="ascii")
+
+
+def write_parts(name: str, parts: dict[str, Any]) -> None:
+    """Write an object of lists and objects, one row of them a line."""
+    texts = []
+    for part, rows in parts.items():
+        given = rows.items() if isinstance(rows, dict) else ((None, row) for row in rows)
+        lines = ",\n".join(
+            (f"{json.dumps(key)}: " if key is not None else "") + json.dumps(row)
+            for key, row in given
+        )
+        opening, closing = "{}" if isinstance(rows, dict) else "[]"
+        texts.append(f"{json.dumps(part)}: {opening}\n{lines}\n{closing}")
+    joined = ",\n".join(texts)
+    (HERE / name).write_text(f"{{\n{joined}\n}}\n", encoding="ascii")
 
 
 def pixels() -> list[dict[str, Any]]:
@@ -267,8 +290,43 @@ def answers() -> list[dict[str, Any]]:
     return rows
 
 
+def engines() -> dict[str, Any]:
+    """List which engines each call takes, for every state of those of each precision (E4)."""
+    states = ("", "verified", "unverified", "verified elsewhere", "unverified elsewhere")
+    layouts = [
+        {name: state for name, state in zip(PRECISIONS, chosen, strict=True) if state}
+        for chosen in itertools.product(states, repeat=len(PRECISIONS))
+    ]
+    odd = ("partly verified", "failed", "damaged")
+    layouts += [{name: state} for name in PRECISIONS for state in odd]
+    layouts += [{"fp16": state, "fp32": "verified"} for state in odd]
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as parent:
+        Device(patch)
+        row = row_of("tensorrt")
+        folder = Path(shutil.copytree(TINY, Path(parent) / "bundle"))
+        bundle = Bundle(folder)
+        fields = {name: built_for_here(bundle, name, row) for name in PRECISIONS}
+        choices, messages = [], []
+        for layout in layouts:
+            lay_out(folder, layout, fields)
+            found = {call: taken(folder, call) for call in CALLS}
+            refused = {call: text for call, text in found.items() if str(folder) in text}
+            choices.append({"engines": layout, "taken": found | dict.fromkeys(refused, "refused")})
+            messages += [
+                {"engines": layout, "call": call, "message": text.replace(str(folder), "{bundle}")}
+                for call, text in refused.items()
+                if call.startswith("tensorrt") and len(layout) < 2
+            ]
+    system = fields["fp32"]["system"]
+    assert all(system not in json.dumps(part) for part in (choices, messages))
+    for part in fields.values():
+        part["system"] = "{system}"
+    return {"built_for": fields, "choices": choices, "messages": messages}
+
+
 if __name__ == "__main__":
     write("pixels.json", pixels())
     write("frames.json", frames())
     write("refusals.json", refusals())
+    write_parts("engines.json", engines())
     write("answers.json", answers())

@@ -1,9 +1,12 @@
 #include "support.hpp"
 
 #include <atomic>
+#include <cctype>
 #include <fstream>
+#include <map>
 #include <numeric>
 
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "bundle/folder.hpp"
@@ -94,6 +97,63 @@ void BundleCopy::harm(const Json& change) const {
   for (const auto& name : change.value("link_out", Json::array())) {
     fs::rename(folder / name.get<std::string>(), parent_ / "outside");
     fs::create_symlink(parent_ / "outside", folder / name.get<std::string>());
+  }
+}
+
+std::string filled_in(std::string text, const fs::path& bundle) {
+  utsname system{};
+  ::uname(&system);
+  std::string name = std::string(system.sysname) + " " + system.machine;
+  name[0] = char(std::tolower(name[0]));
+  for (const auto& [mark, value] :
+       {std::pair<std::string, std::string>{"{bundle}", bundle.string()}, {"{system}", name}}) {
+    for (std::size_t at = 0; (at = text.find(mark, at)) != text.npos; at += value.size()) {
+      text.replace(at, mark.size(), value);
+    }
+  }
+  return text;
+}
+
+void BundleCopy::lay_out(const Json& engines, const Json& built_for) const {
+  const std::string passed = R"({"passed": true, "engine_sets": {"text": {})";
+  const std::string all = R"(, "video": {}, "text_video": {}}})";
+  const std::map<std::string, std::string> records{
+      {"verified", passed + all},
+      {"partly verified", passed + "}}"},
+      {"failed", R"({"passed": false, "engine_sets": {"text": {})" + all},
+      {"damaged", "[]"}};
+  const Json manifest = read_json(folder / "model.json");
+  const std::string plan = "plan", suffix = " elsewhere";
+  fs::remove_all(folder / "engines");
+  for (const auto& [precision, value] : engines.items()) {
+    auto state = value.get<std::string>();
+    const auto place = folder / "engines" / precision;
+    fs::create_directories(place);
+    const auto write = [&place](const std::string& name, const std::string& data) {
+      std::ofstream(place / name, std::ios::binary) << data;
+    };
+    Json fields = Json::parse(filled_in(built_for.at(precision).dump(), folder));
+    if (state.size() > suffix.size() && state.substr(state.size() - suffix.size()) == suffix) {
+      state.resize(state.size() - suffix.size());
+      fields["compute capability"] = "1.0";
+    }
+    Json content{{"schema", 1},
+                 {"backend", "tensorrt"},
+                 {"precision", precision},
+                 {"weights", precision},
+                 {"compute", precision},
+                 {"built_for", fields},
+                 {"files", Json::object()},
+                 {"verified", Json::object()}};
+    for (const auto& [name, engine] : manifest.at("engines").items()) {
+      content["files"][name] = {
+          {"file", "plan"}, {"sha256", trml::core::sha256_hex(plan)}, {"bytes", plan.size()}};
+    }
+    write("plan", plan);
+    write("manifest.json", content.dump());
+    if (const auto record = records.find(state); record != records.end()) {
+      write("verify.json", record->second);
+    }
   }
 }
 

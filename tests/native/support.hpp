@@ -39,11 +39,17 @@ class BundleCopy {
   ~BundleCopy();
   BundleCopy(const BundleCopy&) = delete;
   void harm(const Json& change) const;
+  // Write one engine folder for each precision of `engines`, in the state that it says, as
+  // tests/conformance/engines.py does. `built_for` is that part of engines.json.
+  void lay_out(const Json& engines, const Json& built_for) const;
   std::filesystem::path folder;
 
  private:
   std::filesystem::path parent_;
 };
+
+// The text that engines.json has of this bundle and system.
+std::string filled_in(std::string text, const std::filesystem::path& bundle);
 
 // Engines that stand in for networks. Each output of a row is the sum of the row's inputs plus one,
 // so a test can say by hand what comes out. Counts what is loaded.

@@ -62,6 +62,40 @@ std::string refusal(const std::filesystem::path& folder, const std::string& call
   return "not refused";
 }
 
+// TensorRT on the device that the engines of engines.json were built for.
+class StandIn : public SumBackend {
+ public:
+  explicit StandIn(const Json& built_for) {
+    for (const char* name :
+         {"back end version", "compute capability", "GPU", "multiprocessors", "CUDA"}) {
+      here_.emplace_back(name, built_for.at("fp32").at(name).get<std::string>());
+    }
+  }
+  const char* name() const override { return "tensorrt"; }
+  BuiltFor here() const override { return here_; }
+
+ private:
+  BuiltFor here_;
+};
+
+// The name of the engines that a call takes, "auto fp16", or the words that refuse it.
+std::string taken(const std::filesystem::path& folder, const std::string& call,
+                  const Json& built_for) {
+  Options options;
+  options.bundle = folder.string();
+  options.backend = call.substr(0, call.find(' '));
+  if (call.find(' ') != call.npos) options.precision = call.substr(call.find(' ') + 1);
+  try {
+    const Model model(options, [&](const auto&) { return std::make_shared<StandIn>(built_for); });
+    return model.engines_name;
+  } catch (const ArtefactMismatch& error) {
+    return error.what();
+  } catch (const EnvironmentUnfit&) {
+    if (TRML_RT_WITH_OPENVINO || options.backend != "auto") throw;
+    return "portable";  // which this build leaves to OpenVINO
+  }
+}
+
 }  // namespace
 
 TEST_CASE("word pieces are those of the Python reader") {
@@ -135,5 +169,32 @@ TEST_CASE("what the Python reader refuses is refused in the same words") {
       given.resize(std::min(given.size(), expected.size()));
     }
     CHECK(given == expected);
+  }
+}
+
+TEST_CASE("a call takes the engines that it takes in Python") {
+  const Json file = read_json(conformance / "engines.json"), fields = file["built_for"];
+  REQUIRE(file["choices"].size() > 5 * 5 * 5);
+  const BundleCopy copy;
+  for (const Json& row : file["choices"]) {
+    CAPTURE(row["engines"].dump());
+    copy.lay_out(row["engines"], fields);
+    for (const auto& [call, expected] : row["taken"].items()) {
+      CAPTURE(call);
+      const auto found = taken(copy.folder, call, fields);
+      CHECK((found.find(": ") == found.npos ? found : "refused") == expected.get<std::string>());
+    }
+  }
+}
+
+TEST_CASE("engines that no call takes are refused in the same words") {
+  const Json file = read_json(conformance / "engines.json"), fields = file["built_for"];
+  REQUIRE(file["messages"].size() > 10);
+  const BundleCopy copy;
+  for (const Json& row : file["messages"]) {
+    CAPTURE(row.dump());
+    copy.lay_out(row["engines"], fields);
+    const auto expected = filled_in(row["message"], copy.folder);
+    CHECK(taken(copy.folder, row["call"], fields) == expected);
   }
 }

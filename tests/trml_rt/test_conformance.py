@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import trml_rt
+from tests.conformance.engines import here, lay_out, taken
 from tests.conformance.patches import harm
 from tests.conformance.pictures import nv12_to_rgb, picture
 from tests.conftest import TINY
@@ -89,6 +90,43 @@ def test_refusals(case, tmp_path):
     if case.get("own_words"):  # what a JSON parser says of bad syntax differs between versions
         said, expected = (text.partition("not valid JSON: ")[:2] for text in (said, expected))
     assert said == expected
+
+
+ENGINES = json.loads((FILES / "engines.json").read_text(encoding="ascii"))
+
+
+def test_which_engines_a_call_takes(device, bundle_copy):
+    fields = here(ENGINES["built_for"])
+    assert len(ENGINES["choices"]) > 5**3
+    for case in ENGINES["choices"]:
+        lay_out(bundle_copy, case["engines"], fields)
+        found = {call: taken(bundle_copy, call) for call in case["taken"]}
+        refused = dict.fromkeys((c for c, text in found.items() if ": " in text), "refused")
+        assert found | refused == case["taken"], case["engines"]
+
+
+def test_the_table_of_engines_is_rule_e4():
+    for case in ENGINES["choices"]:
+        engines, found = case["engines"], case["taken"]
+        fitting = {name for name, state in engines.items() if not state.endswith("elsewhere")}
+        fitting_order = [name for name in ("fp16", "fp32", "int8") if name in fitting]
+        verified = [name for name in ("fp16", "fp32") if engines.get(name) == "verified"]
+        assert found["auto"] == [*verified, "portable"][0]
+        if "damaged" in engines.values():  # whoever names a back end is told of the damage
+            continue
+        assert found["tensorrt"] == [*fitting_order, "refused"][0]
+        for name in ("fp32", "fp16", "int8"):
+            takes = engines.get(name) == "verified"
+            assert found[f"auto {name}"] == (name if takes else "refused")
+            assert found[f"tensorrt {name}"] == (name if name in fitting else "refused")
+
+
+def test_engines_that_no_call_takes_are_refused_in_these_words(device, bundle_copy):
+    fields = here(ENGINES["built_for"])
+    for case in ENGINES["messages"]:
+        lay_out(bundle_copy, case["engines"], fields)
+        expected = case["message"].replace("{bundle}", str(bundle_copy))
+        assert taken(bundle_copy, case["call"]) == expected
 
 
 def answered(rt: trml_rt.Runtime, case: dict[str, Any]) -> dict[str, Any]:

@@ -166,12 +166,12 @@ def _unasked(bundle: Bundle, precision: str | None) -> list[tuple[BackendRow, st
 
 
 def _verified(bundle: Bundle, precision: str, row: BackendRow) -> EngineFolder | None:
-    """Return verified engines if there are any that fit here."""
-    try:
+    """Return engines that fit here if every engine set of theirs was compared and passed."""
+    with contextlib.suppress(ArtefactMismatch, EnvironmentUnfit):
         engines = find_engines(bundle, precision, row)
-    except (ArtefactMismatch, EnvironmentUnfit):
-        return None
-    return engines if engines.is_verified(bundle) else None
+        if engines.is_verified(bundle):
+            return engines
+    return None
 
 
 def _built(bundle: Bundle) -> set[tuple[str, str]]:

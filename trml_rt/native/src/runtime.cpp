@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <map>
 
-#include "bundle/engine_folder.hpp"
+#include "engines/choose.hpp"
 #include "error.hpp"
 
 namespace trml::core {
@@ -33,19 +33,19 @@ std::string bundle_folder(const Options& options) {
 }
 
 // Export and build write down what they compared; a bundle made by hand has nothing there.
-bool is_verified(const Manifest& manifest, const std::vector<std::string>& compared) {
-  return std::all_of(
-      manifest.engine_sets.begin(), manifest.engine_sets.end(), [&](const EngineSet& set) {
-        return std::find(compared.begin(), compared.end(), set.name + "/prediction") !=
-               compared.end();
-      });
+bool is_verified(const Manifest& manifest, const std::vector<std::string>& passed) {
+  return std::all_of(manifest.engine_sets.begin(), manifest.engine_sets.end(),
+                     [&](const EngineSet& set) {
+                       return std::find(passed.begin(), passed.end(), set.name) != passed.end();
+                     });
 }
 
 }  // namespace
 
-Model::Model(const Options& options) : bundle(bundle_folder(options)), log_(options.settings.log) {
+Model::Model(const Options& options, const OpenBackend& tensorrt)
+    : bundle(bundle_folder(options)), log_(options.settings.log) {
   // TensorRT runs engines that were built for this device; the graphs in the bundle are OpenVINO's.
-  if (options.backend != "openvino" && use_engine_folder(options)) return;
+  if (options.backend != "openvino" && use_engine_folder(options, tensorrt)) return;
   if (!options.precision.empty()) {
     throw UsageError("precision " + repr(options.precision) +
                      " names engines that were built for TensorRT; leave it out on openvino");
@@ -60,7 +60,14 @@ Model::Model(const std::string& folder, std::shared_ptr<Backend> given)
 }
 
 void Model::use_portable() {
-  verified = is_verified(bundle.manifest, bundle.manifest.parity);
+  const auto& parity = bundle.manifest.parity;
+  std::vector<std::string> passed;
+  for (const auto& set : bundle.manifest.engine_sets) {
+    if (std::find(parity.begin(), parity.end(), set.name + "/prediction") != parity.end()) {
+      passed.push_back(set.name);
+    }
+  }
+  verified = is_verified(bundle.manifest, passed);
   engines = std::make_unique<Engines>([this](const EngineSpec& spec) {
     const auto start = std::chrono::steady_clock::now();
     auto engine = backend->load(spec, bundle.read(spec.file), bundle.path(spec.file));
@@ -73,14 +80,14 @@ void Model::use_portable() {
   });
 }
 
-bool Model::use_engine_folder(const Options& options) {
+bool Model::use_engine_folder(const Options& options, const OpenBackend& tensorrt) {
   const bool named = options.backend == "tensorrt";
   try {
-    backend = make_tensorrt(options.settings);
+    backend = tensorrt(options.settings);
     auto found = std::make_shared<const EngineFolder>(
-        find_engines(bundle, options.precision, backend->here()));
+        choose_engines(bundle, options.backend, options.precision, backend->here()));
     engines_name = found->folder.filename().string();
-    verified = is_verified(bundle.manifest, found->verified);
+    verified = is_verified(bundle.manifest, found->passed_sets());
     engines = std::make_unique<Engines>([this, found](const EngineSpec& spec) {
       auto engine = backend->load(spec, found->read(spec.name), found->path(spec.name));
       if (log_) log_(TRML_RT_LOG_INFO, "loaded " + spec.name + " of " + engines_name);

@@ -4,6 +4,7 @@
 // which engines run that of the dispatcher, and how they run that of the back end.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -22,7 +23,9 @@ struct Options {
 // What clones share: the bundle, the tokenizer and the engines.
 class Model {
  public:
-  explicit Model(const Options& options);
+  // `tensorrt` opens that back end; a test hands over a stand-in.
+  using OpenBackend = std::function<std::shared_ptr<Backend>(const BackendSettings&)>;
+  explicit Model(const Options& options, const OpenBackend& tensorrt = make_tensorrt);
   // For tests: the bundle's portable graphs on a back end of the caller's.
   Model(const std::string& bundle, std::shared_ptr<Backend> backend);
 
@@ -36,7 +39,7 @@ class Model {
 
  private:
   void use_portable();
-  bool use_engine_folder(const Options& options);
+  bool use_engine_folder(const Options& options, const OpenBackend& tensorrt);
   Log log_;
   std::mutex tokenizer_mutex_;
   std::unique_ptr<const Tokenizer> tokenizer_;

@@ -16,10 +16,12 @@ struct EngineFolder {
   std::string backend, precision;
   BuiltFor built_for;
   std::vector<std::pair<std::string, FileEntry>> files;  // by engine
-  std::vector<std::string> verified;                     // the tensors that the build compared
 
   std::filesystem::path path(const std::string& engine) const;
   std::string read(const std::string& engine) const;
+  // The engine sets that verify.json says have passed; none where the engines were not verified, or
+  // were found wanting. Raises ArtefactMismatch where the record is damaged.
+  std::vector<std::string> passed_sets() const;
 
  private:
   const FileEntry& entry(const std::string& engine) const;
@@ -28,9 +30,7 @@ struct EngineFolder {
 // Read an engine folder's manifest and look at its files, without hashing them (E3).
 EngineFolder open_engine_folder(const std::filesystem::path& folder);
 
-// The TensorRT engines of a bundle that were built from its graphs on a device of which `here` is
-// true; of `precision`, or of any where that is empty, FP16 first. Raises ArtefactMismatch where
-// there are none, naming what differs.
-EngineFolder find_engines(const Bundle& bundle, const std::string& precision, const BuiltFor& here);
+// The engine folders of a bundle, without what killed builds left.
+std::vector<std::filesystem::path> engine_folders(const Bundle& bundle);
 
 }  // namespace trml::core

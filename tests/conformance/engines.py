@@ -1,0 +1,84 @@
+"""Lay out engine folders in a bundle as a case of engines.json says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import trml_rt
+from trml_rt import TrmlError
+from trml_rt.bundle.engine_folder import PRECISIONS
+
+PLAN = b"plan"
+ELSEWHERE = {"compute capability": "1.0"}
+"""What the engines of another device say that they were built for."""
+
+CALLS = [
+    " ".join(filter(None, (backend, precision)))
+    for backend in ("auto", "tensorrt")
+    for precision in ("", *PRECISIONS)
+]
+"""Every back end with every precision, and without one."""
+
+RECORDS = {
+    "verified": '{"passed": true, "engine_sets": {"text": {}, "video": {}, "text_video": {}}}',
+    "partly verified": '{"passed": true, "engine_sets": {"text": {}}}',
+    "failed": '{"passed": false, "engine_sets": {"text": {}, "video": {}, "text_video": {}}}',
+    "damaged": "[]",
+}
+"""verify.json by the state of the engines; another state has none."""
+
+
+def lay_out(bundle: Path, engines: dict[str, str], built_for: dict[str, dict[str, str]]) -> None:
+    """Write one engine folder for each precision of `engines`, in the state that it says.
+
+    Args:
+        bundle: folder of the bundle; engines that it has are removed.
+        engines: state by precision: a word of `RECORDS` or "unverified", then perhaps "elsewhere".
+        built_for: what engines of each precision say that they were built for, if they fit.
+    """
+    shutil.rmtree(bundle / "engines", ignore_errors=True)
+    manifest = json.loads((bundle / "model.json").read_text(encoding="utf-8"))
+    entry = {"file": "plan", "sha256": hashlib.sha256(PLAN).hexdigest(), "bytes": len(PLAN)}
+    for precision, state in engines.items():
+        record = state.removesuffix(" elsewhere")
+        folder = bundle / "engines" / precision
+        folder.mkdir(parents=True)
+        (folder / "plan").write_bytes(PLAN)
+        content: dict[str, Any] = {
+            **{"schema": 1, "backend": "tensorrt", "precision": precision},
+            **{"weights": precision, "compute": precision},
+            "built_for": built_for[precision] | (ELSEWHERE if record != state else {}),
+            **{"files": dict.fromkeys(manifest["engines"], entry), "verified": {}},
+        }
+        (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+        if record in RECORDS:
+            (folder / "verify.json").write_text(RECORDS[record], encoding="utf-8")
+
+
+def here(built_for: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Return `built_for` of engines.json with the name of this system filled in."""
+    system = f"{platform.system().lower()} {platform.machine()}"
+    return {
+        precision: {name: value.replace("{system}", system) for name, value in fields.items()}
+        for precision, fields in built_for.items()
+    }
+
+
+def taken(bundle: Path, call: str) -> str:
+    """Return the name of the engines that a call takes, or the words that refuse it.
+
+    Args:
+        bundle: folder of the bundle.
+        call: the back end, then perhaps the precision: "auto fp16".
+    """
+    backend, _, precision = call.partition(" ")
+    try:
+        with trml_rt.load(bundle, backend=backend, precision=precision or None) as rt:
+            return str(rt.provenance["engines"])
+    except TrmlError as error:
+        return str(error)

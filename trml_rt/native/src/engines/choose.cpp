@@ -1,0 +1,128 @@
+#include "engines/choose.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "error.hpp"
+
+namespace trml::core {
+namespace {
+
+constexpr const char* tensorrt = "tensorrt";
+
+// Why these engines may not run for `bundle` on a device of which `here` is true (E1). Fields that
+// this library cannot know, such as the builder's options, are the build's own business.
+std::vector<std::string> misfits(const EngineFolder& engines, const Bundle& bundle,
+                                 const BuiltFor& here) {
+  BuiltFor expected = here;
+  for (const auto& engine : bundle.manifest.engines) {
+    expected.emplace_back("source of " + engine.name, bundle.manifest.file(engine.file)->sha256);
+  }
+  std::vector<std::string> problems;
+  for (const auto& [name, value] : expected) {
+    const auto found =
+        std::find_if(engines.built_for.begin(), engines.built_for.end(),
+                     [&, key = name](const auto& field) { return field.first == key; });
+    const std::string there = found == engines.built_for.end() ? "None" : repr(found->second);
+    // Python states the build number of TensorRT too, as the fourth part of its version.
+    const bool same_version = name == "back end version" && found != engines.built_for.end() &&
+                              found->second.rfind(value + ".", 0) == 0;
+    if (there != repr(value) && !same_version) {
+      problems.push_back(name + " is " + there + " there, " + repr(value) + " here");
+    }
+  }
+  for (const auto& engine : bundle.manifest.engines) {
+    const auto named = [&](const auto& file) { return file.first == engine.name; };
+    if (std::none_of(engines.files.begin(), engines.files.end(), named)) {
+      problems.push_back(engine.name + " is not among its engines");
+    }
+  }
+  return problems;
+}
+
+std::string command(const std::string& verb, const Bundle& bundle, const std::string& precision) {
+  return "trml-rt " + verb + " --bundle " + bundle.folder.string() + " --precision " + precision +
+         " --backend " + tensorrt;
+}
+
+// Those of `order` in which there are engines, fitting or not.
+std::vector<std::string> built(const Bundle& bundle, const std::vector<std::string>& order) {
+  std::vector<std::string> there, found;
+  for (const auto& folder : engine_folders(bundle)) {
+    try {
+      const EngineFolder engines = open_engine_folder(folder);
+      if (engines.backend == tensorrt) there.push_back(engines.precision);
+    } catch (const ArtefactMismatch&) {  // whoever names damaged engines is told of the damage
+    }
+  }
+  for (const auto& precision : order) {
+    if (std::find(there.begin(), there.end(), precision) != there.end()) found.push_back(precision);
+  }
+  if (found.empty()) found.push_back(order.front());
+  return found;
+}
+
+// The engines of one precision, if every engine set of theirs was compared and passed.
+EngineFolder find_verified(const Bundle& bundle, const std::string& precision,
+                           const BuiltFor& here) {
+  EngineFolder engines = find_engines(bundle, precision, here);
+  const auto passed = engines.passed_sets();
+  for (const auto& set : bundle.manifest.engine_sets) {
+    if (std::find(passed.begin(), passed.end(), set.name) == passed.end()) {
+      throw ArtefactMismatch(engines.folder.string() +
+                             ": not verified; verify it: " + command("verify", bundle, precision));
+    }
+  }
+  return engines;
+}
+
+}  // namespace
+
+EngineFolder find_engines(const Bundle& bundle, const std::string& precision,
+                          const BuiltFor& here) {
+  std::vector<std::string> others;
+  std::vector<EngineFolder> fitting;
+  for (const auto& folder : engine_folders(bundle)) {
+    try {
+      EngineFolder engines = open_engine_folder(folder);
+      if (engines.backend != tensorrt || engines.precision != precision) continue;
+      if (const auto problems = misfits(engines, bundle, here); problems.empty()) {
+        fitting.push_back(std::move(engines));
+      } else {
+        others.push_back(folder.filename().string() + ": " + join(problems, ", "));
+      }
+    } catch (const ArtefactMismatch& error) {
+      others.emplace_back(error.what());
+    }
+  }
+  if (!fitting.empty()) return std::move(fitting.front());
+  const std::string build = "build them: " + command("build", bundle, precision);
+  if (others.empty()) {
+    throw ArtefactMismatch(bundle.folder.string() + ": no " + precision + " " + tensorrt +
+                           " engines yet; " + build);
+  }
+  others.push_back(build);
+  refuse(bundle.folder.string() + ": no " + precision + " engines fit", others);
+}
+
+EngineFolder choose_engines(const Bundle& bundle, const std::string& backend,
+                            const std::string& precision, const BuiltFor& here) {
+  const bool named = backend == tensorrt;
+  std::vector<std::string> candidates{precision};
+  // INT8 must show on the device that it is faster, so it is named, or the last.
+  if (precision.empty() && named) candidates = built(bundle, {"fp16", "fp32", "int8"});
+  if (precision.empty() && !named) candidates = built(bundle, {"fp16", "fp32"});
+  std::vector<std::string> problems;
+  for (const auto& candidate : candidates) {
+    try {
+      return (named ? find_engines : find_verified)(bundle, candidate, here);
+    } catch (const ArtefactMismatch& error) {
+      problems.emplace_back(error.what());
+    }
+  }
+  // A back end that was named speaks of the last one, as the Python reader does.
+  throw ArtefactMismatch(named ? problems.back() : join(problems, "; "));
+}
+
+}  // namespace trml::core
