@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
+
+import trml_rt
+from trml_rt.bundle.engine_folder import open_engine_folder
+
+ENGINES = Path(__file__).parent / "engine_folder"
 
 
 def patched(document: Any, operations: list[dict[str, Any]]) -> Any:
@@ -31,8 +37,10 @@ def patched(document: Any, operations: list[dict[str, Any]]) -> Any:
 
 
 def harm(folder: Path, case: dict[str, Any]) -> None:
-    """Change a copy of the tiny bundle at `folder`."""
-    manifest = folder / "model.json"
+    """Change a copy of the tiny bundle at `folder`; an engine folder is put into it if named."""
+    if case["call"] == "engines":
+        shutil.copytree(ENGINES, folder / "engines" / "built")
+    manifest = folder / case.get("record", "model.json")
     if "text" in case:
         manifest.write_text(case["text"], encoding="utf-8")
     if "hex" in case:
@@ -53,3 +61,15 @@ def harm(folder: Path, case: dict[str, Any]) -> None:
         outside = folder.parent / "outside"
         (folder / name).rename(outside)
         (folder / name).symlink_to(outside)
+
+
+def use(folder: Path, call: str) -> None:
+    """Open a bundle and perhaps ask it, or read all of the engine folder that `harm` put there."""
+    if call == "engines":
+        engines = open_engine_folder(folder / "engines" / "built")
+        engines.passed_sets()
+        engines.verify_files()
+    else:
+        with trml_rt.load(folder) as rt:
+            if call == "text":
+                rt.infer(text="good day")

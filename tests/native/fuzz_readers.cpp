@@ -1,9 +1,10 @@
-// Fuzz target of the readers of files: manifest, engine manifest's parts, tokenizer with a text.
+// Fuzz target of the readers of files: manifest, engine manifest, tokenizer with a text.
 // Whatever the bytes are, they are read or refused with an Error; anything else is a finding.
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "bundle/engine_folder.hpp"
 #include "bundle/folder.hpp"
 #include "bundle/manifest.hpp"
 #include "error.hpp"
@@ -14,6 +15,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     trml::core::read_manifest(bytes);
   } catch (const trml::core::Error&) {  // refused, as most inputs are
+  }
+  try {
+    trml::core::read_engine_manifest(bytes, "manifest.json");
+  } catch (const trml::core::Error&) {
   }
   try {
     const auto tokenizer = trml::core::Tokenizer::read(bytes, "tokenizer.json");

@@ -66,22 +66,28 @@ BundleCopy::~BundleCopy() {
 }
 
 void BundleCopy::harm(const Json& change) const {
+  if (change["call"] == "engines") {
+    fs::create_directories(folder / "engines");
+    fs::copy(conformance / "engine_folder", folder / "engines" / "built",
+             fs::copy_options::recursive);
+  }
+  const auto record = change.value("record", std::string("model.json"));
   const auto write = [this](const std::string& name, const std::string& data) {
     std::ofstream(folder / name, std::ios::binary) << data;
   };
-  if (change.contains("text")) write("model.json", change["text"].get<std::string>());
+  if (change.contains("text")) write(record, change["text"].get<std::string>());
   if (change.contains("hex")) {
     std::string data;
     const auto hex = change["hex"].get<std::string>();
     for (std::size_t i = 0; i < hex.size(); i += 2) {
       data += char(std::stoi(hex.substr(i, 2), nullptr, 16));
     }
-    write("model.json", data);
+    write(record, data);
   }
   if (change.contains("patch")) {
     // The patch of the library works on values whose keys it may sort; the reader minds no order.
     const auto patch = nlohmann::ordered_json::parse(change["patch"].dump());
-    write("model.json", read_json(folder / "model.json").patch(patch).dump());
+    write(record, read_json(folder / record).patch(patch).dump());
   }
   for (const auto& name : change.value("delete", Json::array())) {
     fs::remove(folder / name.get<std::string>());

@@ -14,7 +14,7 @@ from PIL import Image
 
 import trml_rt
 from tests.conformance.engines import here, lay_out, taken
-from tests.conformance.patches import harm
+from tests.conformance.patches import harm, use
 from tests.conformance.pictures import nv12_to_rgb, picture
 from tests.conftest import TINY
 from trml_rt import Sample, TrmlError
@@ -78,14 +78,8 @@ def test_frames(case):
 def test_refusals(case, tmp_path):
     folder = Path(shutil.copytree(TINY, tmp_path / "bundle"))
     harm(folder, case)
-
-    def call() -> None:
-        with trml_rt.load(folder) as rt:
-            if case["call"] == "text":
-                rt.infer(text="good day")
-
     with pytest.raises(TrmlError) as caught:
-        call()
+        use(folder, case["call"])
     said, expected = str(caught.value), case["message"].replace("{bundle}", str(folder))
     if case.get("own_words"):  # what a JSON parser says of bad syntax differs between versions
         said, expected = (text.partition("not valid JSON: ")[:2] for text in (said, expected))

@@ -10,7 +10,75 @@ namespace trml::core {
 namespace fs = std::filesystem;
 namespace {
 
+using Problems = std::vector<std::string>;
+
 constexpr std::int64_t engine_schema = 1;
+const std::vector<std::string> precisions{"fp32", "fp16", "int8"};
+
+FileEntry read_built_file(const Json& value, const std::string& where, Problems& problems) {
+  Record record(value, where, problems);
+  FileEntry entry = read_file_entry(record);
+  entry.name = record.text("file");
+  if (const Json* layers = record.optional_object("layers")) {
+    for (const auto& [layer, type] : layers->items()) {
+      note_choice(type, {"int8", "fp32"}, where + ".layers." + layer, problems);
+    }
+  }
+  record.finish();
+  return entry;
+}
+
+// What nothing here uses is checked all the same: one reader refuses what the other refuses (R3).
+void check_what_people_read(Record& record) {
+  Problems& problems = record.problems();
+  if (const Json* verified = record.optional_object("verified")) {
+    for (const auto& [name, value] : verified->items()) {
+      note_number(value, "verified." + name, problems);
+    }
+  }
+  for (const char* key : {"products", "plan_layers"}) {
+    const Json* engines = record.optional_object(key);
+    if (engines == nullptr) continue;
+    for (const auto& [engine, counts] : engines->items()) {
+      const auto where = record.at(key) + "." + engine;
+      if (!counts.is_object()) {
+        note_expected(where, "an object", counts, problems);
+        continue;
+      }
+      for (const auto& [type, count] : counts.items()) {
+        note_whole(count, where + "." + type, problems);
+      }
+    }
+  }
+  const Json* islands = record.optional_object("islands");
+  if (islands == nullptr) return;
+  for (const auto& [engine, nodes] : islands->items()) {
+    const auto where = "islands." + engine;
+    if (!nodes.is_array()) {
+      note_expected(where, "a list", nodes, problems);
+      continue;
+    }
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      note_text(nodes[i], where + "." + std::to_string(i), problems);
+    }
+  }
+}
+
+// Each file once, in the order of its first entry, as its last entry states it.
+std::vector<FileEntry> distinct(const std::vector<std::pair<std::string, FileEntry>>& files) {
+  std::vector<FileEntry> entries;
+  for (const auto& [engine, entry] : files) {
+    const auto same =
+        std::find_if(entries.begin(), entries.end(),
+                     [&, &given = entry](const auto& e) { return e.name == given.name; });
+    if (same == entries.end()) {
+      entries.push_back(entry);
+    } else {
+      *same = entry;
+    }
+  }
+  return entries;
+}
 
 }  // namespace
 
@@ -43,6 +111,34 @@ std::vector<std::string> EngineFolder::passed_sets() const {
   return passed;
 }
 
+EngineFolder read_engine_manifest(std::string_view data, const std::string& source) {
+  const Json content = parse_object(data, source);
+  Problems problems;
+  check_schema(content, engine_schema, source, problems);
+  EngineFolder engines;
+  Record record(content, "", problems);
+  record.any("schema");
+  engines.backend = record.text("backend");
+  engines.precision = record.choice("precision", precisions);
+  record.choice("weights", precisions);
+  record.choice("compute", precisions);
+  if (const Json* fields = record.object("built_for")) {
+    for (const auto& [name, value] : fields->items()) {
+      note_text(value, "built_for." + name, problems);
+      if (value.is_string()) engines.built_for.emplace_back(name, value.get<std::string>());
+    }
+  }
+  if (const Json* files = record.object("files")) {
+    for (const auto& [name, value] : files->items()) {
+      engines.files.emplace_back(name, read_built_file(value, "files." + name, problems));
+    }
+  }
+  check_what_people_read(record);
+  record.finish();
+  if (!problems.empty()) refuse(source, problems);
+  return engines;
+}
+
 EngineFolder open_engine_folder(const fs::path& folder) {
   const auto source = folder / "manifest.json";
   std::string data;
@@ -51,65 +147,9 @@ EngineFolder open_engine_folder(const fs::path& folder) {
   } catch (const std::system_error& error) {
     throw ArtefactMismatch(source.string() + ": cannot be read (" + error.code().message() + ")");
   }
-  const Json content = parse_object(data, source.string());
-  std::vector<std::string> problems;
-  check_schema(content, engine_schema, source.string(), problems);
-  EngineFolder engines;
+  EngineFolder engines = read_engine_manifest(data, source.string());
   engines.folder = folder;
-  Record record(content, "", problems);
-  record.any("schema");
-  engines.backend = record.text("backend");
-  engines.precision = record.text("precision");
-  record.choice("weights", {"fp32", "fp16", "int8"});
-  record.choice("compute", {"fp32", "fp16", "int8"});
-  if (const Json* fields = record.object("built_for")) {
-    for (const auto& [name, value] : fields->items()) {
-      if (value.is_string()) {
-        engines.built_for.emplace_back(name, value.get<std::string>());
-      } else {
-        note_expected("built_for." + name, "a string", value, problems);
-      }
-    }
-  }
-  if (const Json* files = record.object("files")) {
-    for (const auto& [name, value] : files->items()) {
-      const auto where = "files." + name;
-      Json rest = value;
-      std::string file;
-      if (value.is_object()) {
-        if (value.contains("file") && value["file"].is_string()) {
-          file = value["file"].get<std::string>();
-          rest.erase("file");
-        } else if (value.contains("file")) {
-          note_expected(where + ".file", "a string", value["file"], problems);
-          rest.erase("file");
-        } else {
-          problems.push_back(where + ".file: key is missing");
-        }
-        if (rest.contains("layers")) {  // the type that each layer computes in, for people
-          if (!rest["layers"].is_object()) {
-            note_expected(where + ".layers", "an object", rest["layers"], problems);
-          }
-          rest.erase("layers");
-        }
-      }
-      engines.files.emplace_back(name, read_file_entry(file, rest, where, problems));
-    }
-  }
-  if (const Json* verified = record.object("verified")) {
-    for (const auto& [name, value] : verified->items()) {
-      note_number(value, "verified." + name, problems);
-    }
-  }
-  // What the build counted in the plans, for people; not every build writes it.
-  for (const char* counts : {"products", "plan_layers", "islands"}) {
-    if (content.contains(counts)) record.object(counts);
-  }
-  record.finish();
-  if (!problems.empty()) refuse(source.string(), problems);
-  std::vector<FileEntry> entries;
-  for (const auto& [engine, entry] : engines.files) entries.push_back(entry);
-  check_files(folder, entries);
+  check_files(folder, distinct(engines.files));
   return engines;
 }
 

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct EngineFolder {
  private:
   const FileEntry& entry(const std::string& engine) const;
 };
+
+// What the bytes of a manifest.json say, without a folder; refused with every problem found.
+EngineFolder read_engine_manifest(std::string_view data, const std::string& source);
 
 // Read an engine folder's manifest and look at its files, without hashing them (E3).
 EngineFolder open_engine_folder(const std::filesystem::path& folder);

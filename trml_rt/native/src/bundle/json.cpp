@@ -172,7 +172,16 @@ std::string shown(const Json& value) {
   if (value.is_string()) return repr(value.get_ref<const std::string&>());
   if (value.is_array()) return "a list";
   if (value.is_object()) return "an object";
-  return value.dump();
+  std::string text = value.dump();
+  // Python writes numbers below 1e16 out, the library those below 1e15.
+  if (const auto e = text.find("e+15"); value.is_number_float() && e != text.npos) {
+    const std::size_t first = text[0] == '-' ? 1 : 0, before = first + 16;
+    text.resize(e);
+    if (text.size() > first + 1) text.erase(first + 1, 1);
+    if (text.size() < before + 1) text.resize(before + 1, '0');
+    text.insert(before, ".");
+  }
+  return text;
 }
 
 }  // namespace trml::core

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "bundle/manifest_rules.hpp"
-#include "bundle/records.hpp"
 #include "error.hpp"
 
 namespace trml::core {
@@ -167,22 +166,19 @@ void check_schema(const Json& content, std::int64_t newest, const std::string& s
   }
 }
 
-FileEntry read_file_entry(const std::string& name, const Json& value, const std::string& where,
-                          Problems& problems) {
-  Record record(value, where, problems);
+FileEntry read_file_entry(Record& record) {
   FileEntry entry;
-  entry.name = name;
-  const auto before = problems.size();
+  const auto before = record.problems().size();
   entry.sha256 = record.text("sha256");
   const bool digits = std::all_of(entry.sha256.begin(), entry.sha256.end(), [](char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
   });
-  if (problems.size() == before && value.is_object() && (!digits || entry.sha256.size() != 64)) {
-    note_expected(record.at("sha256"), "a sha256 of 64 lower-case hex digits", value["sha256"],
-                  problems);
+  const bool is_text = record.is_object() && record.problems().size() == before;
+  if (is_text && (!digits || entry.sha256.size() != 64)) {
+    note_expected(record.at("sha256"), "a sha256 of 64 lower-case hex digits", entry.sha256,
+                  record.problems());
   }
   entry.bytes = record.integer("bytes", 0);
-  record.finish();
   return entry;
 }
 
@@ -219,7 +215,10 @@ Manifest read_manifest(std::string_view data, const std::string& source) {
   top.object("training");
   if (const Json* files = top.object("files")) {
     for (const auto& [name, value] : files->items()) {
-      manifest.files.push_back(read_file_entry(name, value, "files." + name, problems));
+      Record record(value, "files." + name, problems);
+      manifest.files.push_back(read_file_entry(record));
+      manifest.files.back().name = name;
+      record.finish();
     }
   }
   top.finish();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bundle/json.hpp"
+#include "bundle/records.hpp"
 
 namespace trml::core {
 
@@ -106,9 +107,8 @@ Manifest read_manifest(std::string_view data, const std::string& source = "model
 void check_schema(const Json& content, std::int64_t newest, const std::string& source,
                   std::vector<std::string>& problems);
 
-// Read one entry of a list of files.
-FileEntry read_file_entry(const std::string& name, const Json& value, const std::string& where,
-                          std::vector<std::string>& problems);
+// Read what every entry of a file states; the caller finishes the record.
+FileEntry read_file_entry(Record& record);
 
 // Why `path` may not stand in a manifest, or "" (R4).
 std::string path_problem(const std::string& path);

@@ -134,6 +134,12 @@ const Json* Record::object(const char* key) {
   return nullptr;
 }
 
+const Json* Record::optional_object(const char* key) {
+  if (object_ != nullptr && object_->contains(key)) return object(key);
+  known_.emplace_back(key);
+  return nullptr;
+}
+
 const Json* Record::list(const char* key, bool some) {
   const Json* value = any(key);
   if (value == nullptr) return nullptr;
@@ -164,6 +170,22 @@ std::string either(const std::vector<std::string>& words) {
     text += "'" + words[i] + "'";
   }
   return text;
+}
+
+void note_text(const Json& value, const std::string& where, std::vector<std::string>& problems) {
+  if (!value.is_string()) note_expected(where, "a string", value, problems);
+}
+
+void note_whole(const Json& value, const std::string& where, std::vector<std::string>& problems) {
+  if (!value.is_number_integer()) note_expected(where, "a whole number", value, problems);
+}
+
+void note_choice(const Json& value, const std::vector<std::string>& words, const std::string& where,
+                 std::vector<std::string>& problems) {
+  if (!value.is_string() ||
+      std::find(words.begin(), words.end(), value.get<std::string>()) == words.end()) {
+    note_expected(where, either(words), value, problems);
+  }
 }
 
 void note_number(const Json& value, const std::string& where, std::vector<std::string>& problems) {

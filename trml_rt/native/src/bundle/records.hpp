@@ -32,8 +32,11 @@ class Record {
   const Json* object(const char* key);
   const Json* list(const char* key, bool some = false);
   const Json* any(const char* key);
+  // An object that may be left out; nullptr then, too.
+  const Json* optional_object(const char* key);
   std::string at(const std::string& key) const;
   std::vector<std::string>& problems() { return problems_; }
+  bool is_object() const { return object_ != nullptr; }
 
   // Name the keys that nothing has read. Call it last.
   void finish();
@@ -52,6 +55,12 @@ std::string either(const std::vector<std::string>& words);
 // Note that `what` was expected at `where`, and that `value` is there.
 void note_expected(const std::string& where, const std::string& what, const Json& value,
                    std::vector<std::string>& problems);
+// Note that another kind of value stands at `where` than a string, a number, a whole number, an
+// object, or one of `words`.
+void note_text(const Json& value, const std::string& where, std::vector<std::string>& problems);
+void note_whole(const Json& value, const std::string& where, std::vector<std::string>& problems);
+void note_choice(const Json& value, const std::vector<std::string>& words, const std::string& where,
+                 std::vector<std::string>& problems);
 void note_number(const Json& value, const std::string& where, std::vector<std::string>& problems);
 
 }  // namespace trml::core
