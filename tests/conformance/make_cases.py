@@ -127,6 +127,16 @@ def refusals() -> list[dict[str, Any]]:
     for text in ('{"schema": 1, "schema": 1}', '{"schema": NaN}', '{"a": -Infinity}', "[]", "3"):
         cases.append({"rule": "R1", "text": text})
     cases += [{"rule": "R1", "text": '{"schema": 1e999}'}, {"rule": "R1", "text": '{"a": -1e400}'}]
+    for number in (2**63, -(2**63) - 1, 2**64 - 1, 2**64, -(10**30), 10**400):
+        cases.append({"rule": "R1", "text": f'{{"schema": {number}}}'})
+    # The first fault that a reader meets is told; a key stands twice when the object ends.
+    for text in ('{"a": 1, "a": NaN}', '{"a": {"b": 1, "b": 1}, "c": NaN}', '{"a": 1, "a": 1e999}'):
+        cases.append({"rule": "R1", "text": text})
+    cases += [
+        {"rule": "R1", "text": '{"a": ' + "[" * n + "]" * n + "}"} for n in (499, 500, 20_000)
+    ]
+    for text in ('{"a": 1, "a": 1', '{"schema": 1}\0', '{"schema": 1}\0{}', '{"a": "\0"}', "\0"):
+        cases.append({"rule": "R1", "text": text, "own_words": True})
     for text in ("", "{", "{} x", '{"a": 01}', "[" * 5000, '{"name": "\\ud800"}', "nul"):
         cases.append({"rule": "R1", "text": text, "own_words": True})
     cases.append({"rule": "R1", "hex": b"\xff\xfe{}".hex(), "own_words": True})

@@ -15,10 +15,19 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from trml_rt.errors import ArtefactMismatch
 
-__all__ = ["Strict", "expected", "parse_json", "problem_text", "refuse", "shown", "validate"]
+__all__ = [
+    "MOST_DEPTH",
+    "Strict",
+    "expected",
+    "parse_json",
+    "problem_text",
+    "refuse",
+    "shown",
+    "validate",
+]
 
 # What was expected, by pydantic's word for the fault; `{}` takes the figure that goes with it.
-# The C++ reader says the same (native/src/record.cpp); the conformance files hold both to it.
+# The C++ reader says the same (native/src/bundle/records.cpp), which the conformance files prove.
 _EXPECTED = {
     "bool_type": "true or false",
     "dict_type": "an object",
@@ -40,6 +49,10 @@ _EXPECTED = {
 }
 
 
+MOST_DEPTH = 500
+"""How many lists and objects of a record may lie in one another. Python gives up near 1000."""
+
+
 class Strict(BaseModel):
     """A frozen record that refuses unknown keys and converts nothing (R3)."""
 
@@ -49,7 +62,7 @@ class Strict(BaseModel):
 
 
 def parse_json(data: bytes, source: str) -> dict[str, Any]:
-    """Parse strict JSON of one object: no key twice, no NaN, UTF-8 (R1).
+    """Parse strict JSON of one object: no key twice, no NaN, nothing too large or deep, UTF-8 (R1).
 
     Raises:
         ArtefactMismatch: with `source` at the head of the message.
@@ -70,16 +83,40 @@ def parse_json(data: bytes, source: str) -> dict[str, Any]:
             raise ValueError(f"{text} is too large")
         return number
 
+    def whole(text: str) -> int:
+        if len(text) > len(str(-(2**63))) or not -(2**63) <= int(text) < 2**63:
+            raise ValueError(f"{text} is too large")
+        return int(text)
+
     try:
         content = json.loads(
-            data.decode(), object_pairs_hook=unique, parse_constant=refuse, parse_float=finite
+            data.decode(),
+            object_pairs_hook=unique,
+            parse_constant=refuse,
+            parse_float=finite,
+            parse_int=whole,
         )
+        if _depth(content) > MOST_DEPTH:
+            raise RecursionError
         json.dumps(content, ensure_ascii=False).encode()  # no lone surrogates
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ArtefactMismatch(f"{source}: not valid JSON: it is nested too deeply") from None
+    except ValueError as error:
         raise ArtefactMismatch(f"{source}: not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise ArtefactMismatch(f"{source}: not a JSON object")
     return content
+
+
+def _depth(content: Any) -> int:
+    """Return how many lists and objects lie in one another."""
+    depth, level = 0, [content]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [
+            inner for item in level for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return depth
 
 
 def validate(model: type[Strict], content: dict[str, Any], source: str, newest: int) -> Any:

@@ -14,7 +14,7 @@
 namespace trml::core {
 namespace {
 
-constexpr std::size_t most_depth = 500;  // Python's parser gives up near 1000
+constexpr std::size_t most_depth = 500;
 
 // Builds the value, and stops at the first thing that strict JSON forbids.
 class Builder : public nlohmann::json_sax<Json> {
@@ -27,13 +27,14 @@ class Builder : public nlohmann::json_sax<Json> {
   bool boolean(bool value) override { return add(value); }
   bool number_integer(std::int64_t value) override { return add(value); }
   bool number_unsigned(std::uint64_t value) override {
-    constexpr auto most = std::uint64_t(std::numeric_limits<std::int64_t>::max());
-    return add(std::int64_t(std::min(value, most)));
+    if (value > std::uint64_t(std::numeric_limits<std::int64_t>::max())) {
+      throw std::invalid_argument(std::to_string(value) + " is too large");
+    }
+    return add(std::int64_t(value));
   }
   bool number_float(double value, const std::string& token) override {
     if (token.find_first_of(".eE") == std::string::npos) {  // an integer beyond 64 bits
-      return add(token[0] == '-' ? std::numeric_limits<std::int64_t>::min()
-                                 : std::numeric_limits<std::int64_t>::max());
+      throw std::invalid_argument(token + " is too large");
     }
     return add(value);
   }
@@ -43,13 +44,15 @@ class Builder : public nlohmann::json_sax<Json> {
   bool start_array(std::size_t) override { return open(Json::array()); }
   bool end_array() override { return close(); }
   bool key(std::string& name) override {
-    if (!keys_.back().insert(name).second) {
-      throw std::invalid_argument("a key stands twice in one object");
-    }
+    keys_.back().repeated |= !keys_.back().names.insert(name).second;
     key_ = std::move(name);
     return true;
   }
-  bool end_object() override { return close(); }
+  bool end_object() override {
+    // Only now, as Python's parser does: what is wrong inside the object is told first.
+    if (keys_.back().repeated) throw std::invalid_argument("a key stands twice in one object");
+    return close();
+  }
 
   bool parse_error(std::size_t position, const std::string& token,
                    const Json::exception& error) override {
@@ -113,7 +116,11 @@ class Builder : public nlohmann::json_sax<Json> {
   std::string_view text_;
   std::string key_;
   std::vector<Json*> stack_;  // a container's place cannot move while it is open
-  std::vector<std::set<std::string>> keys_;
+  struct Keys {
+    std::set<std::string> names;
+    bool repeated = false;
+  };
+  std::vector<Keys> keys_;
 };
 
 }  // namespace
@@ -124,6 +131,10 @@ Json parse_strict(std::string_view data) {
   }
   if (data.substr(0, 3) == "\xef\xbb\xbf") {
     throw std::invalid_argument("it begins with a byte order mark");
+  }
+  // The parser takes a NUL for the end of the text.
+  if (const auto nul = data.find('\0'); nul != data.npos) {
+    throw std::invalid_argument("it goes wrong at byte " + std::to_string(nul));
   }
   Builder builder(data);
   Json::sax_parse(data.begin(), data.end(), &builder);
