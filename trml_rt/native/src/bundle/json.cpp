@@ -2,6 +2,7 @@
 
 #include <unicode/uchar.h>
 
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -152,6 +153,19 @@ Json parse_object(std::string_view data, const std::string& source) {
   return value;
 }
 
+std::string repr(double number) {
+  char buffer[32];
+  const auto written = [&](std::chars_format format) {
+    return std::string(buffer,
+                       std::to_chars(std::begin(buffer), std::end(buffer), number, format).ptr);
+  };
+  const std::string text = written(std::chars_format::scientific);
+  const int exponent = std::stoi(text.substr(text.find('e') + 1));
+  if (exponent < -4 || exponent >= 16) return text;
+  const std::string plain = written(std::chars_format::fixed);
+  return plain.find('.') == plain.npos ? plain + ".0" : plain;
+}
+
 std::string repr(std::string_view text) {
   const bool double_quotes = text.find('\'') != text.npos && text.find('"') == text.npos;
   const char quote = double_quotes ? '"' : '\'';
@@ -183,16 +197,7 @@ std::string shown(const Json& value) {
   if (value.is_string()) return repr(value.get_ref<const std::string&>());
   if (value.is_array()) return "a list";
   if (value.is_object()) return "an object";
-  std::string text = value.dump();
-  // Python writes numbers below 1e16 out, the library those below 1e15.
-  if (const auto e = text.find("e+15"); value.is_number_float() && e != text.npos) {
-    const std::size_t first = text[0] == '-' ? 1 : 0, before = first + 16;
-    text.resize(e);
-    if (text.size() > first + 1) text.erase(first + 1, 1);
-    if (text.size() < before + 1) text.resize(before + 1, '0');
-    text.insert(before, ".");
-  }
-  return text;
+  return value.is_number_float() ? repr(value.get<double>()) : value.dump();
 }
 
 }  // namespace trml::core

@@ -16,8 +16,9 @@ Json parse_object(std::string_view data, const std::string& source);
 // The same for any JSON value; raises std::invalid_argument that says what is wrong.
 Json parse_strict(std::string_view data);
 
-// How Python's repr() writes a string.
+// How Python's repr() writes a string, and a number: the fewest digits that give it back.
 std::string repr(std::string_view text);
+std::string repr(double number);
 // A JSON value as messages show it; of a list or an object only the kind.
 std::string shown(const Json& value);
 
