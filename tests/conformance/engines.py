@@ -33,13 +33,21 @@ RECORDS = {
 """verify.json by the state of the engines; another state has none."""
 
 
-def lay_out(bundle: Path, engines: dict[str, str], built_for: dict[str, dict[str, str]]) -> None:
+def lay_out(
+    bundle: Path,
+    engines: dict[str, str],
+    built_for: dict[str, dict[str, str]],
+    change: dict[str, str | None] | None = None,
+    without: list[str] | None = None,
+) -> None:
     """Write one engine folder for each precision of `engines`, in the state that it says.
 
     Args:
         bundle: folder of the bundle; engines that it has are removed.
         engines: state by precision: a word of `RECORDS` or "unverified", then perhaps "elsewhere".
         built_for: what engines of each precision say that they were built for, if they fit.
+        change: fields of `built_for` by their other value; None removes one.
+        without: engines to leave out.
     """
     shutil.rmtree(bundle / "engines", ignore_errors=True)
     manifest = json.loads((bundle / "model.json").read_text(encoding="utf-8"))
@@ -49,11 +57,13 @@ def lay_out(bundle: Path, engines: dict[str, str], built_for: dict[str, dict[str
         folder = bundle / "engines" / precision
         folder.mkdir(parents=True)
         (folder / "plan").write_bytes(PLAN)
+        fields = built_for[precision] | (ELSEWHERE if record != state else {}) | (change or {})
+        names = [name for name in manifest["engines"] if name not in (without or [])]
         content: dict[str, Any] = {
             **{"schema": 1, "backend": "tensorrt", "precision": precision},
             **{"weights": precision, "compute": precision},
-            "built_for": built_for[precision] | (ELSEWHERE if record != state else {}),
-            **{"files": dict.fromkeys(manifest["engines"], entry), "verified": {}},
+            "built_for": {name: value for name, value in fields.items() if value is not None},
+            **{"files": dict.fromkeys(names, entry), "verified": {}},
         }
         (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
         if record in RECORDS:

@@ -132,9 +132,7 @@ def refusals() -> list[dict[str, Any]]:
     # The first fault that a reader meets is told; a key stands twice when the object ends.
     for text in ('{"a": 1, "a": NaN}', '{"a": {"b": 1, "b": 1}, "c": NaN}', '{"a": 1, "a": 1e999}'):
         cases.append({"rule": "R1", "text": text})
-    cases += [
-        {"rule": "R1", "text": '{"a": ' + "[" * n + "]" * n + "}"} for n in (499, 500, 2000)
-    ]
+    cases += [{"rule": "R1", "text": '{"a": ' + "[" * n + "]" * n + "}"} for n in (499, 500, 2000)]
     for text in ('{"a": 1, "a": 1', '{"schema": 1}\0', '{"schema": 1}\0{}', '{"a": "\0"}', "\0"):
         cases.append({"rule": "R1", "text": text, "own_words": True})
     for text in ("", "{", "{} x", '{"a": 01}', "[" * 5000, '{"name": "\\ud800"}', "nul"):
@@ -411,7 +409,27 @@ def engines() -> dict[str, Any]:
                 for call, text in refused.items()
                 if call.startswith("tensorrt") and len(layout) < 2
             ]
+        for precision, change, without in (
+            *(
+                ("int8", {name: "other"}, [])
+                for name in fields["int8"]
+                if name != "builder options"
+            ),
+            *(("fp32", {name: None}, []) for name in fields["fp32"] if name != "builder options"),
+            ("fp16", {"line\nbreak": "it's", "GPU": "a\"'\n\u200b\u00e9", "": ""}, []),
+            ("fp32", {"calibration": "of another precision", "golden of text": "0"}, []),
+            ("fp16", {"GPU": "other"}, ["text", "frame", "fuse_video"]),
+        ):
+            engines = {precision: "verified"}
+            lay_out(folder, engines, fields, change, without)
+            call = f"tensorrt {precision}"
+            message = taken(folder, call).replace(str(folder), "{bundle}")
+            extra = {"change": change, "without": without}
+            if message != precision:
+                messages.append({"engines": engines, "call": call, **extra, "message": message})
     system = fields["fp32"]["system"]
+    for case in messages:
+        case["message"] = case["message"].replace(system, "{system}")
     assert all(system not in json.dumps(part) for part in (choices, messages))
     for part in fields.values():
         part["system"] = "{system}"

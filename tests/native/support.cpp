@@ -1,5 +1,6 @@
 #include "support.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cctype>
 #include <fstream>
@@ -120,7 +121,8 @@ std::string filled_in(std::string text, const fs::path& bundle) {
   return text;
 }
 
-void BundleCopy::lay_out(const Json& engines, const Json& built_for) const {
+void BundleCopy::lay_out(const Json& engines, const Json& built_for, const Json& change,
+                         const Json& without) const {
   const std::string passed = R"({"passed": true, "engine_sets": {"text": {})";
   const std::string all = R"(, "video": {}, "text_video": {}}})";
   const std::map<std::string, std::string> records{
@@ -143,6 +145,10 @@ void BundleCopy::lay_out(const Json& engines, const Json& built_for) const {
       state.resize(state.size() - suffix.size());
       fields["compute capability"] = "1.0";
     }
+    for (const auto& [name, other] : change.items()) {
+      fields[name] = other;
+      if (other.is_null()) fields.erase(name);
+    }
     Json content{{"schema", 1},
                  {"backend", "tensorrt"},
                  {"precision", precision},
@@ -152,6 +158,7 @@ void BundleCopy::lay_out(const Json& engines, const Json& built_for) const {
                  {"files", Json::object()},
                  {"verified", Json::object()}};
     for (const auto& [name, engine] : manifest.at("engines").items()) {
+      if (std::find(without.begin(), without.end(), name) != without.end()) continue;
       content["files"][name] = {
           {"file", "plan"}, {"sha256", trml::core::sha256_hex(plan)}, {"bytes", plan.size()}};
     }

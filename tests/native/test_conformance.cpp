@@ -1,6 +1,7 @@
 // The conformance files, as tests/trml_rt/test_conformance.py reads them for Python.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <cstdlib>
+#include <fstream>
 
 #include "bundle/engine_folder.hpp"
 #include "bundle/folder.hpp"
@@ -200,8 +201,39 @@ TEST_CASE("engines that no call takes are refused in the same words") {
   const BundleCopy copy;
   for (const Json& row : file["messages"]) {
     CAPTURE(row.dump());
-    copy.lay_out(row["engines"], fields);
+    copy.lay_out(row["engines"], fields, row.value("change", Json::object()),
+                 row.value("without", Json::array()));
     const auto expected = filled_in(row["message"], copy.folder);
     CHECK(taken(copy.folder, row["call"], fields) == expected);
   }
+}
+
+TEST_CASE("of engines that fit alike those of the default options are taken") {
+  const Json fields = read_json(conformance / "engines.json")["built_for"];
+  const BundleCopy copy;
+  const auto add = [&](const char* name, const Json& change) {
+    const BundleCopy other;
+    other.lay_out({{"int8", "verified"}}, fields, change);
+    std::filesystem::copy(other.folder / "engines" / "int8", copy.folder / "engines" / name,
+                          std::filesystem::copy_options::recursive);
+  };
+  std::filesystem::create_directories(copy.folder / "engines");
+  add("a", {{"builder options", "others"}});
+  CHECK(taken(copy.folder, "tensorrt", fields) == "a");
+  add("b", Json::object());
+  CHECK(taken(copy.folder, "tensorrt", fields) == "b");
+  add("b2", {{"calibration", "one"}});
+  CHECK(taken(copy.folder, "tensorrt", fields) == "b");
+  std::filesystem::remove_all(copy.folder / "engines" / "a");
+  std::filesystem::remove_all(copy.folder / "engines" / "b");
+  CHECK(taken(copy.folder, "tensorrt", fields) == "b2");
+  add("c", {{"calibration", "two"}});
+  CHECK(taken(copy.folder, "tensorrt", fields) ==
+        copy.folder.string() +
+            ": 2 engine folders fit alike: b2, c; keep those of one calibration, or put it into "
+            "the bundle");
+  std::filesystem::create_directories(copy.folder / "calibration");
+  std::ofstream(copy.folder / "calibration" / "calibration.json") << "{}";
+  add("d", {{"calibration", sha256_hex("{}")}});
+  CHECK(taken(copy.folder, "tensorrt", fields) == "d");
 }

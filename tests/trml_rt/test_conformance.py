@@ -118,8 +118,10 @@ def test_the_table_of_engines_is_rule_e4():
 def test_engines_that_no_call_takes_are_refused_in_these_words(device, bundle_copy):
     fields = here(ENGINES["built_for"])
     for case in ENGINES["messages"]:
-        lay_out(bundle_copy, case["engines"], fields)
+        parts = (case["engines"], fields, case.get("change"), case.get("without"))
+        lay_out(bundle_copy, *parts)
         expected = case["message"].replace("{bundle}", str(bundle_copy))
+        expected = expected.replace("{system}", fields["fp32"]["system"])
         assert taken(bundle_copy, case["call"]) == expected
 
 

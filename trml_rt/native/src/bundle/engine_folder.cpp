@@ -12,7 +12,6 @@ namespace {
 
 using Problems = std::vector<std::string>;
 
-constexpr std::int64_t engine_schema = 1;
 const std::vector<std::string> precisions{"fp32", "fp16", "int8"};
 
 FileEntry read_built_file(const Json& value, const std::string& where, Problems& problems) {

@@ -12,6 +12,8 @@
 
 namespace trml::core {
 
+constexpr std::int64_t engine_schema = 1;  // of manifest.json, the newest that this library reads
+
 struct EngineFolder {
   std::filesystem::path folder;
   std::string backend, precision;

@@ -4,42 +4,13 @@
 #include <utility>
 #include <vector>
 
+#include "engines/key.hpp"
 #include "error.hpp"
 
 namespace trml::core {
 namespace {
 
 constexpr const char* tensorrt = "tensorrt";
-
-// Why these engines may not run for `bundle` on a device of which `here` is true (E1). Fields that
-// this library cannot know, such as the builder's options, are the build's own business.
-std::vector<std::string> misfits(const EngineFolder& engines, const Bundle& bundle,
-                                 const BuiltFor& here) {
-  BuiltFor expected = here;
-  for (const auto& engine : bundle.manifest.engines) {
-    expected.emplace_back("source of " + engine.name, bundle.manifest.file(engine.file)->sha256);
-  }
-  std::vector<std::string> problems;
-  for (const auto& [name, value] : expected) {
-    const auto found =
-        std::find_if(engines.built_for.begin(), engines.built_for.end(),
-                     [&, key = name](const auto& field) { return field.first == key; });
-    const std::string there = found == engines.built_for.end() ? "None" : repr(found->second);
-    // Python states the build number of TensorRT too, as the fourth part of its version.
-    const bool same_version = name == "back end version" && found != engines.built_for.end() &&
-                              found->second.rfind(value + ".", 0) == 0;
-    if (there != repr(value) && !same_version) {
-      problems.push_back(name + " is " + there + " there, " + repr(value) + " here");
-    }
-  }
-  for (const auto& engine : bundle.manifest.engines) {
-    const auto named = [&](const auto& file) { return file.first == engine.name; };
-    if (std::none_of(engines.files.begin(), engines.files.end(), named)) {
-      problems.push_back(engine.name + " is not among its engines");
-    }
-  }
-  return problems;
-}
 
 std::string command(const std::string& verb, const Bundle& bundle, const std::string& precision) {
   return "trml-rt " + verb + " --bundle " + bundle.folder.string() + " --precision " + precision +
@@ -81,13 +52,14 @@ EngineFolder find_verified(const Bundle& bundle, const std::string& precision,
 
 EngineFolder find_engines(const Bundle& bundle, const std::string& precision,
                           const BuiltFor& here) {
+  const Fields expected = built_for_here(bundle, precision, here);
   std::vector<std::string> others;
   std::vector<EngineFolder> fitting;
   for (const auto& folder : engine_folders(bundle)) {
     try {
       EngineFolder engines = open_engine_folder(folder);
       if (engines.backend != tensorrt || engines.precision != precision) continue;
-      if (const auto problems = misfits(engines, bundle, here); problems.empty()) {
+      if (const auto problems = misfits(engines, bundle, expected); problems.empty()) {
         fitting.push_back(std::move(engines));
       } else {
         others.push_back(folder.filename().string() + ": " + join(problems, ", "));
@@ -96,7 +68,7 @@ EngineFolder find_engines(const Bundle& bundle, const std::string& precision,
       others.emplace_back(error.what());
     }
   }
-  if (!fitting.empty()) return std::move(fitting.front());
+  if (!fitting.empty()) return one_of(bundle, std::move(fitting), expected);
   const std::string build = "build them: " + command("build", bundle, precision);
   if (others.empty()) {
     throw ArtefactMismatch(bundle.folder.string() + ": no " + precision + " " + tensorrt +

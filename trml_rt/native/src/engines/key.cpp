@@ -1,0 +1,128 @@
+#include "engines/key.hpp"
+
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <cctype>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "error.hpp"
+
+namespace trml::core {
+namespace {
+
+// They decide what a plan is and not where it may run.
+constexpr const char* options = "builder options";
+constexpr const char* default_options = "workspace_mib=1024 optimization_level=default";
+constexpr const char* calibration = "calibration";
+
+// The recipes of trml_rt/backends/__init__.py; the conformance files hold both to the same.
+std::string recipe(const std::string& precision) {
+  return precision == "fp32"   ? "fp32/1"
+         : precision == "fp16" ? "fp16-computed/2"
+                               : "int8-qdq-fp16/1";
+}
+
+// As Python's json.dumps writes it, with sorted keys.
+std::string profile(const char* name, const AxisRange& axis) {
+  return std::string("\"") + name + "\": {\"max\": " + std::to_string(axis.max) +
+         ", \"min\": " + std::to_string(axis.min) + ", \"opt\": " + std::to_string(axis.opt) + "}";
+}
+
+std::string system_name() {
+  utsname found{};
+  ::uname(&found);
+  std::string name = std::string(found.sysname) + " " + found.machine;
+  const auto lower = [](char c) { return char(std::tolower(static_cast<unsigned char>(c))); };
+  std::transform(name.begin(), name.begin() + std::ptrdiff_t(name.find(' ')), name.begin(), lower);
+  return name;
+}
+
+const std::string* find(const Fields& fields, const std::string& name) {
+  const auto found = fields.find(name);
+  return found == fields.end() ? nullptr : &found->second;
+}
+
+bool agree(const std::string& name, const std::string* there, const std::string* here) {
+  if (there == nullptr || here == nullptr) return there == here;
+  // Python states the build number of TensorRT too, as the fourth part of its version.
+  return *there == *here || (name == "back end version" && there->rfind(*here + ".", 0) == 0);
+}
+
+}  // namespace
+
+Fields built_for_here(const Bundle& bundle, const std::string& precision, const BuiltFor& device) {
+  const Manifest& manifest = bundle.manifest;
+  Fields fields(device.begin(), device.end());
+  fields["schema"] = std::to_string(engine_schema);
+  fields["back end"] = "tensorrt";
+  fields["system"] = system_name();
+  fields["precision recipe"] = recipe(precision);
+  fields["shape profiles"] = "{" + profile("batch", manifest.batch) + ", " +
+                             profile("frames", manifest.frames) + ", " +
+                             profile("tokens", manifest.tokens) + "}";
+  for (const auto& engine : manifest.engines) {
+    fields["source of " + engine.name] = manifest.file(engine.file)->sha256;
+  }
+  if (precision != "fp32") {  // the golden inputs show which nodes come near FP16's limit
+    for (const auto& set : manifest.engine_sets) {
+      fields["golden of " + set.name] = manifest.file(set.golden)->sha256;
+    }
+  }
+  if (precision == "int8") {
+    try {
+      fields[calibration] =
+          sha256_hex(read_bytes(bundle.folder / "calibration" / "calibration.json"));
+    } catch (const std::system_error&) {  // a bundle without one takes engines of any
+    }
+  }
+  return fields;
+}
+
+std::vector<std::string> misfits(const EngineFolder& engines, const Bundle& bundle,
+                                 const Fields& expected) {
+  const Fields stated(engines.built_for.begin(), engines.built_for.end());
+  std::set<std::string> names;
+  for (const auto& [name, value] : stated) names.insert(name);
+  for (const auto& [name, value] : expected) names.insert(name);
+  std::vector<std::string> problems;
+  for (const auto& name : names) {
+    const std::string *there = find(stated, name), *here = find(expected, name);
+    if (name == options || (name == calibration && here == nullptr)) continue;
+    if (agree(name, there, here)) continue;
+    const auto shown_value = [](const std::string* value) {
+      return value == nullptr ? "None" : repr(*value);
+    };
+    problems.push_back(name + " is " + shown_value(there) + " there, " + shown_value(here) +
+                       " here");
+  }
+  std::set<std::string> missing;
+  for (const auto& engine : bundle.manifest.engines) missing.insert(engine.name);
+  for (const auto& [name, entry] : engines.files) missing.erase(name);
+  for (const auto& name : missing) problems.push_back(name + " is not among its engines");
+  return problems;
+}
+
+EngineFolder one_of(const Bundle& bundle, std::vector<EngineFolder> fitting,
+                    const Fields& expected) {
+  std::set<std::string> calibrations, names;
+  for (auto& engines : fitting) {
+    const Fields stated(engines.built_for.begin(), engines.built_for.end());
+    const std::string *made_with = find(stated, calibration), *set = find(stated, options);
+    const bool same_calibration = agree(calibration, made_with, find(expected, calibration));
+    if (same_calibration && set != nullptr && *set == default_options) return std::move(engines);
+    calibrations.insert(made_with == nullptr ? "" : *made_with);
+    names.insert(engines.folder.filename().string());
+  }
+  if (calibrations.size() > 1) {
+    refuse(bundle.folder.string() + ": " + std::to_string(fitting.size()) +
+               " engine folders fit alike",
+           {join({names.begin(), names.end()}, ", "),
+            "keep those of one calibration, or put it into the bundle"});
+  }
+  return std::move(fitting.front());
+}
+
+}  // namespace trml::core
