@@ -204,6 +204,7 @@ def refusals() -> list[dict[str, Any]]:
     change("R5", {"op": "remove", "path": "/files/onnx~1frame.onnx"})
     cases.append({"rule": "R6", "delete": ["golden/video.npz", "tokenizer.json"]})
     cases.append({"rule": "R6", "append": ["onnx/frame.onnx"]})
+    cases += [{"rule": "R6", "link_self": [name]} for name in ("model.json", "onnx/frame.onnx")]
     for name in ("tokenizer.json", "onnx/text.onnx", "onnx/fuse_text.onnx"):
         cases.append({"rule": "R7", "flip": [name], "call": "text"})
     change("R8", put("/engine_sets/0/engines", ["fuse_text"]))
@@ -307,6 +308,8 @@ def engine_refusals() -> list[dict[str, Any]]:
         case(delete=[f"{built}/{name}"])
     case(append=[f"{built}/text.plan"])
     case(link_out=[f"{built}/text.plan"])
+    for name in ("manifest.json", "verify.json", "text.plan"):
+        case(link_self=[f"{built}/{name}"])
     case(flip=[f"{built}/frame.plan"])
     return [each for each in cases if broken(each)]
 

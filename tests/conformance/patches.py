@@ -57,6 +57,9 @@ def harm(folder: Path, case: dict[str, Any]) -> None:
         data = bytearray((folder / name).read_bytes())
         data[len(data) // 2] ^= 1
         (folder / name).write_bytes(data)
+    for name in case.get("link_self", []):
+        (folder / name).unlink()
+        (folder / name).symlink_to(Path(name).name)
     for name in case.get("link_out", []):
         outside = folder.parent / "outside"
         (folder / name).rename(outside)

@@ -101,6 +101,11 @@ void BundleCopy::harm(const Json& change) const {
     data[data.size() / 2] ^= 1;
     write(name, data);
   }
+  for (const auto& name : change.value("link_self", Json::array())) {
+    const auto path = folder / name.get<std::string>();
+    fs::remove(path);
+    fs::create_symlink(path.filename(), path);
+  }
   for (const auto& name : change.value("link_out", Json::array())) {
     fs::rename(folder / name.get<std::string>(), parent_ / "outside");
     fs::create_symlink(parent_ / "outside", folder / name.get<std::string>());

@@ -56,7 +56,8 @@ void check_files(const fs::path& folder, const std::vector<FileEntry>& files) {
     const fs::path path = folder / entry.name;
     const auto status = fs::status(path, error);
     if (!fs::is_regular_file(status)) {
-      const bool absent = !error || status.type() == fs::file_type::not_found;
+      const bool absent = !error || status.type() == fs::file_type::not_found ||
+                          error == std::errc::too_many_symbolic_link_levels;
       problems.push_back(entry.name + (absent ? ": file is missing"
                                               : ": cannot be read (" + error.message() + ")"));
       continue;
