@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,27 @@ CALLS = [
 ]
 """Every back end with every precision, and without one."""
 
+SETS = ("text", "video", "text_video")
+
+
+def record(passed: Sequence[str], sets: Sequence[str] = SETS, plan: bytes = PLAN) -> str:
+    """Return a verify.json in which the engine sets `passed`, of `sets`, have passed."""
+    names = ("text", "frame", "fuse_text", "fuse_video", "fuse_text_video")
+    empty = {"problems": [], "warnings": [], "inputs": "golden files", "fp32": {}, "golden": {}}
+    content = {
+        **{"schema": 2, "precision": "fp16", "reference": "FP32", "limits": {}},
+        "engines": dict.fromkeys(names, hashlib.sha256(plan).hexdigest()),
+        "engine_sets": {name: {"passed": name in passed, **empty} for name in sets},
+    }
+    return json.dumps(content)
+
+
 RECORDS = {
-    "verified": '{"passed": true, "engine_sets": {"text": {}, "video": {}, "text_video": {}}}',
-    "partly verified": '{"passed": true, "engine_sets": {"text": {}}}',
-    "failed": '{"passed": false, "engine_sets": {"text": {}, "video": {}, "text_video": {}}}',
+    "verified": record(SETS),
+    "partly verified": record(SETS[:1]),
+    "partly compared": record(SETS[:2], SETS[:2]),
+    "verified others": record(SETS, plan=b"other"),
+    "failed": record(()),
     "damaged": "[]",
 }
 """verify.json by the state of the engines; another state has none."""

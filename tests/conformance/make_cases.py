@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import trml_rt
-from tests.conformance.engines import CALLS, lay_out, taken
+from tests.conformance.engines import CALLS, RECORDS, lay_out, taken
 from tests.conformance.patches import harm, use
 from tests.conformance.pictures import nv12_to_rgb, picture
 from tests.trml_rt.backends.tensorrt.fake_device import Device
@@ -247,8 +247,8 @@ def engine_refusals() -> list[dict[str, Any]]:
     def case(record: str = "manifest.json", **harm: Any) -> None:
         cases.append({"rule": "E3", "call": "engines", "record": f"{built}/{record}", **harm})
 
-    def change(*operations: dict[str, Any]) -> None:
-        case(patch=list(operations))
+    def change(*operations: dict[str, Any], record: str = "manifest.json") -> None:
+        case(record, patch=list(operations))
 
     for record in ("manifest.json", "verify.json"):
         for text in ('{"schema": 1, "schema": 1}', '{"schema": NaN}', '{"a": -1e400}', "[]", "3"):
@@ -304,6 +304,27 @@ def engine_refusals() -> list[dict[str, Any]]:
     # Two engines of one file: the last entry counts, in the place of the first.
     frame = manifest["files"]["frame"] | {"bytes": 7}
     change(put("/files/text", frame | {"bytes": 8}), put("/files/frame", frame))
+    for path in (
+        *("/schema", "/precision", "/reference", "/limits", "/limits/score", "/engines"),
+        *("/engines/text", "/engine_sets", "/engine_sets/text", "/engine_sets/text/passed"),
+        *("/engine_sets/text/problems", "/engine_sets/text/problems/0", "/engine_sets/text/inputs"),
+        *("/engine_sets/text/warnings", "/engine_sets/text/fp32", "/engine_sets/text/golden"),
+    ):
+        for value in odd:
+            change(put(path, value), record="verify.json")
+        if not path.endswith("/0"):
+            change({"op": "remove", "path": path}, record="verify.json")
+    change({"op": "add", "path": "/passed", "value": True}, record="verify.json")
+    change({"op": "add", "path": "/engine_sets/text/rows", "value": 3}, record="verify.json")
+    change(put("/schema", 3), record="verify.json")
+    change(
+        put("/precision", "int4"),
+        {"op": "remove", "path": "/limits"},
+        put("/engines/frame", 3),
+        put("/engine_sets/text", {"passed": 1, "more": 0}),
+        {"op": "add", "path": "/surprise", "value": 1},
+        record="verify.json",
+    )
     for name in ("manifest.json", "text.plan", "frame.plan"):
         case(delete=[f"{built}/{name}"])
     case(append=[f"{built}/text.plan"])
@@ -392,7 +413,7 @@ def engines() -> dict[str, Any]:
         {name: state for name, state in zip(PRECISIONS, chosen, strict=True) if state}
         for chosen in itertools.product(states, repeat=len(PRECISIONS))
     ]
-    odd = ("partly verified", "failed", "damaged")
+    odd = [state for state in RECORDS if state != "verified"]
     layouts += [{name: state} for name in PRECISIONS for state in odd]
     layouts += [{"fp16": state, "fp32": "verified"} for state in odd]
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as parent:
@@ -436,7 +457,8 @@ def engines() -> dict[str, Any]:
     assert all(system not in json.dumps(part) for part in (choices, messages))
     for part in fields.values():
         part["system"] = "{system}"
-    return {"built_for": fields, "choices": choices, "messages": messages}
+    records = dict(RECORDS)
+    return {"built_for": fields, "records": records, "choices": choices, "messages": messages}
 
 
 if __name__ == "__main__":

@@ -32,14 +32,6 @@ std::string bundle_folder(const Options& options) {
   throw UsageError("no bundle is named; set options.bundle or TRML_RT_BUNDLE");
 }
 
-// Export and build write down what they compared; a bundle made by hand has nothing there.
-bool is_verified(const Manifest& manifest, const std::vector<std::string>& passed) {
-  return std::all_of(manifest.engine_sets.begin(), manifest.engine_sets.end(),
-                     [&](const EngineSet& set) {
-                       return std::find(passed.begin(), passed.end(), set.name) != passed.end();
-                     });
-}
-
 }  // namespace
 
 Model::Model(const Options& options, const OpenBackend& tensorrt)
@@ -61,13 +53,12 @@ Model::Model(const std::string& folder, std::shared_ptr<Backend> given)
 
 void Model::use_portable() {
   const auto& parity = bundle.manifest.parity;
-  std::vector<std::string> passed;
+  // The export writes down what it compared; a bundle made by hand has nothing there.
   for (const auto& set : bundle.manifest.engine_sets) {
     if (std::find(parity.begin(), parity.end(), set.name + "/prediction") != parity.end()) {
-      passed.push_back(set.name);
+      passed.insert(set.name);
     }
   }
-  verified = is_verified(bundle.manifest, passed);
   engines = std::make_unique<Engines>([this](const EngineSpec& spec) {
     const auto start = std::chrono::steady_clock::now();
     auto engine = backend->load(spec, bundle.read(spec.file), bundle.path(spec.file));
@@ -87,7 +78,7 @@ bool Model::use_engine_folder(const Options& options, const OpenBackend& tensorr
     auto found = std::make_shared<const EngineFolder>(
         choose_engines(bundle, options.backend, options.precision, backend->here()));
     engines_name = found->folder.filename().string();
-    verified = is_verified(bundle.manifest, found->passed_sets());
+    for (const auto& set : found->passed_sets()) passed.insert(set);
     engines = std::make_unique<Engines>([this, found](const EngineSpec& spec) {
       auto engine = backend->load(spec, found->read(spec.name), found->path(spec.name));
       if (log_) log_(TRML_RT_LOG_INFO, "loaded " + spec.name + " of " + engines_name);
@@ -99,6 +90,7 @@ bool Model::use_engine_folder(const Options& options, const OpenBackend& tensorr
     if (named || !options.precision.empty()) throw;
     if (log_) log_(TRML_RT_LOG_INFO, std::string("not on TensorRT: ") + error.what());
     backend.reset();
+    passed.clear();
     return false;
   }
 }
@@ -189,7 +181,7 @@ std::vector<Answer> Runtime::answer(std::vector<Row>& rows) {
     answer.engine_set = dispatcher_.select(present).name;
     answer.backend = model_->backend->name();
     answer.engines = model_->engines_name;
-    answer.verified = model_->verified;
+    answer.verified = model_->passed.count(answer.engine_set) > 0;
     answer.ms = {{"decode", 0.0}, {"preprocess", rows[i].preprocess_ms + shaping.count()}};
     answer.ms.insert(answer.ms.end(), engines_ms.begin(), engines_ms.end());
     double total = 0;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,7 @@ class Model {
   const Bundle bundle;
   std::shared_ptr<Backend> backend;
   std::string engines_name = "portable";
-  bool verified = false;
+  std::set<std::string> passed;  // the engine sets that were compared with their references
   std::unique_ptr<Engines> engines;
 
  private:

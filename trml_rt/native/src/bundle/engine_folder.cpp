@@ -1,6 +1,7 @@
 #include "bundle/engine_folder.hpp"
 
 #include <algorithm>
+#include <map>
 #include <system_error>
 
 #include "bundle/records.hpp"
@@ -79,6 +80,49 @@ std::vector<FileEntry> distinct(const std::vector<std::pair<std::string, FileEnt
   return entries;
 }
 
+// What verify.json says that this library needs.
+struct Verification {
+  std::map<std::string, std::string> engines;  // the hash of each file that was compared
+  std::vector<std::string> passed;             // the engine sets that have passed
+};
+
+Verification read_verification(std::string_view data, const std::string& source) {
+  const Json content = parse_object(data, source);
+  Problems problems;
+  check_schema(content, verification_schema, source, problems);
+  Verification found;
+  Record record(content, "", problems);
+  record.any("schema");
+  record.choice("precision", precisions);
+  record.text("reference");
+  if (const Json* limits = record.object("limits")) {
+    for (const auto& [name, value] : limits->items()) {
+      note_number(value, "limits." + name, problems);
+    }
+  }
+  if (const Json* engines = record.object("engines")) {
+    for (const auto& [name, value] : engines->items()) {
+      note_text(value, "engines." + name, problems);
+      if (value.is_string()) found.engines[name] = value.get<std::string>();
+    }
+  }
+  if (const Json* sets = record.object("engine_sets")) {
+    for (const auto& [name, value] : sets->items()) {
+      Record verdict(value, "engine_sets." + name, problems);
+      if (verdict.boolean("passed")) found.passed.push_back(name);
+      verdict.texts("problems");
+      verdict.texts("warnings");
+      verdict.choice("inputs", {"data", "golden files"});
+      verdict.object("fp32");
+      verdict.object("golden");
+      verdict.finish();
+    }
+  }
+  record.finish();
+  if (!problems.empty()) refuse(source, problems);
+  return found;
+}
+
 }  // namespace
 
 const FileEntry& EngineFolder::entry(const std::string& engine) const {
@@ -101,13 +145,11 @@ std::vector<std::string> EngineFolder::passed_sets() const {
     if (error.code() == std::errc::no_such_file_or_directory) return {};
     throw ArtefactMismatch(record.string() + ": cannot be read (" + error.code().message() + ")");
   }
-  const Json content = parse_object(data, record.string());
-  std::vector<std::string> passed;
-  if (content.value("passed", Json()) != true) return passed;
-  const Json sets = content.value("engine_sets", Json());
-  if (!sets.is_object()) return passed;
-  for (const auto& [name, measured] : sets.items()) passed.push_back(name);
-  return passed;
+  const Verification found = read_verification(data, record.string());
+  std::map<std::string, std::string> hashes;
+  for (const auto& [engine, file] : files) hashes[engine] = file.sha256;
+  // A record of other engines says nothing of these.
+  return found.engines == hashes ? found.passed : std::vector<std::string>();
 }
 
 EngineFolder read_engine_manifest(std::string_view data, const std::string& source) {

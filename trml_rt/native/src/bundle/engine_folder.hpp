@@ -12,7 +12,9 @@
 
 namespace trml::core {
 
-constexpr std::int64_t engine_schema = 1;  // of manifest.json, the newest that this library reads
+// The newest schemas that this library reads.
+constexpr std::int64_t engine_schema = 1;        // of manifest.json
+constexpr std::int64_t verification_schema = 2;  // of verify.json
 
 struct EngineFolder {
   std::filesystem::path folder;
@@ -22,8 +24,8 @@ struct EngineFolder {
 
   std::filesystem::path path(const std::string& engine) const;
   std::string read(const std::string& engine) const;
-  // The engine sets that verify.json says have passed; none where the engines were not verified, or
-  // were found wanting. Raises ArtefactMismatch where the record is damaged.
+  // The engine sets that a verification of these very engines has passed, as verify.json says.
+  // Raises ArtefactMismatch where the record is damaged.
   std::vector<std::string> passed_sets() const;
 
  private:

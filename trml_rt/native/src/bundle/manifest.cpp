@@ -1,6 +1,7 @@
 #include "bundle/manifest.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "bundle/manifest_rules.hpp"
 #include "error.hpp"
@@ -209,7 +210,9 @@ Manifest read_manifest(std::string_view data, const std::string& source) {
   if (const Json* parity = top.object("parity")) {
     for (const auto& [name, value] : parity->items()) {
       note_number(value, "parity." + name, problems);
-      manifest.parity.push_back(name);
+      if (value.is_number() && std::abs(value.get<double>()) <= most_parity) {
+        manifest.parity.push_back(name);
+      }
     }
   }
   top.object("training");

@@ -84,6 +84,9 @@ struct FileEntry {
   std::int64_t bytes = 0;
 };
 
+// The largest difference to PyTorch that a verified graph may have.
+constexpr double most_parity = 1e-4;
+
 struct Manifest {
   std::string name;
   std::int64_t embedding = 0;  // d, the size of a vector in the aligned space
@@ -93,7 +96,7 @@ struct Manifest {
   Task task;
   std::vector<EngineSpec> engines;  // in the order of the file
   std::vector<EngineSet> engine_sets;
-  std::vector<std::string> parity;  // the tensors that the export compared
+  std::vector<std::string> parity;  // the tensors that are as near to PyTorch as they must be
   std::vector<FileEntry> files;
 
   const EngineSpec* engine(std::string_view name) const;  // nullptr: none of that name
