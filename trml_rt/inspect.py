@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trml_rt.bundle.calibration import has_calibration, open_calibration
 from trml_rt.bundle.engine_folder import engine_folders, open_engine_folder
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
 from trml_rt.engines.key import why_not
@@ -26,6 +27,8 @@ class Inspection:
         files: number of files, the manifest included; `bytes` is the size of the others.
         engines: for each engine its file, size, types, inputs and outputs with their shapes.
         engine_sets: for each engine set its engines, in running order.
+        calibration: for each encoder its forms and how many layers of each compute in INT8; None
+            where the bundle has no calibration of its own.
         parity: largest difference to the training framework's answers, as `engine set/tensor`.
         built: for each folder of compiled engines its precision, verification and whether it fits.
         training: what the training side wrote of itself.
@@ -43,6 +46,7 @@ class Inspection:
     video: dict[str, Any]
     engines: dict[str, dict[str, Any]]
     engine_sets: dict[str, list[str]]
+    calibration: dict[str, dict[str, Any]] | None
     parity: dict[str, float]
     built: dict[str, dict[str, Any]]
     training: dict[str, Any]
@@ -53,10 +57,10 @@ class Inspection:
 
 
 def inspect(bundle: BundleLike = None) -> Inspection:
-    """Describe a bundle, after comparing the hash of every file.
+    """Describe a bundle, after comparing the hash of every file, those of its calibration too.
 
     Raises:
-        ArtefactMismatch: the bundle breaks a rule of its format.
+        ArtefactMismatch: the bundle or its calibration breaks a rule of its format.
     """
     opened = open_bundle(bundle)
     opened.verify_files()
@@ -84,6 +88,7 @@ def inspect(bundle: BundleLike = None) -> Inspection:
             for name, engine in manifest.engines.items()
         },
         engine_sets={engine_set.name: engine_set.engines for engine_set in manifest.engine_sets},
+        calibration=_calibration(opened),
         parity=manifest.parity,
         built={path.name: _built(opened, path) for path in engine_folders(opened)},
         training=manifest.training,
@@ -92,6 +97,28 @@ def inspect(bundle: BundleLike = None) -> Inspection:
 
 def _shape(shape: Sequence[int | str]) -> str:
     return "(" + ", ".join(str(size) for size in shape) + ")"
+
+
+def _calibration(bundle: Bundle) -> dict[str, dict[str, Any]] | None:
+    """Describe a bundle's own calibration, if it has one."""
+    if not has_calibration(bundle):
+        return None
+    calibrated = open_calibration(bundle)
+    calibrated.verify_files()
+    return {
+        name: {
+            "method": engine.method,
+            "samples": engine.samples,
+            "forms": {
+                form: {
+                    "layers": len(entry.layers),
+                    "in_int8": sum(kind == "int8" for kind in entry.layers.values()),
+                }
+                for form, entry in engine.forms.items()
+            },
+        }
+        for name, engine in calibrated.record.engines.items()
+    }
 
 
 def _built(bundle: Bundle, folder: Path) -> dict[str, Any]:

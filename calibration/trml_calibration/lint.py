@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from trml_rt.bundle.calibration import RECORD, open_calibration
+from trml_rt.bundle.calibration import has_calibration, open_calibration
 from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch
 
@@ -43,9 +43,10 @@ def lint(bundle: Bundle) -> list[Finding]:
     findings: list[Finding] = []
     for engine in bundle.manifest.engines.values():
         findings += _opened(bundle, engine.file)
-    if (bundle.folder / "calibration" / RECORD).exists():
+    if has_calibration(bundle):
         try:
             calibrated = open_calibration(bundle)
+            calibrated.verify_files()
             for name in calibrated.record.engines:
                 if form := calibrated.form(name, "portable"):
                     graph = onnx.load(calibrated.path(form))

@@ -77,7 +77,7 @@ def rows(tmp_path):
 
 def test_the_record_names_data_method_and_every_layer(bundle_copy):
     record = open_calibration(calibrated(bundle_copy)).record
-    assert record.data == DATA
+    assert record.data.model_dump() == DATA
     assert record.engines["frame"].method == "max"
     assert list(record.engines["frame"].forms["cpu"].layers.values()) == ["int8"]
     assert record.engines["text"].forms["cpu"].layers == {}
@@ -284,3 +284,42 @@ def test_a_calibration_replaces_nothing_through_a_link_of_the_bundle(bundle_copy
     assert result.exit_code == 5
     assert "is a link, which no build writes through" in result.stderr
     assert (victim / "calibration.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("form", ["text.portable.onnx", "text.cpu.onnx"])
+def test_inspect_and_lint_see_a_changed_graph_of_either_form(bundle_copy, form):
+    calibrated(bundle_copy)
+    assert trml_rt.inspect(bundle_copy).calibration["frame"]["forms"]["cpu"]["in_int8"] == 1
+    path = bundle_copy / "calibration" / form
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ArtefactMismatch, match=f"{form}: the content differs"):
+        trml_rt.inspect(bundle_copy)
+    assert [f.text for f in trml_rt.lint(bundle_copy).findings if f.rule == "hash"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: r["data"].pop("sha256"), "data.sha256: key is missing"),
+        (lambda r: r["data"].update(split=7), "data.split: a string expected, 7 found"),
+        (lambda r: r["data"].update(more="x"), "data.more: unknown key"),
+        (lambda r: r["engines"]["text"].update(samples=0), "samples: a positive whole number"),
+        (lambda r: checked(r).update(rows=-5), "rows: a positive whole number expected, -5 found"),
+        (lambda r: checked(r).update(flips=1.5), "flips: at most 1"),
+        (lambda r: checked(r).update(least_cosine=-2.0), "least_cosine: at least -1.001"),
+    ],
+)
+def test_a_record_of_what_cannot_be_is_refused(bundle_copy, change, words):
+    calibrated(bundle_copy)
+    path = bundle_copy / "calibration" / "calibration.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(ArtefactMismatch, match=words):
+        trml_rt.inspect(bundle_copy)
+
+
+def checked(record):
+    return record["engines"]["text"]["forms"]["cpu"]["checked"]["text"]

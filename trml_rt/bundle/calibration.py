@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trml_rt.bundle.files import FileEntry, check_files, check_hash
+from trml_rt.bundle.files import Digest, FileEntry, check_files, check_hash
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import SET_INPUTS, Manifest
 from trml_rt.bundle.records import Strict, parse_json, refuse, validate
@@ -27,6 +27,7 @@ __all__ = [
     "calibration_command",
     "calibration_hash",
     "encoders",
+    "has_calibration",
     "open_calibration",
     "source_of",
     "to_json",
@@ -51,14 +52,18 @@ class Harm(Strict):
     scores: float
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
 class CheckedSet(Strict):
     """What an engine set's answers lost on rows that took no part in calibration."""
 
-    rows: int
-    least_cosine: float
-    largest_score_difference: float
-    mean_score_difference: float
-    flips: float
+    rows: Positive
+    least_cosine: Annotated[float, Field(ge=-1.001, le=1.001)]  # rounding may pass 1
+    largest_score_difference: Annotated[float, Field(ge=0)]
+    mean_score_difference: Annotated[float, Field(ge=0)]
+    flips: Share
     points_lost: float | None
 
 
@@ -80,9 +85,9 @@ class Form(Found, FileEntry):
 class CalibratedEngine(Strict):
     """One encoder: its ranges, the graphs made with them, and the forms that were not worth it."""
 
-    source: str
+    source: Digest
     method: Literal["max", "entropy", "percentile"]
-    samples: int
+    samples: Positive
     ranges: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]]
     forms: dict[FormName, Form]
     left_out: dict[FormName, Found]
@@ -95,13 +100,20 @@ class Drop(Strict):
     points: float
 
 
+class CalibrationData(Strict):
+    """Which rows were calibrated on: the hash of the data file, and the split."""
+
+    sha256: Digest
+    split: str
+
+
 class Calibration(Strict):
     """The content of `calibration.json`."""
 
     schema_: Annotated[int, Field(alias="schema")]
     created_by: str
     versions: dict[str, str]
-    data: dict[str, str | int]
+    data: CalibrationData
     max_drop: Drop
     engines: dict[str, CalibratedEngine]
 
@@ -126,6 +138,12 @@ class Calibrated:
         check_hash(path, entry, "calibrate again: trml-rt calibrate --force")
         return path
 
+    def verify_files(self) -> None:
+        """Compare the hash of every INT8 graph."""
+        for engine in self.record.engines.values():
+            for entry in engine.forms.values():
+                self.path(entry)
+
 
 def encoders(manifest: Manifest) -> list[str]:
     """Return the engines that have an INT8 form: those that see only raw inputs."""
@@ -135,6 +153,11 @@ def encoders(manifest: Manifest) -> list[str]:
         for name, engine in manifest.engines.items()
         if all(tensor.name in raw for tensor in engine.inputs)
     ]
+
+
+def has_calibration(bundle: Bundle) -> bool:
+    """Say whether a bundle brings a calibration of its own along."""
+    return (bundle.folder / "calibration" / RECORD).exists()
 
 
 def open_calibration(bundle: Bundle, folder: Path | None = None) -> Calibrated:

@@ -14,6 +14,7 @@ from trml_rt.bundle.records import Strict, expected, refuse
 from trml_rt.errors import ArtefactMismatch
 
 __all__ = [
+    "Digest",
     "FileEntry",
     "check_files",
     "check_hash",
@@ -29,10 +30,14 @@ def _digest(value: str) -> str:
     return value
 
 
+Digest = Annotated[str, AfterValidator(_digest)]
+"""A sha256 as lower-case hex."""
+
+
 class FileEntry(Strict):
     """One file, by its content."""
 
-    sha256: Annotated[str, AfterValidator(_digest)]
+    sha256: Digest
     bytes: Annotated[int, Field(ge=0)]
 
 

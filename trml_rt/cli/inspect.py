@@ -41,6 +41,12 @@ def _for_people(content: dict[str, Any]) -> str:
             lines.append(f"  {'':16}   {side[:-1]}: {tensors}")
     lines.append("engine sets")
     lines += [f"  {name:16} {' > '.join(e)}" for name, e in content["engine_sets"].items()]
+    for name, engine in (content["calibration"] or {}).items():
+        forms = ", ".join(
+            f"{form} with {layers['in_int8']} of {layers['layers']} layers in INT8"
+            for form, layers in engine["forms"].items()
+        )
+        lines.append(f"calibrated {name} by {engine['method']}: {forms or 'stays in FP32'}")
     lines.append("built for devices")
     for key, built in content["built"].items():
         fits = (
