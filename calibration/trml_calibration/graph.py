@@ -12,6 +12,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
+from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
+
 __all__ = ["Feed", "load_basic", "watch"]
 
 Feed = dict[str, NDArray[np.generic]]
@@ -23,14 +25,14 @@ def load_basic(path: Path) -> ModelProto:
 
     It folds constants, widens weights stored in FP16 and merges batch norms into
     convolutions, so that what is quantised is what runs. The same file gives the same names.
+
+    Raises:
+        ArtefactMismatch: ONNX Runtime refuses the graph.
+        OSError: the folder for temporary files cannot be written.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "basic.onnx"
-        options.optimized_model_filepath = str(target)
-        onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        OnnxRuntimeBackend().optimise(path, target, basic=True)
         model = onnx.load(target)
     taken = {node.name for node in model.graph.node}
     for number, node in enumerate(model.graph.node):

@@ -334,3 +334,26 @@ def test_a_build_that_waits_for_another_says_so(bundle_copy, caplog):
     threading.Timer(0.3, other.release).start()
     assert build(bundle_copy, "fp32").built
     assert "waiting for another build" in caplog.text
+
+
+# Stands for a full disk: no file may be larger, which ONNX Runtime calls a fault of the graph.
+SMALL_FILES = """
+import resource, sys
+from trml_rt.build import build
+from trml_rt.errors import EnvironmentUnfit
+
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (700, hard))
+try:
+    build(sys.argv[1], "fp32")
+except EnvironmentUnfit as error:
+    print(error)
+"""
+
+
+def test_a_graph_that_cannot_be_written_is_no_fault_of_the_graph(bundle_copy):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, "-c", SMALL_FILES, str(bundle_copy)]
+    said = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
+    assert said.startswith(f"{bundle_copy / 'engines'}: cannot be written (File too large)")
+    assert built(bundle_copy) == [".lock"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from trml_rt.backends import CompileJob, CompileOptions, CompileReport, Tensors
 from trml_rt.backends.check import Check
 from trml_rt.backends.tensors import differences
+from trml_rt.bundle.atomic import write_bytes
 from trml_rt.bundle.manifest import EngineSpec
 from trml_rt.bundle.records import refuse
 from trml_rt.errors import ArtefactMismatch, BackendUnavailable, closed
@@ -172,16 +173,29 @@ class OnnxRuntimeBackend:
             refuse(str(path), problems)
         return OnnxRuntimeEngine(session, engine, self._refusals)
 
-    def optimise(self, source: Path, target: Path) -> None:
+    def optimise(self, source: Path, target: Path, *, basic: bool = False) -> None:
         """Write the graph at `source` to `target` as ONNX Runtime's optimiser leaves it here.
+
+        Args:
+            source: the graph.
+            target: the file to write.
+            basic: only what holds on every CPU: constants folded, weights widened.
 
         Raises:
             ArtefactMismatch: ONNX Runtime refuses the graph.
+            OSError: `target` cannot be written.
         """
         options = self._ort.SessionOptions()
-        options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        level = self._ort.GraphOptimizationLevel
+        options.graph_optimization_level = level.ORT_ENABLE_BASIC if basic else level.ORT_ENABLE_ALL
         options.optimized_model_filepath = str(target)
-        self._session(source, options)
+        try:
+            self._session(source, options)
+        except ArtefactMismatch:
+            # ONNX Runtime calls a full disk a fault of the graph.
+            write_bytes(target, bytes(2 * source.stat().st_size))
+            target.unlink()
+            raise
 
     def _session(
         self, path: Path, options: onnxruntime.SessionOptions
