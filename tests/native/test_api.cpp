@@ -1,6 +1,8 @@
 // The C functions themselves: structs of any age, wrong use, strides and formats, errors by thread.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <clocale>
 #include <cstring>
+#include <locale>
 #include <thread>
 
 #include "support.hpp"
@@ -45,6 +47,35 @@ double score(trml_rt* rt, const trml_rt_sample& sample) {
   trml_rt_result_free(result);
   return value;
 }
+
+// The answer to a text as JSON, without the times.
+std::string answer_json(trml_rt* rt) {
+  const auto sample = text_sample("a good day");
+  trml_rt_result* result = nullptr;
+  REQUIRE_MESSAGE(trml_rt_infer(rt, &sample, 0, &result) == TRML_RT_OK, trml_rt_last_error());
+  std::string json = trml_rt_result_json(result);
+  trml_rt_result_free(result);
+  return json.substr(0, json.find("\"ms\""));
+}
+
+struct CommaAndGroups : std::numpunct<char> {
+  char do_decimal_point() const override { return ','; }
+  char do_thousands_sep() const override { return '.'; }
+  std::string do_grouping() const override { return "\3"; }
+};
+
+// The locale of a German program, as a toolkit for windows sets it.
+struct GermanLocale {
+  GermanLocale() {
+    std::locale::global(std::locale(std::locale::classic(), new CommaAndGroups));
+    there = std::setlocale(LC_ALL, "de_DE.UTF-8") != nullptr;
+  }
+  ~GermanLocale() {
+    std::locale::global(std::locale::classic());
+    std::setlocale(LC_ALL, "C");
+  }
+  bool there;
+};
 
 bool says(const char* words) { return std::strstr(trml_rt_last_error(), words) != nullptr; }
 
@@ -278,3 +309,14 @@ TEST_CASE("the log tells what is loaded") {
 }
 
 #endif  // TRML_RT_WITH_OPENVINO
+
+TEST_CASE("the locale of a program changes neither bundles nor answers") {
+  const std::string expected = answer_json(Handle().rt);
+  CAPTURE(expected);
+  CHECK(expected.find("\"score\":-0.") != expected.npos);
+  const GermanLocale german;
+  if (!german.there) {
+    MESSAGE("no German C locale here: localedef -i de_DE -f UTF-8 de_DE.UTF-8");
+  }
+  CHECK(answer_json(Handle().rt) == expected);
+}

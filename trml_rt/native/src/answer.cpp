@@ -1,9 +1,8 @@
 #include "answer.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 
 #include "bundle/json.hpp"
 #include "error.hpp"
@@ -11,10 +10,13 @@
 namespace trml::core {
 namespace {
 
+// Through decimals, as Python rounds; these two functions know no locale.
 double rounded(double value, int decimals) {
   char text[400];
-  std::snprintf(text, sizeof text, "%.*f", decimals, value);
-  return std::strtod(text, nullptr);
+  const auto end =
+      std::to_chars(text, text + sizeof text, value, std::chars_format::fixed, decimals).ptr;
+  std::from_chars(text, end, value);
+  return value;
 }
 
 Json report_json(const InputReport& report) {

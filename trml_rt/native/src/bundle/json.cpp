@@ -34,7 +34,8 @@ class Builder : public nlohmann::json_sax<Json> {
     return add(std::int64_t(value));
   }
   bool number_float(double value, const std::string& token) override {
-    if (token.find_first_of(".eE") == std::string::npos) {  // an integer beyond 64 bits
+    // An integer beyond 64 bits. A decimal point would be the locale's, which may be a comma.
+    if (token.find_first_not_of("-0123456789") == std::string::npos) {
       throw std::invalid_argument(token + " is too large");
     }
     return add(value);
