@@ -7,6 +7,7 @@ once, and hands tensors along by name.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from trml_rt.backends import Backend, Chain, Engine, LinkingBackend, Tensors
 from trml_rt.backends.tensors import lay_out
 from trml_rt.bundle.manifest import EngineSet, Manifest
 from trml_rt.bundle.modality import Modality
-from trml_rt.errors import UsageError, closed
+from trml_rt.errors import UsageError, closed, forked
 
 __all__ = ["Dispatcher", "lay_out"]
 
@@ -42,6 +43,7 @@ class Dispatcher:
         self._chains: dict[tuple[str, ...], Chain] = {}
         self._lock = threading.Lock()
         self._closed = False
+        self._process = os.getpid()
 
     def select(self, present: Modality) -> EngineSet:
         """Return the set that serves exactly `present`.
@@ -71,6 +73,8 @@ class Dispatcher:
             Every tensor on the way by name, inputs included, and the milliseconds that each
             engine took. Loading an engine is not part of its time.
         """
+        if os.getpid() != self._process:
+            raise forked()
         names = [
             name
             for name in self.select(present).engines
@@ -140,7 +144,9 @@ class Dispatcher:
             return self._engines[name]
 
     def close(self) -> None:
-        """Free every engine; closing twice is fine."""
+        """Free every engine; closing twice is fine. In a forked child nothing is freed."""
+        if os.getpid() != self._process:  # the lock may be held for ever here
+            return
         with self._lock:
             self._closed = True
             for chain in self._chains.values():  # first: it runs the engines

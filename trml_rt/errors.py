@@ -19,6 +19,7 @@ __all__ = [
     "VerificationFailed",
     "cannot_write",
     "closed",
+    "forked",
     "install_command",
     "lacks_package",
 ]
@@ -100,6 +101,14 @@ def cannot_write(path: str | os.PathLike[str], error: OSError, instead: str) -> 
     hint = "free some space and try again" if full else instead
     return EnvironmentUnfit(
         f"{os.fspath(path)}: cannot be written ({error.strerror or error}); {hint}"
+    )
+
+
+def forked() -> UsageError:
+    """Return the error for a call on a runtime that was loaded in a parent process."""
+    return UsageError(
+        "this runtime was loaded before a fork, and its threads stayed in the parent process; load "
+        "the bundle in each process, or start processes by spawn"
     )
 
 

@@ -1,5 +1,8 @@
 // The C functions themselves: structs of any age, wrong use, strides and formats, errors by thread.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <clocale>
 #include <cstring>
 #include <locale>
@@ -319,4 +322,23 @@ TEST_CASE("the locale of a program changes neither bundles nor answers") {
     MESSAGE("no German C locale here: localedef -i de_DE -f UTF-8 de_DE.UTF-8");
   }
   CHECK(answer_json(Handle().rt) == expected);
+}
+
+TEST_CASE("a forked child is told to open for itself, and may close what it inherited") {
+  const Handle parent;
+  const auto sample = text_sample("a good day");
+  const double before = score(parent.rt, sample);
+  const pid_t child = fork();
+  if (child == 0) {
+    trml_rt_result* result = nullptr;
+    trml_rt* clone = nullptr;
+    const bool refused = trml_rt_infer(parent.rt, &sample, 0, &result) == TRML_RT_USAGE &&
+                         says("before a fork") && trml_rt_clone(parent.rt, &clone) == TRML_RT_USAGE;
+    trml_rt_close(parent.rt);
+    _exit(refused ? 0 : 1);
+  }
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  CHECK(score(parent.rt, sample) == before);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -310,3 +311,39 @@ def test_importing_the_runtime_pulls_in_no_training_package(module):
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert run.stdout.strip() == "[]"
+
+
+FORKED = """
+import gc, os, sys, trml_rt
+
+rt = trml_rt.load(sys.argv[1], threads=2)
+before = rt.infer(text="good").score
+child = os.fork()
+if not child:
+    try:
+        rt.infer(text="good")
+    except trml_rt.UsageError as error:
+        print(error, flush=True)
+    rt.close()
+    del rt
+    gc.collect()
+    with trml_rt.load(sys.argv[1], threads=2) as own:
+        print(own.infer(text="good").score == before, flush=True)
+    sys.exit()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(rt.infer(text="good").score == before)
+"""
+
+
+def test_a_forked_child_is_told_to_load_for_itself_and_may_close_what_it_inherited(tiny_bundle):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    said = subprocess.run(
+        [sys.executable, "-c", FORKED, str(tiny_bundle)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.splitlines()
+    assert "loaded before a fork" in said[0]
+    assert said[1:] == ["True", "0", "True"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -222,6 +224,19 @@ class OnnxRuntimeBackend:
             raise ArtefactMismatch(f"{path}: ONNX Runtime cannot load it: {reason}") from None
 
 
+_alive: weakref.WeakSet[onnxruntime.InferenceSession] = weakref.WeakSet()
+
+
+def _keep_for_ever() -> None:
+    """Keep a forked child from freeing sessions: that joins threads which only the parent has."""
+    for session in _alive:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_for_ever)
+
+
 class OnnxRuntimeEngine:
     """One ONNX Runtime session; safe to run from several threads at once."""
 
@@ -232,6 +247,7 @@ class OnnxRuntimeEngine:
         refusals: tuple[type[Exception], ...],
     ) -> None:
         self._session: onnxruntime.InferenceSession | None = session
+        _alive.add(session)
         self._refusals = refusals
         self._outputs = [tensor.name for tensor in engine.outputs]
 

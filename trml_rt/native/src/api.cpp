@@ -1,4 +1,6 @@
 // The C functions: structs of any age read, exceptions turned into a status and a sentence.
+#include <unistd.h>
+
 #include <cstring>
 #include <memory>
 #include <new>
@@ -12,6 +14,7 @@
 struct trml_rt {
   explicit trml_rt(std::shared_ptr<trml::core::Model> model) : runtime(std::move(model)) {}
   trml::core::Runtime runtime;
+  const pid_t process = getpid();
 };
 
 struct trml_rt_result {
@@ -87,11 +90,20 @@ trml::core::Sample read_sample(const void* given) {
   return sample;
 }
 
+void check_process(const trml_rt& rt) {
+  if (rt.process != getpid()) {
+    throw trml::core::UsageError(
+        "this handle was opened before a fork, and its threads stayed in the parent process; open "
+        "the bundle in each process");
+  }
+}
+
 void infer(trml_rt* rt, const trml_rt_sample* samples, std::size_t count, std::uint32_t flags,
            trml_rt_result** out, bool batch) {
   if (rt == nullptr || out == nullptr || (samples == nullptr && count != 0)) {
     throw trml::core::UsageError("the handle, the samples or out is NULL; pass all of them");
   }
+  check_process(*rt);
   if (flags & ~TRML_RT_DEGRADE) {
     throw trml::core::UsageError("flags " + std::to_string(flags) + ": pass 0 or TRML_RT_DEGRADE");
   }
@@ -153,11 +165,15 @@ trml_rt_status trml_rt_clone(const trml_rt* rt, trml_rt** out) {
       throw trml::core::UsageError("the handle or out is NULL; pass both");
     }
     *out = nullptr;
+    check_process(*rt);
     *out = new trml_rt(rt->runtime.model());
   });
 }
 
-void trml_rt_close(trml_rt* rt) { delete rt; }
+void trml_rt_close(trml_rt* rt) {
+  // A forked child frees nothing: that would join threads that only the parent has.
+  if (rt != nullptr && rt->process == getpid()) delete rt;
+}
 
 trml_rt_status trml_rt_get_info(const trml_rt* rt, trml_rt_info* info) {
   return guarded([&] {

@@ -6,6 +6,9 @@
  * same time. Results do not change after they are made and may be read from any thread. The last
  * error belongs to the thread whose call failed.
  *
+ * PROCESSES. A handle belongs to the process that opened it. In a forked child, calls on it are
+ * TRML_RT_USAGE and closing it frees nothing: open the bundle in each process.
+ *
  * OWNERSHIP. What a function gives through `out` belongs to the caller, who frees it:
  * trml_rt_close for handles, trml_rt_result_free for results. Strings that a getter returns belong
  * to the result (or handle) and live as long as it does. Texts and pixels that are passed in stay
