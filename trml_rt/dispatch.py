@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trml_rt.backends import Backend, Chain, Engine, LinkingBackend, Tensors
-from trml_rt.backends.tensors import lay_out
+from trml_rt.backends.tensors import axis_sizes, lay_out, wrong_outputs
 from trml_rt.bundle.manifest import EngineSet, Manifest
 from trml_rt.bundle.modality import Modality
-from trml_rt.errors import UsageError, closed, forked
+from trml_rt.errors import ArtefactMismatch, UsageError, closed, forked
 
 __all__ = ["Dispatcher", "lay_out"]
 
@@ -72,6 +72,9 @@ class Dispatcher:
         Returns:
             Every tensor on the way by name, inputs included, and the milliseconds that each
             engine took. Loading an engine is not part of its time.
+
+        Raises:
+            ArtefactMismatch: an engine gave other tensors than the manifest states.
         """
         if os.getpid() != self._process:
             raise forked()
@@ -82,6 +85,7 @@ class Dispatcher:
         ]
         if names and isinstance(self._backend, LinkingBackend):
             outputs, milliseconds = self._chain(self._backend, tuple(names)).run(inputs)
+            self._check(names, inputs, outputs)
             return {**inputs, **outputs}, milliseconds
         tensors = dict(inputs)
         milliseconds = {}
@@ -93,8 +97,10 @@ class Dispatcher:
                 for tensor in self._manifest.engines[name].inputs
             }
             start = time.perf_counter()
-            tensors |= engine.run(feed)
+            outputs = engine.run(feed)
             milliseconds[name] = (time.perf_counter() - start) * 1e3
+            self._check([name], tensors, outputs)
+            tensors |= outputs
         return tensors, milliseconds
 
     def run_all(
@@ -124,6 +130,20 @@ class Dispatcher:
                 answers[engine_set.name] = tensors
                 tensors_so_far |= {name: t for name, t in tensors.items() if name not in outputs}
         return answers
+
+    def _check(self, names: Sequence[str], inputs: Tensors, outputs: Tensors) -> None:
+        """Refuse what engines gave if it is not what the manifest states for these inputs.
+
+        numpy would spread one row to many, and an answer would take the first of two values.
+        """
+        engines = [self._manifest.engines[name] for name in names]
+        came = [spec for engine in engines for spec in engine.inputs if spec.name in inputs]
+        stated = [spec for engine in engines for spec in engine.outputs]
+        if problems := wrong_outputs(stated, outputs, axis_sizes(came, inputs)):
+            raise ArtefactMismatch(
+                f"{' > '.join(names)} on {self._backend.name}: {'; '.join(problems)}; "
+                "build the engines again, or export the bundle again"
+            )
 
     def _chain(self, backend: LinkingBackend, names: tuple[str, ...]) -> Chain:
         engines = {name: self._engine(name) for name in names}

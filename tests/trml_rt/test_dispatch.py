@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 
 from tests.conftest import TINY
+from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.modality import Modality
 from trml_rt.dispatch import Dispatcher, lay_out
-from trml_rt.errors import UsageError
+from trml_rt.errors import ArtefactMismatch, UsageError
+
+
+def shape_of_one(tensor):
+    """Return the shape of a tensor where every axis has the size 1."""
+    return [1 if isinstance(size, str) else size for size in tensor.shape]
 
 
 class SumEngine:
-    """Adds up all its inputs and gives the sum under each output's name."""
+    """Adds up the means of its inputs and gives the sum as every number of each output."""
 
     def __init__(self, spec):
         self.spec = spec
@@ -24,8 +30,8 @@ class SumEngine:
 
     def run(self, inputs):
         self.runs += 1
-        total = np.float32(sum(float(value.sum()) for value in inputs.values()))
-        return {t.name: np.full([1] * len(t.shape), total) for t in self.spec.outputs}
+        total = np.float32(sum(float(value.mean()) for value in inputs.values()))
+        return {t.name: np.full(shape_of_one(t), total) for t in self.spec.outputs}
 
     def close(self):
         self.closed += 1
@@ -142,10 +148,141 @@ def test_a_closed_dispatcher_refuses_to_run_and_closes_twice(dispatcher, backend
         dispatcher.run(Modality.TEXT, {"ids": np.array([[2]])})
 
 
+class WrongBackend(SumBackend):
+    """Its engines give `wrong` of what they should, under the name of one output."""
+
+    def __init__(self, output, wrong):
+        super().__init__()
+        self.output, self.wrong = output, wrong
+
+    def load(self, engine, path):
+        loaded = super().load(engine, path)
+        right = loaded.run
+
+        def run(inputs):
+            outputs = right(inputs)
+            if self.output in outputs:
+                outputs[self.output] = self.wrong(outputs[self.output])
+            return outputs
+
+        loaded.run = run
+        return loaded
+
+
+class LinkingBackend(WrongBackend):
+    """Also runs engines as a chain, each on what those before it gave."""
+
+    def link(self, engines):
+        self.linked = engines
+        return self
+
+    def run(self, tensors):
+        made = {}
+        for engine in self.linked.values():
+            given = tensors | made
+            feed = {t.name: lay_out(given[t.name], len(t.shape), given) for t in engine.spec.inputs}
+            made |= engine.run(feed)
+        return made, dict.fromkeys(self.linked, 1.0)
+
+    def close(self):
+        pass
+
+
+THREE_FRAMES = {
+    "frames": np.zeros((3, 8, 8, 3), np.uint8),
+    "frame_mask": np.array([[True, True, True, False]]),
+}
+
+
+@pytest.mark.parametrize("kind", [WrongBackend, LinkingBackend])
+@pytest.mark.parametrize(
+    ("output", "wrong", "found"),
+    [
+        ("prediction", lambda a: np.hstack([a, a]), r"\[1, 1\], float32 \[1, 2\] found"),
+        ("prediction", lambda a: np.vstack([a, a]), r"\[1, 1\], float32 \[2, 1\] found"),
+        ("prediction", lambda a: a[0], r"\[1, 1\], float32 \[1\] found"),
+        ("prediction", lambda a: a.astype(np.float64), "float64"),
+        ("prediction", lambda a: a.astype(">f4"), ">f4|float32"),
+        ("prediction", lambda a: a.tolist(), "list found"),
+        ("prediction", lambda a: None, "nothing found"),
+        ("virtual_text", lambda a: a[:, :3], r"\[1, 4\], float32 \[1, 3\] found"),
+    ],
+)
+def test_an_output_of_another_shape_or_type_is_refused_by_name(kind, output, wrong, found):
+    with (
+        Dispatcher(Bundle(TINY).manifest, kind(output, wrong), Path) as engines,
+        pytest.raises(ArtefactMismatch, match=f"fuse_video on sum: '{output}' must be .*{found}"),
+    ):
+        engines.run(Modality.VIDEO, THREE_FRAMES | {"frame_vectors": np.ones((3, 4), np.float32)})
+
+
+@pytest.mark.parametrize("kind", [WrongBackend, LinkingBackend])
+def test_one_vector_for_three_frames_is_refused_and_not_spread(kind):
+    with (
+        Dispatcher(Bundle(TINY).manifest, kind("", None), Path) as engines,
+        pytest.raises(ArtefactMismatch, match=r"3 frames|'frame_vectors' must be float32 .3, 4."),
+    ):
+        engines.run(Modality.VIDEO, THREE_FRAMES)
+
+
+def test_an_output_that_the_manifest_does_not_know_is_refused():
+    class Backend(SumBackend):
+        def load(self, engine, path):
+            loaded = super().load(engine, path)
+            right = loaded.run
+            loaded.run = lambda inputs: right(inputs) | {"frame_mask": np.ones((1, 4), bool)}
+            return loaded
+
+    with (
+        Dispatcher(Bundle(TINY).manifest, Backend(), Path) as engines,
+        pytest.raises(ArtefactMismatch, match="text on sum: 'frame_mask' is no output"),
+    ):
+        engines.run(Modality.TEXT, {"ids": np.array([[2]])})
+
+
+def test_outputs_that_are_no_dict_are_refused(backend):
+    with Dispatcher(Bundle(TINY).manifest, backend, Path) as engines:
+        engines.run(Modality.TEXT, {"ids": np.array([[2]])})
+        backend.engines["text"].run = lambda inputs: [inputs["ids"]]
+        with pytest.raises(ArtefactMismatch, match="a dict of arrays expected, list found"):
+            engines.run(Modality.TEXT, {"ids": np.array([[2]])})
+
+
+def test_a_graph_of_onnx_that_leaves_its_shape_open_is_held_to_the_manifest(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    vector = helper.make_tensor_value_info("text_vector", float32, ["batch", 4])
+    outputs = [
+        helper.make_tensor_value_info("prediction", float32, ["batch", "k"]),
+        helper.make_tensor_value_info("virtual_video", float32, ["batch", 4]),
+    ]
+    nodes = [
+        helper.make_node("Compress", ["text_vector", "two"], ["prediction"], axis=1),
+        helper.make_node("Identity", ["text_vector"], ["virtual_video"]),
+    ]
+    two = helper.make_tensor("two", onnx.TensorProto.BOOL, [4], [1, 1, 0, 0])
+    graph = helper.make_graph(nodes, "fuse_text", [vector], outputs, [two])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, tmp_path / "fuse_text.onnx")
+    with (
+        Dispatcher(
+            Bundle(TINY).manifest, OnnxRuntimeBackend(), lambda name: tmp_path / f"{name}.onnx"
+        ) as engines,
+        pytest.raises(ArtefactMismatch, match=r"'prediction' must be float32 \[2, 1\], .*\[2, 2\]"),
+    ):
+        engines.run(Modality.TEXT, {"text_vector": np.ones((2, 4), np.float32)})
+
+
 def test_frame_vectors_are_laid_out_by_the_mask():
     packed = np.array([[1.0], [2.0], [3.0]])
     mask = np.array([[True, True], [True, False]])
     assert lay_out(packed, 3, {"frame_mask": mask}).tolist() == [[[1], [2]], [[3], [0]]]
+
+
+@pytest.mark.parametrize("vectors", [np.ones((1, 1)), np.ones((2, 1)), np.ones(1)])
+def test_vectors_that_do_not_fit_the_mask_are_refused_and_not_spread(vectors):
+    with pytest.raises(ArtefactMismatch, match="are there for 3 frames; export the bundle again"):
+        lay_out(vectors, 3, {"frame_mask": np.array([[True, True], [True, False]])})
 
 
 def test_a_tensor_of_the_right_rank_passes_untouched():
