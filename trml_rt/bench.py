@@ -174,18 +174,19 @@ def bench(
         EnvironmentUnfit: the back end or its device is not here, or a contender ended early.
     """
     opened, row = open_bundle(bundle), row_of(backend)
+    command = build_command(opened, next(iter(row.unasked or row.recipes)), row)
     if precisions is None:
         precisions = fitting_precisions(opened, row)
         if not precisions and row is not ONNXRUNTIME:
             raise ArtefactMismatch(
-                f"{opened.folder}: no {backend} engines that fit; build them: "
-                f"{build_command(opened, 'fp16', row)}"
+                f"{opened.folder}: no {backend} engines that fit; build them: {command}"
             )
     else:
         for name in precisions:
             find_engines(opened, name, row)
     contenders = {PORTABLE: ONNXRUNTIME.name} | dict.fromkeys(precisions, backend)
     device = {"cpus": os.cpu_count(), "cpu_features": cpu_features()}
+    device |= row.load().device(row.name)  # before the timing, which an error would lose
     sets: dict[str, Any] = {}
     for engine_set in opened.manifest.engine_sets:
         _log.info("%s: %d calls of each", engine_set.name, calls)
@@ -202,12 +203,14 @@ def bench(
             difference = np.abs(np.array(measured.pop("answer")) - reference).max()
             measured["score_difference"] = float(difference)
         sets[engine_set.name] = contended
-    recommended, because = recommend(sets)
+    recommended, because = PORTABLE, f"nothing else that fits is built; build one: {command}"
+    if precisions:
+        recommended, because = recommend(sets)
     return BenchReport(
         bundle=opened.manifest.name,
         bundle_sha256=opened.sha256,
         backend=backend,
-        device=device | row.load().device(row.name),
+        device=device,
         threads=threads,
         engine_sets=sets,
         recommended=recommended,

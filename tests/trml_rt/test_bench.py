@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
 from click.testing import CliRunner
 
+from trml_rt.backends.process import python_command
 from trml_rt.bench import BenchReport, interleave, recommend
 from trml_rt.build import build
 from trml_rt.bundle.folder import Bundle
@@ -91,6 +93,24 @@ def test_a_precision_that_is_not_built_is_refused(bundle_copy):
 
     with pytest.raises(ArtefactMismatch, match="no fp16 engines yet"):
         bench(Bundle(bundle_copy), ["fp16"])
+
+
+def test_with_nothing_built_the_advice_is_to_build_something(bundle_copy):
+    result = CliRunner().invoke(program, ["bench", "--bundle", str(bundle_copy), "--calls", "1"])
+    assert result.exit_code == 0, result.output
+    command = f"trml-rt build --bundle {bundle_copy} --precision fp32"
+    advice = f"portable (nothing else that fits is built; build one: {command})"
+    assert result.stdout.splitlines()[-1] == f"recommended: {advice}"
+
+
+def test_a_contender_that_cannot_load_says_so_in_one_sentence(bundle_copy):
+    words = (str(bundle_copy), "text", "onnxruntime", "fp16", "0")
+    ended = subprocess.run(
+        python_command("trml_rt.cli.bench_worker", *words),
+        **{"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "check": False},
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert ended.stderr.startswith(f"trml-rt: {bundle_copy}: no fp16 engines yet")
 
 
 def test_the_command_times_every_engine_set(bundle_copy):

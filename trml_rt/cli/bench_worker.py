@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from trml_rt.backends.process import peak_memory
+from trml_rt.errors import TrmlError
 
 __all__ = ["engine_set_call", "peak_mb", "serve"]
 
@@ -74,4 +75,7 @@ def _ms(seconds: float) -> float:
 
 if __name__ == "__main__":
     _, folder, name, runs_on, kind, count = sys.argv
-    serve(lambda: engine_set_call(folder, name, runs_on, kind, int(count)))
+    try:
+        serve(lambda: engine_set_call(folder, name, runs_on, kind, int(count)))
+    except TrmlError as error:
+        sys.exit(f"trml-rt: {error}")
