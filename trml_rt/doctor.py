@@ -10,11 +10,11 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from trml_rt.backends import ONNXRUNTIME, row_of, rows
+from trml_rt.backends import ONNXRUNTIME, BackendRow, outside, row_of, rows
 from trml_rt.backends.check import Check
 from trml_rt.backends.onnxruntime import cpu_features
 from trml_rt.bundle.folder import BundleLike, open_bundle
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, install_command
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, TrmlError, install_command
 
 __all__ = ["Diagnosis", "doctor"]
 
@@ -50,6 +50,7 @@ def doctor(bundle: BundleLike = None, *, backend: str = "auto") -> Diagnosis:
 
     Raises:
         UsageError: there is no such back end.
+        EnvironmentUnfit: the package that brings the back end is broken.
     """
     checks = [_python(), _system(), *(_package(name) for name in _RUNTIME)]
     checks += [_decoders(), _bundle(bundle), *_backends(backend)]
@@ -61,8 +62,22 @@ def _backends(backend: str) -> list[Check]:
     """Return the checks of the back end that is named, else of all; what they share once."""
     required = None if backend in ("auto", ONNXRUNTIME.name) else row_of(backend)
     checked = rows() if required is None else (ONNXRUNTIME, required)
-    checks = [check for row in checked for check in row.load().checks(row.name, row is required)]
-    return list({check.name: check for check in checks}.values())
+    checks: dict[str, Check] = {}
+    for row in checked:
+        for check in _checks_of(row, row is required):
+            checks.setdefault(check.name, check)  # a back end from outside takes no other's place
+    unusable = outside().unusable if required is None else {}
+    broken = [
+        Check(f"entry point {name}", False, why, required=False) for name, why in unusable.items()
+    ]
+    return [*checks.values(), *broken]
+
+
+def _checks_of(row: BackendRow, required: bool) -> list[Check]:
+    try:
+        return row.load().checks(row.name, required)
+    except TrmlError as error:  # a back end from outside that errs
+        return [Check(f"back end {row.name}", False, str(error), required)]
 
 
 def _python() -> Check:

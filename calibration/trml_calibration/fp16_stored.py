@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
+
+from trml_rt.errors import ArtefactMismatch
 
 __all__ = ["store_fp16", "widen_fp16"]
 
@@ -24,8 +27,14 @@ def store_fp16(path: Path) -> None:
     """Rewrite the graph at `path` with its large FP32 weights stored in FP16.
 
     A tensor with a value that FP16 cannot hold (beyond 65504) stays FP32.
+
+    Raises:
+        ArtefactMismatch: the file is no ONNX graph, as a back end from outside may have written.
     """
-    model = onnx.load(path)
+    try:
+        model = onnx.load(path)
+    except DecodeError as error:
+        raise ArtefactMismatch(f"{path}: not an ONNX graph ({error})") from None
     graph = model.graph
     casts = []
     for initializer in graph.initializer:

@@ -11,6 +11,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from trml_calibration.fp16_stored import store_fp16, widen_fp16
+from trml_rt.errors import ArtefactMismatch
 
 
 def write(path, weight):
@@ -94,3 +95,9 @@ def test_widened_weights_are_the_rounded_ones_under_their_own_names(tmp_path, we
     assert model.graph.node == plain.graph.node
     widened = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     np.testing.assert_array_equal(widened["weight"], weight.astype(np.float16).astype(np.float32))
+
+
+def test_a_file_that_is_no_graph_is_refused_by_name(tmp_path):
+    (tmp_path / "text.onnx").write_bytes(b"toy 1.0")
+    with pytest.raises(ArtefactMismatch, match=r"text\.onnx: not an ONNX graph"):
+        store_fp16(tmp_path / "text.onnx")

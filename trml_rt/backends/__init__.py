@@ -21,9 +21,10 @@ from trml_rt.backends.contract import (
     Recipe,
     Tensors,
 )
+from trml_rt.backends.entry_points import GROUP, Outside, find_outside
 from trml_rt.backends.row import BackendRow
 from trml_rt.bundle.engine_folder import Precision
-from trml_rt.errors import UsageError
+from trml_rt.errors import EnvironmentUnfit, UsageError
 
 __all__ = [
     "GROUP",
@@ -38,14 +39,13 @@ __all__ = [
     "CompileReport",
     "Engine",
     "LinkingBackend",
+    "Outside",
     "Recipe",
     "Tensors",
+    "outside",
     "row_of",
     "rows",
 ]
-
-GROUP = "trml_rt.backends"
-"""The entry point group in which another package names its `BackendRow`."""
 
 _FP32 = Recipe("fp32/1", "fp32")
 _ON_TENSORRT: dict[Precision, Recipe] = {
@@ -92,13 +92,17 @@ TABLE: tuple[BackendRow, ...] = (
 
 
 @functools.cache
-def rows() -> tuple[BackendRow, ...]:
-    """Return every back end: those of `TABLE`, then those of other packages, by name."""
-    from importlib.metadata import entry_points
+def outside() -> Outside:
+    """Return the back ends of other packages, and why others of them are of no use.
 
-    built_in = {row.name for row in TABLE}
-    added = sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    return (*TABLE, *(point.load() for point in added if point.name not in built_in))
+    A package that is broken never raises here; whoever asks for its back end is told by `row_of`.
+    """
+    return find_outside([row.name for row in TABLE])
+
+
+def rows() -> tuple[BackendRow, ...]:
+    """Return every back end that can be used: those of `TABLE`, then others, by name."""
+    return (*TABLE, *outside().rows)
 
 
 def row_of(name: str) -> BackendRow:
@@ -106,9 +110,14 @@ def row_of(name: str) -> BackendRow:
 
     Raises:
         UsageError: there is none.
+        EnvironmentUnfit: the package that brings it is broken.
     """
-    for table in (TABLE, rows()):  # the second is slow: it searches the installed packages
-        for row in table:
-            if row.name == name:
-                return row
+    for row in TABLE:  # first: the search through the installed packages is slow
+        if row.name == name:
+            return row
+    for row in outside().rows:
+        if row.name == name:
+            return row
+    if name in outside().unusable:
+        raise EnvironmentUnfit(outside().unusable[name])
     raise UsageError(f"no back end {name!r}; choose {', '.join(row.name for row in rows())}")

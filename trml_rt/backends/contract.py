@@ -35,7 +35,7 @@ class Engine(Protocol):
     """One loaded network."""
 
     def run(self, inputs: Tensors) -> Tensors:
-        """Return all outputs by name; the arrays belong to the caller."""
+        """Return all outputs by name, as the manifest states them; the arrays are the caller's."""
 
     def close(self) -> None:
         """Free what the engine holds; closing twice is fine."""
@@ -77,7 +77,7 @@ class Recipe:
         compute: what the products of the calibrated or converted graphs compute in.
         int8_form: which INT8 graphs of a calibration are compiled; None: the bundle's own graphs.
         convert_to_fp16: graphs are converted to compute in FP16 before they are compiled.
-        store_in_fp16: FP32 weights of the compiled graphs are stored in FP16.
+        store_in_fp16: FP32 weights of the compiled graphs, which must be ONNX, are stored in FP16.
     """
 
     name: str
@@ -156,14 +156,18 @@ class BackendModule(Protocol):
     def built_for(self, name: str, options: CompileOptions) -> dict[str, str]:
         """Return what engines compiled here and now belong to, as fields of the cache key.
 
-        "builder options" and "back end version" must be among them.
+        "builder options" and "back end version" must be among them, and none may have the name of
+        a field that every key has: `guard.is_own_field`.
         """
 
     def key_prefix(self, built_for: Mapping[str, str]) -> str:
-        """Return device and version as one readable word, for the name of an engine folder."""
+        """Return device and version as one readable word, for the name of an engine folder.
+
+        It holds letters, digits, ".", "_" and "-", and does not begin with a dot.
+        """
 
     def compile_graph(self, name: str, job: CompileJob) -> CompileReport:
-        """Compile one graph.
+        """Compile one graph: write `job.target` and nothing else.
 
         Raises:
             EnvironmentUnfit: the compiler refuses, or memory is lacking.
@@ -171,7 +175,7 @@ class BackendModule(Protocol):
         """
 
     def checks(self, name: str, required: bool) -> list[Check]:
-        """Check this machine for the back end; if it is not `required`, the checks only inform."""
+        """Check this machine for the back end; if it is not `required`, no check may be."""
 
     def device(self, name: str) -> dict[str, str]:
         """Return what a benchmark should say of the device beside the CPU."""

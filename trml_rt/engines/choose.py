@@ -19,7 +19,7 @@ from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import exported_sets
 from trml_rt.bundle.records import refuse
 from trml_rt.engines.key import built_for_here, key_of, misfits
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
+from trml_rt.errors import ArtefactMismatch, TrmlError
 
 __all__ = ["Choice", "build_command", "choose", "find_engines", "fitting_precisions"]
 
@@ -166,8 +166,11 @@ def _unasked(bundle: Bundle, precision: str | None) -> list[tuple[BackendRow, st
 
 
 def _verified(bundle: Bundle, precision: str, row: BackendRow) -> EngineFolder | None:
-    """Return engines that fit here if every engine set of theirs was compared and passed."""
-    with contextlib.suppress(ArtefactMismatch, EnvironmentUnfit):
+    """Return engines that fit here if every engine set of theirs was compared and passed.
+
+    An error of a back end that nobody named means that its engines do not fit (E4).
+    """
+    with contextlib.suppress(TrmlError):
         engines = find_engines(bundle, precision, row)
         if engines.is_verified(bundle):
             return engines

@@ -13,7 +13,7 @@ from trml_rt.backends import BackendRow, CompileOptions, row_of
 from trml_rt.bundle.calibration import calibration_hash
 from trml_rt.bundle.engine_folder import ENGINE_SCHEMA, EngineFolder
 from trml_rt.bundle.folder import Bundle
-from trml_rt.errors import EnvironmentUnfit, UsageError
+from trml_rt.errors import TrmlError
 
 __all__ = ["built_for_here", "key_of", "misfits", "why_not"]
 
@@ -90,6 +90,6 @@ def why_not(engines: EngineFolder, bundle: Bundle) -> list[str]:
     try:
         row = row_of(engines.manifest.backend)
         expected = built_for_here(bundle, engines.manifest.precision, row)
-    except (EnvironmentUnfit, UsageError) as error:
+    except TrmlError as error:
         return [str(error)]
     return misfits(engines, bundle, expected)

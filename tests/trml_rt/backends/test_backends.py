@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -12,23 +11,10 @@ from click.testing import CliRunner
 
 import trml_rt
 from trml_rt import backends
-from trml_rt.backends import TABLE, BackendRow, row_of
+from trml_rt.backends import TABLE, row_of
 from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.cli import trml_rt as program
 from trml_rt.errors import ArtefactMismatch, UsageError
-
-TOY = Path(__file__).parents[2] / "toy_backend"
-
-
-@pytest.fixture
-def toy(monkeypatch):
-    """Install the toy back end, for this process and those that it starts."""
-    monkeypatch.syspath_prepend(str(TOY))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TOY), *sys.path]))
-    backends.rows.cache_clear()
-    yield row_of("toy")
-    sys.modules.pop("toy_backend", None)
-    backends.rows.cache_clear()
 
 
 def run(command, bundle, *words):
@@ -67,8 +53,8 @@ def test_engines_of_a_back_end_from_outside_are_built_verified_timed_used_and_sh
 
 def test_without_its_package_engines_of_a_back_end_are_shown_as_not_fitting(toy, bundle_copy):
     folder = trml_rt.build(bundle_copy, backend="toy").folder
-    sys.path.remove(str(TOY))
-    backends.rows.cache_clear()
+    sys.path.remove(str(Path(sys.modules["toy_backend"].__file__).parent))
+    backends.outside.cache_clear()
     shown = trml_rt.inspect(bundle_copy).built[folder.name]
     assert not shown["fits"]
     assert "no back end 'toy'" in shown["why_not"][0]
@@ -78,7 +64,7 @@ def test_without_its_package_engines_of_a_back_end_are_shown_as_not_fitting(toy,
 
 def test_engines_for_another_toy_box_are_refused_by_field(toy, bundle_copy, monkeypatch):
     trml_rt.build(bundle_copy, backend="toy")
-    module = toy.load()
+    module = sys.modules["toy_backend"]
     fields = module.built_for("toy", trml_rt.CompileOptions()) | {"toy box": "blue"}
     monkeypatch.setattr(module, "built_for", lambda name, options: fields)
     with pytest.raises(ArtefactMismatch, match="toy box is 'red' there, 'blue' here"):
@@ -91,6 +77,13 @@ def test_a_back_end_says_which_precisions_and_options_it_has(toy, bundle_copy):
     options = trml_rt.CompileOptions(workspace_mib=1)
     with pytest.raises(UsageError, match="--workspace: has no meaning with toy"):
         trml_rt.build(bundle_copy, backend="toy", options=options)
+
+
+def test_a_bench_without_engines_names_a_precision_that_the_back_end_has(toy, bundle_copy):
+    with pytest.raises(
+        ArtefactMismatch, match=r"no toy engines that fit; .* --precision fp32 --ba"
+    ):
+        trml_rt.bench(bundle_copy, backend="toy")
 
 
 def test_an_unknown_back_end_is_refused_with_those_that_there_are():
@@ -109,18 +102,3 @@ def test_every_row_builds_every_precision_and_its_module_offers_what_is_asked():
 def test_recipes_have_names_of_their_own_where_they_differ():
     recipes = {recipe for row in TABLE for recipe in row.recipes.values()}
     assert len({recipe.name for recipe in recipes}) == len(recipes)
-
-
-def test_a_row_from_outside_cannot_take_the_name_of_a_built_in_one(monkeypatch):
-    class Point:
-        name = "onnxruntime"
-
-        def load(self):
-            return BackendRow("onnxruntime", "nowhere", ".x", {})
-
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Point()])
-    backends.rows.cache_clear()
-    try:
-        assert backends.rows() == TABLE
-    finally:
-        backends.rows.cache_clear()
