@@ -33,12 +33,14 @@ Examples:
 @click.option("--video", type=any_path, help="Video, picture, or folder of frame pictures.")
 @bundle_option
 @any_backend_option(
-    "auto: engines of a GPU that fit this device and are verified, else ONNX Runtime."
+    "auto: engines of TensorRT, or of another package's back end, that fit this device and are "
+    "verified; else ONNX Runtime."
 )
 @click.option(
     "--precision",
     type=precision_choice,
-    help="Use the engines of this precision, made by `trml-rt build`; else the portable graphs.",
+    help="Use the engines of this precision, made by `trml-rt build`.  [default: the best that the "
+    "back end takes unasked, else the portable graphs]",
 )
 @click.option(
     "--threads", type=click.IntRange(1, MOST_THREADS), help="CPU threads an engine may use."

@@ -46,7 +46,8 @@ backend_option = click.option(
     metavar="NAME",
     default="onnxruntime",
     show_default=True,
-    help="What the engines are built for: onnxruntime, tensorrt or tensorrt-rtx.",
+    help="What the engines are built for: onnxruntime, tensorrt, tensorrt-rtx, or a back end of "
+    "another package.",
 )
 
 
