@@ -90,7 +90,12 @@ def calibrate_by_copying(folder):
             **{"ranges": {}, "forms": forms, "left_out": {}},
         }
     content = {
-        **{"schema": 1, "created_by": "a test", "versions": {}, "data": {}},
+        **{
+            "schema": 1,
+            "created_by": "a test",
+            "versions": {},
+            "data": {"sha256": "0" * 64, "split": "train"},
+        },
         **{"max_drop": {"cosine": 0.01, "points": 1.0}, "engines": engines},
     }
     (target / "calibration.json").write_text(json.dumps(content))
