@@ -24,6 +24,7 @@ import numpy as np
 from trml_rt.backends import ONNXRUNTIME, row_of
 from trml_rt.backends.onnxruntime import cpu_features
 from trml_rt.backends.process import python_command
+from trml_rt.bundle.arguments import check_whole, names_of
 from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.engines.choose import build_command, find_engines, fitting_precisions
@@ -150,7 +151,7 @@ class BenchReport:
 
 def bench(
     bundle: BundleLike = None,
-    precisions: Sequence[str] | None = None,
+    precisions: Sequence[str] | str | None = None,
     *,
     backend: str = "onnxruntime",
     calls: int = 50,
@@ -162,17 +163,20 @@ def bench(
 
     Args:
         bundle: the bundle, as in `build`; its engines must be built.
-        precisions: those to time beside the portable graphs; None takes all that are built.
+        precisions: those to time beside the portable graphs, or one; None takes all that are built.
         backend: what the engines were built for.
         calls: timed calls of each.
         threads: CPU threads an engine may use.
 
     Raises:
-        UsageError: there is no such back end.
+        UsageError: an argument makes no sense, such as a back end that is not known.
         ArtefactMismatch: a named precision is not built, or none for a back end other than ONNX
             Runtime.
         EnvironmentUnfit: the back end or its device is not here, or a contender ended early.
     """
+    check_whole("calls", calls)
+    if threads is not None:
+        check_whole("threads", threads)
     opened, row = open_bundle(bundle), row_of(backend)
     command = build_command(opened, next(iter(row.unasked or row.recipes)), row)
     if precisions is None:
@@ -182,6 +186,7 @@ def bench(
                 f"{opened.folder}: no {backend} engines that fit; build them: {command}"
             )
     else:
+        precisions = names_of("precisions", precisions)
         for name in precisions:
             find_engines(opened, name, row)
     contenders = {PORTABLE: ONNXRUNTIME.name} | dict.fromkeys(precisions, backend)

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trml_rt.backends import CompileOptions, row_of
+from trml_rt.backends import BackendRow, CompileOptions, row_of
 from trml_rt.bench import bench
+from trml_rt.bundle.arguments import (
+    check_data,
+    check_one_of,
+    check_whole,
+    path_of,
+    refuse_unread,
+)
 from trml_rt.bundle.atomic import write_bytes
 from trml_rt.bundle.calibration import Calibrated, open_calibration, source_of
 from trml_rt.bundle.engine_folder import (
+    PRECISIONS,
     VERIFICATION,
     EngineFolder,
     EngineManifest,
@@ -132,18 +141,22 @@ def build(
         force: build even if fitting engines are there.
 
     Raises:
-        UsageError: an argument has no meaning with this back end, or the data cannot be read.
+        UsageError: an argument makes no sense, would not be read, or the data cannot be read.
         VerificationFailed: the engines miss a limit; nothing is installed.
         EnvironmentUnfit: a package, the device, memory or disk is lacking.
         ArtefactMismatch: the bundle or its calibration is damaged, or int8 lacks a calibration.
     """
+    table = check_data(data, layout=layout, split=split, rows=rows)
+    if table is not None and not verify:
+        refuse_unread(["data"], "without a verification")
     job = _settle(bundle, precision, backend, options, calibration)
-    verify = verify and job.options.target is None
-    if data is not None and job.options.target is not None:
-        raise UsageError("engines for a GPU that is elsewhere cannot be verified; leave data out")
+    if job.options.target is not None:  # nothing runs on a GPU that is elsewhere
+        verify = False
+        given = {"data": table is not None, "advise": advise}
+        refuse_unread([name for name, value in given.items() if value], "with a target")
     cases: Sequence[Case] = ()
-    if verify and data is not None:
-        cases = read_cases(job.bundle, Path(data), layout=layout, split=split, rows=rows)
+    if table is not None:
+        cases = read_cases(job.bundle, table, layout=layout, split=split, rows=rows)
     manifest, built = install(
         job.bundle,
         job.target,
@@ -169,16 +182,17 @@ def preview_build(
     options: CompileOptions | None = None,
     calibration: str | os.PathLike[str] | None = None,
     verify: bool = True,
+    force: bool = False,
 ) -> BuildPreview:
     """Say what `build` would do with the same arguments, and write nothing.
 
     Raises:
-        UsageError: an argument has no meaning with this back end.
+        UsageError: an argument makes no sense, or would not be read.
         EnvironmentUnfit: the back end, or the device that it needs, is not here.
         ArtefactMismatch: the bundle is damaged, or int8 lacks a calibration.
     """
     job = _settle(bundle, precision, backend, options, calibration)
-    why: list[str] = []
+    why: list[str] = ["force is given"] if force else []
     try:
         fitting_manifest(
             job.bundle, job.target, job.built_for, verify and job.options.target is None
@@ -197,18 +211,17 @@ def _settle(
     calibration: str | os.PathLike[str] | None,
 ) -> BuildJob:
     """Look up what the arguments of `build` mean, and refuse those that mean nothing."""
-    row, options = row_of(backend), options or CompileOptions()
+    check_one_of("precision", precision, PRECISIONS)
+    row, options = row_of(backend), CompileOptions() if options is None else options
     recipe = row.recipe(precision)
-    for option, value in asdict(options).items():
-        if value is not None and option not in row.options:
-            raise UsageError(
-                f"--{option.removesuffix('_mib').replace('_', '-')}: has no meaning with "
-                f"{backend}; leave it out"
-            )
+    _check_options(options, row)
+    folder = None if calibration is None else path_of("calibration", calibration)
+    if folder is not None and recipe.int8_form is None:
+        refuse_unread(["calibration"], f"with {precision}")
     opened = open_bundle(bundle)
     calibrated: Calibrated | None = None
     if recipe.int8_form is not None:
-        calibrated = open_calibration(opened, None if calibration is None else Path(calibration))
+        calibrated = open_calibration(opened, folder)
     digest = None if calibrated is None else calibrated.sha256
     built_for = built_for_here(opened, precision, row, options, digest)
     form = recipe.int8_form or "portable"
@@ -221,6 +234,24 @@ def _settle(
         target=opened.folder / "engines" / key_of(built_for, precision, row),
         sources={n: source_of(opened, n, calibrated, form) for n in opened.manifest.engines},
     )
+
+
+def _check_options(options: CompileOptions, row: BackendRow) -> None:
+    """Refuse settings of the compiler that make no sense, or that the back end does not know."""
+    if not isinstance(options, CompileOptions):
+        raise UsageError(f"options: must be CompileOptions, not {type(options).__name__}")
+    given = {name: value for name, value in asdict(options).items() if value is not None}
+    strangers = [
+        f"--{name.removesuffix('_mib').replace('_', '-')}"
+        for name in given
+        if name not in row.options
+    ]
+    refuse_unread(strangers, f"with {row.name}")
+    for name, value in given.items():
+        if name != "target":
+            check_whole(name, value)
+        elif not isinstance(value, str) or re.fullmatch(r"\d+\.\d", value) is None:
+            raise UsageError(f"target: must be a compute capability such as '8.9', not {value!r}")
 
 
 def _make(job: BuildJob, staging: Path, cases: Sequence[Case] | None) -> EngineManifest:

@@ -9,6 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trml_rt.bundle.arguments import (
+    check_data,
+    check_number,
+    check_whole,
+    names_of,
+    path_of,
+)
 from trml_rt.bundle.atomic import refuse_links
 from trml_rt.bundle.calibration import Calibration, encoders
 from trml_rt.bundle.folder import BundleLike, open_bundle
@@ -43,7 +50,7 @@ def calibrate(
     split: str = "train",
     samples: int = 512,
     rows: int = 512,
-    engines: Sequence[str] | None = None,
+    engines: Sequence[str] | str | None = None,
     method: str = "max",
     methods: Mapping[str, str] | None = None,
     max_drop: float | None = None,
@@ -63,7 +70,7 @@ def calibrate(
         split: the rows of `data` to take; not those that you test on.
         samples: texts, and clips, to measure ranges on, spread evenly over the rows.
         rows: the most rows of each kind to compare on: both inputs, text alone, video alone.
-        engines: the encoders to make INT8 graphs of; None: all.
+        engines: the encoders to make INT8 graphs of, or one; None: all.
         method: how ranges are chosen: max, entropy or percentile.
         methods: another method for some encoders, by name.
         max_drop: what the worst row's cosine to FP32 may lose; None: 0.01.
@@ -77,19 +84,29 @@ def calibrate(
         EnvironmentUnfit: a package is lacking, or the folder cannot be written.
         ArtefactMismatch: the bundle is damaged.
     """
+    source = path_of("data", data)
+    check_data(source, layout=layout, split=split, rows=rows)
+    check_whole("samples", samples)
+    drops = {"max_drop": max_drop, "max_drop_points": max_drop_points}
+    given = {name: value for name, value in drops.items() if value is not None}
+    for name, value in given.items():
+        check_number(name, value)
+    if methods is not None and not isinstance(methods, Mapping):
+        raise UsageError(f"methods: must be a dict of encoders, not {type(methods).__name__}")
+    chosen = None if engines is None else names_of("engines", engines)
     try:
         from trml_calibration.calibrate import calibrate as make_calibration
         from trml_calibration.judge import MaxDrop
     except ImportError as error:
         raise lacks_package("calibrating", error, "build") from None
     opened = open_bundle(bundle)
-    folder = opened.folder / "calibration" if out is None else Path(out)
+    folder = opened.folder / "calibration" if out is None else path_of("out", out)
     if out is None:  # a folder that is named may be a link of the caller's own
         refuse_links(folder)
-    method_of = _methods(method, methods or {}, engines, encoders(opened.manifest))
-    limits = {"cosine": max_drop, "points": max_drop_points}
-    drop = MaxDrop(**{name: value for name, value in limits.items() if value is not None})
-    table = read_data(Path(data), opened.manifest.task, layout=layout, split=split)
+    method_of = _methods(method, methods or {}, chosen, encoders(opened.manifest))
+    fields = {"max_drop": "cosine", "max_drop_points": "points"}
+    drop = MaxDrop(**{fields[name]: value for name, value in given.items()})
+    table = read_data(source, opened.manifest.task, layout=layout, split=split)
     learnt, checked = table.apart(_CHECKED)
     inputs = encoder_inputs(opened, learnt, samples)
     cases, unusable = row_cases(opened, checked, rows)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from trml_rt.answer import Answer, read_prediction
 from trml_rt.backends import Tensors
+from trml_rt.bundle.arguments import check_one_of, check_whole
 from trml_rt.bundle.engine_folder import PRECISIONS, Precision
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
 from trml_rt.bundle.modality import Modality
@@ -19,9 +20,8 @@ from trml_rt.engines.choose import Choice, choose
 from trml_rt.errors import TrmlError, UsageError
 from trml_rt.inputs.prepare import Inputs, Prepared, Sample, TextLike, VideoLike
 
-__all__ = ["MOST_THREADS", "Runtime", "load"]
+__all__ = ["Runtime", "load"]
 
-MOST_THREADS = 256
 _SINGLE = (Modality.TEXT, Modality.VIDEO)
 
 
@@ -48,12 +48,12 @@ def load(
         ArtefactMismatch: the bundle is damaged, or has no fitting engines of `precision`.
         BackendUnavailable: the back end that was named is not installed.
         EnvironmentUnfit: its device is not here, or the package that brings it is broken.
-        UsageError: `backend` is not known.
+        UsageError: an argument makes no sense, such as a back end that is not known.
     """
-    if precision not in (None, *PRECISIONS):
-        raise UsageError(f"no precision {precision!r}; choose {' or '.join(PRECISIONS)}")
-    if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
-        raise UsageError(f"threads must be 1 to {MOST_THREADS}, not {threads!r}")
+    if precision is not None:
+        check_one_of("precision", precision, PRECISIONS)
+    if threads is not None:
+        check_whole("threads", threads)
     opened = open_bundle(bundle)
     return Runtime(opened, choose(opened, backend, precision, threads))
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from trml_rt.backends import row_of
+from trml_rt.bundle.arguments import check_data, check_one_of
 from trml_rt.bundle.atomic import check_writable, write_bytes
 from trml_rt.bundle.engine_folder import (
+    PRECISIONS,
     VERIFICATION,
     Precision,
     VerificationRecord,
@@ -98,15 +100,17 @@ def verify(
         ArtefactMismatch: there are no engines that fit.
         EnvironmentUnfit: the back end or its device is not here, the record cannot be written,
             or the engines were replaced in the meantime.
-        UsageError: the data cannot be read.
+        UsageError: an argument makes no sense, or the data cannot be read.
     """
+    check_one_of("precision", precision, PRECISIONS)
+    table = check_data(data, layout=layout, split=split, rows=rows)
     opened, row = open_bundle(bundle), row_of(backend)
     found = find_engines(opened, precision, row)
     if record:
         check_writable(found.folder, "leave the record out with --no-record")
     cases: Sequence[Case] = ()
-    if data is not None:
-        cases = read_cases(opened, Path(data), layout=layout, split=split, rows=rows)
+    if table is not None:
+        cases = read_cases(opened, table, layout=layout, split=split, rows=rows)
     runs_on = row.load().open_backend(row.name, None, compiled=True)
     with Dispatcher(opened.manifest, runs_on, found.path) as engines:
         verdicts = compare_with_references(opened, engines, precision, cases)

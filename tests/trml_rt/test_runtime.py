@@ -251,7 +251,7 @@ def test_samples_that_are_no_list_are_a_usage_error(rt):
 
 
 def test_an_empty_bundle_name_is_not_the_default(rt):
-    with pytest.raises(trml_rt.ArtefactMismatch):
+    with pytest.raises(trml_rt.UsageError, match="bundle: is empty"):
         trml_rt.load("")
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from trml_rt.bundle.arguments import path_of
 from trml_rt.bundle.files import check_files, check_hash
 from trml_rt.bundle.manifest import Manifest, read_manifest
 from trml_rt.errors import ArtefactMismatch
@@ -21,7 +22,7 @@ class Bundle:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
+        self.folder = path_of("bundle", folder)
         try:
             data = (self.folder / "model.json").read_bytes()
         except OSError as error:
@@ -70,6 +71,7 @@ def open_bundle(bundle: BundleLike = None) -> Bundle:
             `TRML_RT_BUNDLE` of the environment, else the bundle that ships inside the package.
 
     Raises:
+        UsageError: `bundle` is no path.
         ArtefactMismatch: the bundle breaks a rule of its format.
     """
     if isinstance(bundle, Bundle):

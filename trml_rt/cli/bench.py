@@ -12,8 +12,9 @@ from trml_rt.cli.options import (
     bundle_option,
     precision_choice,
     print_json,
+    threads_option,
+    whole,
 )
-from trml_rt.runtime import MOST_THREADS
 
 if TYPE_CHECKING:
     from trml_rt.bench import BenchReport
@@ -37,10 +38,8 @@ Examples:
     multiple=True,
     help="Time these beside the portable graphs.  [default: all that are built]",
 )
-@click.option("--calls", type=click.IntRange(1), default=50, show_default=True, help="Of each.")
-@click.option(
-    "--threads", type=click.IntRange(1, MOST_THREADS), help="CPU threads an engine may use."
-)
+@click.option("--calls", type=whole("calls"), default=50, show_default=True, help="Of each.")
+@threads_option
 @as_json
 def bench(precisions: tuple[str, ...], as_json: bool, **arguments: Any) -> None:
     """Time every engine set in each precision, interleaved, each in a process of its own.

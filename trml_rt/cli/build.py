@@ -13,10 +13,12 @@ from trml_rt.cli.options import (
     backend_option,
     bundle_option,
     data_layout,
+    of_data,
     precision_choice,
     print_json,
     refuse_strangers,
     rows_option,
+    whole,
 )
 
 if TYPE_CHECKING:
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from trml_rt.bundle.engine_folder import Precision
 
 __all__ = ["build"]
-
-# Options that would be ignored for a GPU that is elsewhere: nothing runs there.
-_ON_DEVICE = {"data", "layout", "split", "rows", "bench"}
 
 
 @click.command(
@@ -54,11 +53,13 @@ Examples:
 @click.option(
     "--workspace",
     "workspace_mib",
-    type=click.IntRange(1, 1 << 20),
+    type=whole("workspace_mib"),
     help="TensorRT: the most scratch memory of a kernel, in MiB.  [default: 1024]",
 )
 @click.option(
-    "--optimization-level", type=click.IntRange(0, 5), help="TensorRT: how long it may search."
+    "--optimization-level",
+    type=whole("optimization_level"),
+    help="TensorRT: how long it may search.",
 )
 @bundle_option
 @click.option(
@@ -69,7 +70,11 @@ Examples:
 @click.option("--split", default="valid", show_default=True, help="The rows of --data to use.")
 @rows_option
 @click.option("--verify/--no-verify", default=True, help="Without it every answer says so.")
-@click.option("--bench/--no-bench", default=True, help="int8: measure whether it is faster here.")
+@click.option(
+    "--bench/--no-bench",
+    default=None,
+    help="Measure whether it is faster here.  [default: --bench for int8]",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be built, and write nothing.")
 @click.option("--force", is_flag=True, help="Build even if fitting engines are there.")
 @as_json
@@ -79,7 +84,7 @@ def build(
     target: str | None,
     workspace_mib: int | None,
     optimization_level: int | None,
-    bench: bool,
+    bench: bool | None,
     dry_run: bool,
     as_json: bool,
     **arguments: Any,
@@ -93,18 +98,26 @@ def build(
     from trml_rt.build import build as compile_engines
     from trml_rt.build import preview_build
 
-    if target is not None:
-        refuse_strangers(_ON_DEVICE, "--target")
+    _refuse_unread(target, **arguments)
     arguments["options"] = CompileOptions(target, workspace_mib, optimization_level)
     if dry_run:
-        shared = ("backend", "options", "calibration", "verify")
+        shared = ("backend", "options", "calibration", "verify", "force")
         preview = preview_build(bundle, precision, **{name: arguments[name] for name in shared})
         words = "would build" if preview.would_build else "fits already"
         print_json(preview.to_dict()) if as_json else click.echo(f"{words}: {preview.engines}")
         return
-    advise = bench and precision == "int8" and target is None
+    advise = precision == "int8" and target is None if bench is None else bench
     report = compile_engines(bundle, precision, advise=advise, **arguments)
     print_json(report.to_dict()) if as_json else click.echo(_for_people(report))
+
+
+def _refuse_unread(target: str | None, verify: bool, data: Path | None, **_: Any) -> None:
+    if target is not None:  # nothing runs on a GPU that is elsewhere
+        refuse_strangers({"data", *of_data, "bench"}, "with --target")
+    if not verify:
+        refuse_strangers({"data", *of_data}, "with --no-verify")
+    if data is None:
+        refuse_strangers(of_data, "without --data")
 
 
 def _for_people(report: BuildReport) -> str:

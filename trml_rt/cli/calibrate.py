@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trml_rt.cli.options import any_path, as_json, data_layout, print_json, rows_option
+from trml_rt.cli.options import any_path, as_json, data_layout, print_json, rows_option, whole
 from trml_rt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ Examples:
 )
 @click.option(
     "--samples",
-    type=click.IntRange(1),
+    type=whole("samples"),
     default=512,
     show_default=True,
     help="Texts, and clips, to measure ranges on, spread evenly over the rows.",
@@ -122,11 +122,16 @@ def _max_drop(words: tuple[str, ...]) -> dict[str, Any]:
                 f"--max-drop {word}: a drop of the cosine, such as 0.01, or of the accuracy, such "
                 "as 0.5points"
             )
-        arguments["max_drop_points" if match[2] else "max_drop"] = float(match[1])
+        name = "max_drop_points" if match[2] else "max_drop"
+        if name in arguments:
+            raise UsageError("--max-drop: is given twice of one kind; give it once of each")
+        arguments[name] = float(match[1])
     return arguments
 
 
 def _methods(words: tuple[str, ...]) -> dict[str, Any]:
-    """Return the arguments that `METHOD` and `ENGINE=METHOD` stand for; a later word wins."""
+    """Return the arguments that `METHOD` and `ENGINE=METHOD` stand for."""
     named = dict(word.rpartition("=")[::2] for word in words)
+    if len(named) < len(words):
+        raise UsageError("--method: is given twice for the same encoders; give it once for each")
     return {"method": named.pop("", "max"), "methods": named}

@@ -82,6 +82,8 @@ def evaluate(
         from trml_export.evaluation import evaluate as measure
     except ImportError as error:
         raise lacks_package("evaluation", error, "train") from None
+    if out is None:
+        refuse_strangers({"force"}, "without --out")
     with _subject(layout, **options) as subject:
         evaluation = measure(subject, DataSplit(data, layout, split), out=out, force=force)
     for problem in evaluation.problems:
@@ -116,7 +118,7 @@ def _subject(
     named = [name for name, value in subjects.items() if value is not None]
     if len(named) != 1:
         raise UsageError(f"give one of {', '.join(subjects)}, not {' and '.join(named) or 'none'}")
-    refuse_strangers(set().union(*_OWN.values()) - _OWN[named[0]], named[0])
+    refuse_strangers(set().union(*_OWN.values()) - _OWN[named[0]], f"with {named[0]}")
     cache = cache or Path(".trml-cache")
     if checkpoint is not None:
         yield CheckpointSubject(checkpoint, cache)

@@ -14,8 +14,8 @@ from trml_rt.cli.options import (
     bundle_option,
     precision_choice,
     print_json,
+    threads_option,
 )
-from trml_rt.runtime import MOST_THREADS
 
 __all__ = ["infer"]
 
@@ -42,9 +42,7 @@ Examples:
     help="Use the engines of this precision, made by `trml-rt build`.  [default: the best that the "
     "back end takes unasked, else the portable graphs]",
 )
-@click.option(
-    "--threads", type=click.IntRange(1, MOST_THREADS), help="CPU threads an engine may use."
-)
+@threads_option
 @click.option("--degrade", is_flag=True, help="Count an unusable input as missing; say so.")
 @as_json
 def infer(

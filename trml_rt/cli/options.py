@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from trml_rt.bundle.arguments import LAYOUTS, WHOLE, refuse_unread
 from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.bundle.folder import default_bundle
-from trml_rt.errors import UsageError
 
 __all__ = [
     "any_backend_option",
@@ -21,10 +21,13 @@ __all__ = [
     "backend_option",
     "bundle_option",
     "data_layout",
+    "of_data",
     "precision_choice",
     "print_json",
     "refuse_strangers",
     "rows_option",
+    "threads_option",
+    "whole",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -58,9 +61,20 @@ def any_backend_option(words: str) -> Callable[[Command], Command]:
 
 precision_choice = click.Choice(PRECISIONS)
 
+
+def whole(name: str) -> click.IntRange:
+    """Return the type of an option whose limits are those of the argument `name`."""
+    low, high = WHOLE[name]
+    return click.IntRange(low, high)
+
+
+threads_option = click.option(
+    "--threads", type=whole("threads"), help="CPU threads an engine may use."
+)
+
 rows_option = click.option(
     "--rows",
-    type=click.IntRange(1),
+    type=whole("rows"),
     default=512,
     show_default=True,
     help="The most rows to compare on, of each kind: both inputs, text alone, video alone.",
@@ -69,22 +83,25 @@ rows_option = click.option(
 data_layout = click.option(
     "--format",
     "layout",
-    type=click.Choice(["jsonl", "mmsa", "meld"]),
+    type=click.Choice(LAYOUTS),
     default="jsonl",
     show_default=True,
     help="Layout of the data set: one JSON object a line, CMU-MOSI and -MOSEI as MMSA has "
     "them, or MELD.",
 )
 
+of_data = ("layout", "split", "rows")
+"""The options that say how --data is read, and mean nothing without it."""
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
-def refuse_strangers(foreign: Collection[str], subject: str) -> None:
-    """Raise UsageError for options that were typed and that `subject` does not read.
+def refuse_strangers(foreign: Collection[str], why: str) -> None:
+    """Raise UsageError for options that were typed and would not be read.
 
     Args:
         foreign: the parameters' names, as the command's function has them.
-        subject: what was asked for instead, for the message.
+        why: what was asked for instead, such as "with --target".
     """
     context = click.get_current_context()
     strangers = [
@@ -93,8 +110,7 @@ def refuse_strangers(foreign: Collection[str], subject: str) -> None:
         if parameter.name in foreign
         and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
     ]
-    if strangers:
-        raise UsageError(f"{', '.join(strangers)}: has no meaning with {subject}; leave it out")
+    refuse_unread(strangers, why)
 
 
 def print_json(content: Any) -> None:

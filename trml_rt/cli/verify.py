@@ -12,8 +12,10 @@ from trml_rt.cli.options import (
     backend_option,
     bundle_option,
     data_layout,
+    of_data,
     precision_choice,
     print_json,
+    refuse_strangers,
     rows_option,
 )
 
@@ -46,6 +48,8 @@ def verify(as_json: bool, **arguments: Any) -> None:
     """
     from trml_rt.verify import verify as compare
 
+    if arguments["data"] is None:
+        refuse_strangers(of_data, "without --data")
     report = compare(**arguments)
     print_json(report.to_dict()) if as_json else click.echo(_for_people(report.record))
     report.raise_if_failed()

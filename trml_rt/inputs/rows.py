@@ -75,9 +75,11 @@ def read_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda
     if path.is_dir():
         path = path / "data.jsonl"
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device may never end
+            raise UsageError(f"{path}: is not a regular file; name a file of rows, or its folder")
         data = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
     rows: list[Row] = []
     problems: list[str] = []
     line_of: dict[str, int] = {}

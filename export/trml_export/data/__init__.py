@@ -73,5 +73,5 @@ def config_for(task: Task, format: str) -> Config:
 
 def _format(name: str) -> Format:
     if name not in FORMATS:
-        raise UsageError(f"no layout {name}; choose of {', '.join(FORMATS)}")
+        raise UsageError(f"no layout {name!r}; choose {', '.join(FORMATS)}")
     return FORMATS[name]

@@ -60,7 +60,7 @@ each modality, on both it is the upper bound."""
 def methods_named(names: Sequence[str]) -> dict[str, Method]:
     """Return the methods of `names`, or all if it is empty; UsageError for an unknown name."""
     if unknown := [name for name in names if name not in METHODS]:
-        raise UsageError(f"no method {', '.join(unknown)}; choose of {', '.join(METHODS)}")
+        raise UsageError(f"no method {', '.join(unknown)}; choose {', '.join(METHODS)}")
     return {name: METHODS[name] for name in names or METHODS}
 
 

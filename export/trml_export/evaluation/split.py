@@ -25,7 +25,7 @@ class DataSplit:
         dataset = read_dataset(self.path, config, self.layout)
         if not self.samples_of(dataset):
             raise UsageError(
-                f"{self.path}: no sample has the split {self.name!r}; choose of {', '.join(SPLITS)}"
+                f"{self.path}: no sample has the split {self.name!r}; choose {', '.join(SPLITS)}"
             )
         return dataset
 

@@ -12,7 +12,7 @@ from trml_rt.errors import UsageError
 
 
 def test_an_unknown_layout_is_refused_with_the_known_ones():
-    with pytest.raises(UsageError, match="no layout csv; choose of jsonl, mmsa, meld"):
+    with pytest.raises(UsageError, match="no layout 'csv'; choose jsonl, mmsa, meld"):
         read_dataset(Path("data"), Config(), "csv")
 
 

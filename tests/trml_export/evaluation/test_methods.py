@@ -15,7 +15,7 @@ from trml_rt.errors import UsageError
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(UsageError, match="no method magic; choose of trml"):
+    with pytest.raises(UsageError, match="no method magic; choose trml"):
         methods_named(["trml", "magic"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 
 import pytest
@@ -141,3 +142,9 @@ def test_any_bytes_are_rows_or_a_sentence(tmp_path, data):
     path.write_bytes(data)
     with contextlib.suppress(UsageError):
         assert read_rows(path).rows == ()
+
+
+def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="pipe: is not a regular file"):
+        read_rows(tmp_path / "pipe")

@@ -42,7 +42,7 @@ def test_rows_need_no_target_and_a_folder_stands_for_its_file(tmp_path):
 
 
 def test_an_unknown_layout_is_a_usage_error(tmp_path):
-    with pytest.raises(UsageError, match="no layout csv; choose of jsonl, mmsa, meld"):
+    with pytest.raises(UsageError, match="no layout 'csv'; choose jsonl, mmsa, meld"):
         read_data(tmp_path, CLASSES, layout="csv", split="train")
 
 

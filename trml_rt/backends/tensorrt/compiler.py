@@ -27,7 +27,7 @@ from trml_rt.errors import EnvironmentUnfit, TrmlError, UsageError
 if TYPE_CHECKING:
     import tensorrt
 
-__all__ = ["PlanReport", "PlanRequest", "compile_plan"]
+__all__ = ["PlanReport", "PlanRequest", "capability", "compile_plan"]
 
 MEBIBYTE = 1 << 20
 
@@ -173,18 +173,27 @@ def _for_rtx(trt: Any, config: Any, request: PlanRequest) -> None:
         if request.targets:
             raise UsageError("only tensorrt-rtx compiles for a GPU that is not here")
         return
-    capabilities = trt.ComputeCapability.__members__
-    names = ["SM" + target.replace(".", "") for target in request.targets] or ["CURRENT"]
-    if unknown := [name for name in names if name not in capabilities]:
-        able = ", ".join(name for name in capabilities if name.startswith("SM"))
-        raise EnvironmentUnfit(
-            f"TensorRT for RTX {trt.__version__} does not compile for {', '.join(unknown)}; "
-            f"it does for {able}"
-        )
-    config.num_compute_capabilities = len(names)
-    for index, name in enumerate(names):
-        config.set_compute_capability(capabilities[name], index)
+    wanted = [capability(trt, target) for target in request.targets]
+    wanted = wanted or [trt.ComputeCapability.CURRENT]
+    config.num_compute_capabilities = len(wanted)
+    for index, each in enumerate(wanted):
+        config.set_compute_capability(each, index)
     config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
+
+
+def capability(trt: Any, target: str) -> Any:
+    """Return what TensorRT for RTX calls a compute capability such as "8.9".
+
+    Raises:
+        EnvironmentUnfit: it does not compile for that.
+    """
+    capabilities, name = trt.ComputeCapability.__members__, "SM" + target.replace(".", "")
+    if name not in capabilities:
+        able = ", ".join(each for each in capabilities if each.startswith("SM"))
+        raise EnvironmentUnfit(
+            f"TensorRT for RTX {trt.__version__} does not compile for {name}; it does for {able}"
+        )
+    return capabilities[name]
 
 
 def _load_timing_cache(config: tensorrt.IBuilderConfig, request: PlanRequest) -> None:

@@ -15,7 +15,12 @@ from trml_rt.backends import CompileJob, CompileOptions, CompileReport
 from trml_rt.backends.check import Check
 from trml_rt.backends.tensorrt.backend import TensorRtBackend
 from trml_rt.backends.tensorrt.child import compile_apart
-from trml_rt.backends.tensorrt.compiler import WORKSPACE_MIB, PlanReport, PlanRequest
+from trml_rt.backends.tensorrt.compiler import (
+    WORKSPACE_MIB,
+    PlanReport,
+    PlanRequest,
+    capability,
+)
 from trml_rt.backends.tensorrt.cuda import current_gpu
 from trml_rt.backends.tensorrt.doctor import nvidia_checks
 from trml_rt.backends.tensorrt.library import import_tensorrt
@@ -130,6 +135,7 @@ def _workspace(options: CompileOptions) -> int:
 
 def _device(name: str, target: str | None) -> dict[str, str]:
     if target is not None:
+        capability(import_tensorrt(name), target)
         return {"compute capability": target}
     gpu = current_gpu()
     if name == "tensorrt-rtx":

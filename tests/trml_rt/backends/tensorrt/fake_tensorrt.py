@@ -18,6 +18,7 @@ import itertools
 import json
 import types
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import onnxruntime
@@ -268,6 +269,9 @@ class FakeTensorRt(types.ModuleType):
     ExecutionContextAllocationStrategy = enum.Enum("Strategy", "STATIC USER_MANAGED")
     DynamicShapesKernelSpecializationStrategy = enum.Enum("Kernels", "LAZY EAGER NONE")
     Builder = object
+
+    class ComputeCapability:
+        __members__: ClassVar = {"CURRENT": 0, "SM86": 86, "SM87": 87, "SM89": 89, "SM120": 120}
 
     class ILogger:
         pass

@@ -1,0 +1,147 @@
+"""What arguments may be: one sentence for each that makes no sense.
+
+The functions of the package call these checks. The command line takes its limits from here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from trml_rt.errors import UsageError
+
+__all__ = [
+    "LAYOUTS",
+    "WHOLE",
+    "check_data",
+    "check_number",
+    "check_one_of",
+    "check_whole",
+    "names_of",
+    "path_of",
+    "refuse_unread",
+]
+
+LAYOUTS = ("jsonl", "mmsa", "meld")
+"""The layouts of data sets that calibration and verification read."""
+
+WHOLE: Mapping[str, tuple[int, int | None]] = {
+    "calls": (1, None),
+    "optimization_level": (0, 5),
+    "rows": (1, None),
+    "samples": (1, None),
+    "threads": (1, 256),
+    "workspace_mib": (1, 1 << 20),
+}
+"""The least and the largest value of each argument that is a whole number; None: no largest."""
+
+_NUMBERS = {"max_drop": (0, 1), "max_drop_points": (0, 100)}
+_DATA = {"layout": "jsonl", "split": "valid", "rows": 512}
+
+
+def check_whole(name: str, value: object) -> None:
+    """Refuse a `value` of the argument `name` that is no whole number within its limits.
+
+    Raises:
+        UsageError: with the limits.
+    """
+    low, high = WHOLE[name]
+    if type(value) is not int or value < low or (high is not None and value > high):
+        limits = f"at least {low}" if high is None else f"{low} to {high}"
+        raise UsageError(f"{name}: must be a whole number, {limits}, not {_shown(value)}")
+
+
+def check_number(name: str, value: object) -> None:
+    """Refuse a `value` of the argument `name` that is no number within its limits.
+
+    Raises:
+        UsageError: with the limits.
+    """
+    low, high = _NUMBERS[name]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and low <= value <= high):  # type: ignore[operator]  # a number by now
+        raise UsageError(f"{name}: must be a number, {low} to {high}, not {_shown(value)}")
+
+
+def check_one_of(what: str, value: object, choices: Collection[str]) -> None:
+    """Refuse a `value` that is none of `choices`.
+
+    Raises:
+        UsageError: with the choices.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise UsageError(f"no {what} {_shown(value)}; choose {', '.join(choices)}")
+
+
+def path_of(name: str, value: object) -> Path:
+    """Return the path that the argument `name` is.
+
+    Raises:
+        UsageError: `value` is no path, is empty, or holds a zero byte.
+    """
+    given = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(given, str):
+        raise UsageError(f"{name}: must be a path, a str or a Path, not {_shown(value)}")
+    if not given:
+        raise UsageError(f"{name}: is empty; name a file or folder, or leave it out")
+    if "\0" in given:
+        raise UsageError(f"{name}: {_shown(given)} holds a zero byte, so it is no path")
+    return Path(given)
+
+
+def names_of(name: str, value: object) -> list[str]:
+    """Return the names that the argument `name` lists; one name alone may be a str.
+
+    Raises:
+        UsageError: `value` is no list of str, or an empty one.
+    """
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, Sequence) or not all(isinstance(each, str) for each in value):
+        raise UsageError(f"{name}: must be a list of names, not {_shown(value)}")
+    if not value:
+        raise UsageError(f"{name}: is empty; give a name, or leave it out")
+    return list(value)
+
+
+def check_data(data: object, *, layout: object, split: object, rows: object) -> Path | None:
+    """Return the path of the data set of a verification, None where there is none.
+
+    Raises:
+        UsageError: one of the arguments makes no sense, or would not be read without `data`.
+    """
+    check_one_of("layout", layout, LAYOUTS)
+    check_whole("rows", rows)
+    if not isinstance(split, str):
+        raise UsageError(f"split: must be a str, not {_shown(split)}")
+    if data is not None:
+        return path_of("data", data)
+    given = {"layout": layout, "split": split, "rows": rows}
+    refuse_unread([n for n, value in given.items() if value != _DATA[n]], "without data")
+    return None
+
+
+def refuse_unread(names: Sequence[str], why: str) -> None:
+    """Refuse arguments that were given and would not be read.
+
+    Args:
+        names: the arguments, as the caller wrote them; without any nothing is refused.
+        why: such as "without data".
+
+    Raises:
+        UsageError: naming them.
+    """
+    if names:
+        raise UsageError(f"{', '.join(names)}: has no meaning {why}; leave it out")
+
+
+def _shown(value: object) -> str:
+    """Return a value as a message shows it: short, and of a long one the beginning."""
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "a number that large"  # its digits may be more than Python writes
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value}"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
