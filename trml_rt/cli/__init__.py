@@ -23,6 +23,7 @@ from trml_rt.cli.infer import infer
 from trml_rt.cli.inspect import inspect
 from trml_rt.cli.lint import lint
 from trml_rt.cli.logs import logs_on_stderr
+from trml_rt.cli.options import refuse_repeats
 from trml_rt.cli.train import train
 from trml_rt.cli.verify import verify
 
@@ -30,7 +31,16 @@ __all__ = ["main", "trml_rt"]
 
 
 class _Program(Exits, click.Group):
-    pass
+    """The commands; what no option of any of them may be is refused here, once."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command, and refuse options of it that are repeated or empty."""
+        name, command, words = super().resolve_command(ctx, args)
+        if command is not None and not ctx.resilient_parsing:
+            refuse_repeats(click.Context(command, ctx, name), words)
+        return name, command, words
 
 
 @click.group(

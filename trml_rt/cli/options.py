@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from trml_rt.bundle.arguments import LAYOUTS, WHOLE, refuse_unread
 from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.bundle.folder import default_bundle
+from trml_rt.errors import UsageError
 
 __all__ = [
     "any_backend_option",
@@ -24,6 +25,7 @@ __all__ = [
     "of_data",
     "precision_choice",
     "print_json",
+    "refuse_repeats",
     "refuse_strangers",
     "rows_option",
     "threads_option",
@@ -94,6 +96,27 @@ of_data = ("layout", "split", "rows")
 """The options that say how --data is read, and mean nothing without it."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def refuse_repeats(context: click.Context, words: list[str]) -> None:
+    """Raise UsageError for an option that is given twice, or whose value is empty.
+
+    Args:
+        context: of the command.
+        words: what was typed after its name.
+    """
+    values, _, order = context.command.make_parser(context).parse_args(args=list(words))
+    for parameter in order:
+        shown = (
+            parameter.opts[0]
+            if isinstance(parameter, click.Option)
+            else parameter.human_readable_name
+        )
+        if order.count(parameter) > 1 and not (parameter.multiple or parameter.is_eager):
+            raise UsageError(f"{shown}: is given {order.count(parameter)} times; give it once")
+        value = values.get(parameter.name or "")
+        if "" in (value if isinstance(value, list) else [value]):
+            raise UsageError(f"{shown}: is empty; give a value, or leave it out")
 
 
 def refuse_strangers(foreign: Collection[str], why: str) -> None:

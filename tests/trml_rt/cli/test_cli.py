@@ -217,3 +217,43 @@ def test_a_command_parses_calls_one_function_and_prints(command):
     function = ast.parse(textwrap.dedent(inspect.getsource(trml_rt.commands[command].callback)))
     body = function.body[0].body[1:]  # without its docstring
     assert body[-1].end_lineno - body[0].lineno < 20
+
+
+SINGLE = [
+    (command, option)
+    for command in COMMANDS
+    for option in trml_rt.commands[command].params
+    if option.param_type_name == "option" and not option.multiple
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), SINGLE, ids=lambda each: getattr(each, "name", each)
+)
+def test_an_option_that_is_given_twice_is_refused(run, command, option):
+    words = [option.opts[0]] if option.is_flag else [option.opts[0], "x"]
+    needed = ["x"] * sum(p.param_type_name == "argument" for p in trml_rt.commands[command].params)
+    result = run(command, *words, *needed, *words)
+    assert result.exit_code == 2
+    assert one_sentence(result) == f"trml-rt: {option.opts[0]}: is given 2 times; give it once"
+
+
+def test_an_option_and_its_opposite_are_one_option(run):
+    result = run("build", "--verify", "--no-verify")
+    assert one_sentence(result) == "trml-rt: --verify: is given 2 times; give it once"
+
+
+@pytest.mark.parametrize(
+    "words", ["infer --text", "infer --bundle", "lint --bundle=", "train --set"]
+)
+def test_an_empty_value_is_refused_and_never_the_working_directory(run, words):
+    command, option = words.split()
+    result = run(command, *([option] if "=" in option else [option, ""]))
+    assert result.exit_code == 2
+    assert one_sentence(result) == (
+        f"trml-rt: {option.strip('=')}: is empty; give a value, or leave it out"
+    )
+
+
+def test_an_empty_argument_is_refused_by_its_name(run):
+    assert "BUNDLE: is empty" in one_sentence(run("calibrate", "", "--data", "x"))
