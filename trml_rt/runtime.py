@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Literal, overload
 
 from trml_rt.answer import Answer, read_prediction
 from trml_rt.backends import Tensors
@@ -17,8 +18,16 @@ from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
 from trml_rt.bundle.modality import Modality
 from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import Choice, choose
-from trml_rt.errors import TrmlError, UsageError
-from trml_rt.inputs.prepare import Inputs, Prepared, Sample, TextLike, VideoLike
+from trml_rt.errors import InputUnusable, TrmlError, UsageError
+from trml_rt.inputs.prepare import (
+    Inputs,
+    Prepared,
+    Sample,
+    SampleLike,
+    TextLike,
+    VideoLike,
+    sample_of,
+)
 
 __all__ = ["Runtime", "load"]
 
@@ -107,17 +116,58 @@ class Runtime:
         prepared = self._inputs.prepare(Sample(text, video), degrade=degrade)
         return self._answer([prepared])[0]
 
-    def infer_batch(self, samples: Sequence[Sample], *, degrade: bool = False) -> list[Answer]:
+    @overload
+    def infer_batch(
+        self,
+        samples: Sequence[SampleLike],
+        *,
+        degrade: bool = False,
+        on_error: Literal["raise"] = "raise",
+    ) -> list[Answer]: ...
+
+    @overload
+    def infer_batch(
+        self,
+        samples: Sequence[SampleLike],
+        *,
+        degrade: bool = False,
+        on_error: Literal["return"],
+    ) -> list[Answer | InputUnusable]: ...
+
+    def infer_batch(
+        self,
+        samples: Sequence[SampleLike],
+        *,
+        degrade: bool = False,
+        on_error: Literal["raise", "return"] = "raise",
+    ) -> list[Answer] | list[Answer | InputUnusable]:
         """Answer on many samples, each with its own inputs present; see `infer`.
 
         Rows are grouped by their modalities, so every row gets the answer that it would get
         alone, to float32 rounding. A group runs as soon as it is as large as the engines
         allow, so memory does not grow with the number of samples. In a row's `ms` an engine's
         time is that of the whole group the row ran in.
+
+        Args:
+            samples: each a `Sample`, a text, a dict with the keys `text` and `video`, or a tuple
+                (text, video).
+            degrade: as in `infer`, for each row.
+            on_error: what becomes of a row that cannot be used, with `degrade` of one that has no
+                usable input: "raise" its error, or "return" it and answer on the other rows.
+
+        Returns:
+            One entry a row, in order: its `Answer`, or with "return" the `InputUnusable` that
+            `infer` would raise.
+
+        Raises:
+            UsageError: a row is no sample, or as for `infer`; the message has the row's number.
+            InputUnusable: as for `infer`, unless errors are returned.
+            ArtefactMismatch: as for `infer`.
         """
-        if not isinstance(samples, Sequence):
+        check_one_of("on_error", on_error, ("raise", "return"))
+        if not isinstance(samples, Sequence) or isinstance(samples, str | bytes):
             raise UsageError(f"samples must be a list of Sample, not {type(samples).__name__}")
-        answers: dict[int, Answer] = {}
+        answers: dict[int, Answer | InputUnusable] = {}
         groups: dict[Modality, dict[int, Prepared]] = {}
 
         def flush(group: dict[int, Prepared]) -> None:
@@ -126,9 +176,12 @@ class Runtime:
 
         for number, sample in enumerate(samples):
             try:
-                row = self._inputs.prepare(sample, degrade=degrade)
+                row = self._inputs.prepare(sample_of(sample), degrade=degrade)
             except TrmlError as error:
                 error.args = (f"sample {number}: {error}",)
+                if isinstance(error, InputUnusable) and on_error == "return":
+                    answers[number] = error.with_traceback(None)  # it would keep the batch alive
+                    continue
                 raise
             group = groups.setdefault(row.present, {})
             if self._is_full([*group.values(), row]):

@@ -250,6 +250,57 @@ def test_samples_that_are_no_list_are_a_usage_error(rt):
         rt.infer_batch(Sample(text="a") for _ in range(2))
 
 
+@pytest.mark.parametrize(
+    ("row", "same"),
+    [
+        (GOOD, Sample(text=GOOD)),
+        ({"text": GOOD}, Sample(text=GOOD)),
+        ({"video": NOISE}, Sample(video=NOISE)),
+        ((GOOD, None), Sample(text=GOOD)),
+        ((GOOD, NOISE), Sample(GOOD, NOISE)),
+        ((None, Image.fromarray(NOISE[0])), Sample(video=NOISE[:1])),
+    ],
+    ids=["text", "dict", "dict of a video", "tuple", "both", "picture"],
+)
+def test_a_row_of_a_batch_may_be_plain(rt, row, same):
+    (answer,) = rt.infer_batch([row])
+    assert answer.inputs == rt.infer(same.text, same.video).inputs
+    assert answer.score == pytest.approx(rt.infer(same.text, same.video).score, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, 5, b"good", ["good"], ("a",), ("a", None, 1), {"txt": "a"}, {}], ids=repr
+)
+def test_a_row_that_is_no_sample_is_named_by_its_number(rt, wrong):
+    with pytest.raises(trml_rt.UsageError, match=r"^sample 1: "):
+        rt.infer_batch([GOOD, wrong], on_error="return")
+
+
+@pytest.mark.parametrize("wrong", ["a text", b"bytes", {"text": "a"}, NOISE], ids=type)
+def test_one_row_is_no_batch(rt, wrong):
+    with pytest.raises(trml_rt.UsageError, match="samples must be a list"):
+        rt.infer_batch(wrong)
+
+
+def test_a_bad_row_may_be_returned_in_its_place_and_loses_no_other(rt, tmp_path):
+    absent = tmp_path / "absent.mp4"
+    rows = [BAD, (GOOD, absent), {"video": absent}, (GOOD, NOISE)]
+    first, second, third, last = rt.infer_batch(rows, on_error="return")
+    assert [type(each) for each in (second, third)] == [trml_rt.InputUnusable] * 2
+    assert str(second).startswith("sample 1: ")
+    assert (second.reason, second.__traceback__) == ("undecodable", None)
+    assert first.score == pytest.approx(rt.infer(BAD).score, abs=1e-6)
+    assert last.engine_set == "text_video"
+    degraded = rt.infer_batch(rows, degrade=True, on_error="return")
+    assert [type(each) for each in degraded] == [
+        *(trml_rt.Answer, trml_rt.Answer, trml_rt.InputUnusable, trml_rt.Answer)
+    ]
+    with pytest.raises(trml_rt.InputUnusable, match=r"^sample 1: "):
+        rt.infer_batch(rows)
+    with pytest.raises(trml_rt.UsageError, match="no on_error 'skip'"):
+        rt.infer_batch(rows, on_error="skip")
+
+
 def test_an_empty_bundle_name_is_not_the_default(rt):
     with pytest.raises(trml_rt.UsageError, match="bundle: is empty"):
         trml_rt.load("")

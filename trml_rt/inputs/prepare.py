@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from trml_rt.answer import InputReport, Reason
 from trml_rt.backends import Tensors
@@ -22,14 +23,16 @@ from trml_rt.inputs.text import read_text
 from trml_rt.inputs.tokenizer import Tokenizer, Tokens, pad
 from trml_rt.inputs.video import frames_from_array, read_frames
 
-__all__ = ["Inputs", "Prepared", "Sample", "TextLike", "VideoLike"]
+__all__ = ["Inputs", "Prepared", "Sample", "SampleLike", "TextLike", "VideoLike", "sample_of"]
 
 TextLike = str | os.PathLike[str]
 """A text itself (str), or the path of a UTF-8 file (a Path)."""
 
-VideoLike = str | os.PathLike[str] | NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
+Frame = NDArray[np.uint8] | Image.Image
+
+VideoLike = str | os.PathLike[str] | Frame | Sequence[Frame]
 """The path of a video, a picture or a folder of frame pictures, frames as one (n, height, width, 3)
-uint8 array, RGB, or a sequence of (height, width, 3) arrays."""
+uint8 array, RGB, or a sequence of (height, width, 3) arrays and Pillow pictures."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,32 @@ class Sample:
 
     text: TextLike | None = None
     video: VideoLike | None = None
+
+
+SampleLike = Sample | str | Mapping[str, Any] | tuple[TextLike | None, VideoLike | None]
+"""One row of a batch: a `Sample`, a text, a dict with the keys `text` and `video`, of which one may
+be left out, or a tuple (text, video)."""
+
+
+def sample_of(row: SampleLike) -> Sample:
+    """Return the sample that a row of a batch stands for.
+
+    Raises:
+        UsageError: it stands for none.
+    """
+    if isinstance(row, Sample):
+        return row
+    if isinstance(row, str):
+        return Sample(text=row)
+    if isinstance(row, tuple) and len(row) == 2:
+        return Sample(*row)
+    if isinstance(row, Mapping) and row.keys() <= {"text", "video"}:
+        return Sample(**row)
+    what = f"a dict with the keys {[*row]}" if isinstance(row, Mapping) else type(row).__name__
+    raise UsageError(
+        "must be a Sample, a text, a dict with the keys text and video, or a tuple (text, video), "
+        f"not {what}"
+    )
 
 
 @dataclass
