@@ -107,7 +107,7 @@ def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
         replace: whether an existing `target` may be replaced.
 
     Raises:
-        UsageError: `target` exists and may not be replaced.
+        UsageError: `target` exists and may not be replaced, also if it was made meanwhile.
     """
     target = Path(os.path.realpath(target))  # "." and links have no parent to write into
     if target.exists() and not replace:
@@ -120,7 +120,7 @@ def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
         for path in sorted(staging.rglob("*"), reverse=True):
             _flush(path)
         _flush(staging)
-        if target.exists():
+        if replace and target.exists():
             old = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
             target.replace(old)
             try:
@@ -130,11 +130,21 @@ def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
                 raise
             shutil.rmtree(old)
         else:
-            staging.replace(target)
+            _rename_to_absent(staging, target)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     _flush(target.parent)
+
+
+def _rename_to_absent(staging: Path, target: Path) -> None:
+    """Rename a folder to a name that nobody else may have taken meanwhile."""
+    try:
+        staging.rename(target)
+    except OSError:
+        if target.exists():  # a folder is never renamed over a full one, nor over a file
+            raise UsageError(_EXISTS.format(target)) from None
+        raise
 
 
 def remove_partials(folder: Path) -> None:

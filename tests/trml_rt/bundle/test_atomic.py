@@ -6,7 +6,8 @@ import errno
 
 import pytest
 
-from trml_rt.bundle.atomic import write_bytes
+from trml_rt.bundle.atomic import staged_folder, write_bytes
+from trml_rt.errors import UsageError
 
 
 def test_a_file_takes_the_place_of_the_one_that_is_there(tmp_path):
@@ -31,3 +32,13 @@ def test_a_folder_that_is_absent_is_named_by_the_file_that_was_to_be_written(tmp
     with pytest.raises(FileNotFoundError) as caught:
         write_bytes(tmp_path / "absent" / "file", b"")
     assert caught.value.filename == str(tmp_path / "absent" / "file")
+
+
+def test_of_two_writers_of_one_folder_the_later_is_refused_and_leaves_the_first(tmp_path):
+    target = tmp_path / "made"
+    with pytest.raises(UsageError, match="made: exists already"), staged_folder(target) as later:
+        (later / "whose").write_text("the later one's")
+        with staged_folder(target) as first:
+            (first / "whose").write_text("the first one's")
+    assert (target / "whose").read_text() == "the first one's"
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
