@@ -8,7 +8,25 @@ Behind every command of `trml-rt` stands a function of the same name: `build`, `
 `verify`, `bench`, `inspect`, `doctor`, `lint`.
 """
 
+# ruff: noqa: E402 - what comes before the imports must hold while they run
+
 import os
+import signal
+import sys
+
+
+def _end_interrupted(*_: object) -> None:
+    os.write(2, b"trml-rt: interrupted\n")
+    os._exit(130)
+
+
+# The program `trml-rt` begins with this import, which takes half a second. Ctrl-C meanwhile must
+# neither end in a traceback nor look like a missing package; `trml_rt.cli.main` puts it right.
+if (
+    "".join(sys.argv[:1]).endswith("/trml-rt")
+    and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+):
+    signal.signal(signal.SIGINT, _end_interrupted)
 
 # ONNX Runtime's wheels since 1.30 write a device id under HOME and report to their vendor unless
 # this stands there when they are imported. A value that is set is the user's own choice.

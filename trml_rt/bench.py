@@ -78,7 +78,11 @@ def interleave(
     try:
         for name, command in commands.items():
             process = subprocess.Popen(
-                list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # Ctrl-C is for us; it ends when its input does
             )
             contenders[name] = _Contender(process, {})
             contenders[name].started = _line(name, process)

@@ -14,7 +14,13 @@ from trml_rt.backends import ONNXRUNTIME, BackendRow, outside, row_of, rows
 from trml_rt.backends.check import Check
 from trml_rt.backends.onnxruntime import cpu_features
 from trml_rt.bundle.folder import BundleLike, open_bundle
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, TrmlError, install_command
+from trml_rt.errors import (
+    ArtefactMismatch,
+    EnvironmentUnfit,
+    TrmlError,
+    import_fault,
+    install_command,
+)
 
 __all__ = ["Diagnosis", "doctor"]
 
@@ -102,7 +108,7 @@ def _decoders() -> Check:
     try:
         import av
     except ImportError as error:
-        return Check("video decoders", False, str(error), remedy="pip install av")
+        return Check("video decoders", False, import_fault(error, "av"), remedy="pip install av")
     missing = [name for name in _DECODERS if name not in av.codecs_available]
     if missing:
         return Check("video decoders", False, f"without {', '.join(missing)}", required=False)

@@ -20,8 +20,10 @@ __all__ = [
     "cannot_write",
     "closed",
     "forked",
+    "import_fault",
     "install_command",
     "lacks_package",
+    "was_interrupted",
 ]
 
 
@@ -77,16 +79,45 @@ def install_command(extra: str = "") -> str:
     return f'in the checkout of trml-rt: pip install ".{f"[{extra}]" if extra else ""}"'
 
 
+def was_interrupted(error: BaseException) -> bool:
+    """Say whether Ctrl-C is what `error` began with: some packages make an ImportError of it."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__ or error
+    return isinstance(error, KeyboardInterrupt)
+
+
+def import_fault(error: ImportError | OSError, package: str) -> str:
+    """Say how the import of `package` failed, as the end of a sentence.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C is what made it fail.
+    """
+    if was_interrupted(error):
+        raise KeyboardInterrupt from error
+    absent = isinstance(error, ModuleNotFoundError) and error.name == package
+    return "is not installed" if absent else f"cannot be loaded ({error})"
+
+
 def lacks_package(purpose: str, error: ImportError, extra: str) -> EnvironmentUnfit:
-    """Return the error for a package that `purpose` needs and that is not installed.
+    """Return the error for a package that `purpose` needs and that cannot be imported.
 
     Args:
         purpose: what needs it, as the subject of a sentence: "training".
         error: the failed import.
         extra: the extra of trml-rt that installs the package.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C is what made it fail.
     """
-    package = error.name or str(error)
-    return EnvironmentUnfit(f"{purpose} needs the package {package}; {install_command(extra)}")
+    package = error.name or "of the extra"
+    if import_fault(error, package) == "is not installed":
+        return EnvironmentUnfit(f"{purpose} needs the package {package}; {install_command(extra)}")
+    return EnvironmentUnfit(
+        f"{purpose} needs the package {package}, which cannot be loaded ({error}); install it "
+        f"again, {install_command(extra)}"
+    )
 
 
 def cannot_write(path: str | os.PathLike[str], error: OSError, instead: str) -> EnvironmentUnfit:

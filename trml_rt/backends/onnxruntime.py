@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trml_rt.backends import CompileJob, CompileOptions, CompileReport, Tensors
 from trml_rt.backends.check import Check
@@ -15,7 +15,7 @@ from trml_rt.backends.tensors import differences
 from trml_rt.bundle.atomic import write_bytes
 from trml_rt.bundle.manifest import EngineSpec
 from trml_rt.bundle.records import refuse
-from trml_rt.errors import ArtefactMismatch, BackendUnavailable, closed
+from trml_rt.errors import ArtefactMismatch, BackendUnavailable, closed, import_fault
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -57,8 +57,7 @@ def open_backend(name: str, threads: int | None, *, compiled: bool) -> OnnxRunti
 
 def built_for(name: str, options: CompileOptions) -> dict[str, str]:  # noqa: ARG001
     """Return what an optimised graph belongs to: ONNX Runtime's version and this CPU."""
-    import onnxruntime
-
+    onnxruntime = _import()
     return {
         "builder options": "graph_optimization_level=all",
         "back end version": onnxruntime.__version__,
@@ -82,8 +81,8 @@ def compile_graph(name: str, job: CompileJob) -> CompileReport:  # noqa: ARG001
 def checks(name: str, required: bool) -> list[Check]:  # noqa: ARG001
     """Check that ONNX Runtime loads; it is always required."""
     try:
-        import onnxruntime
-    except ImportError as error:
+        onnxruntime = _import()
+    except BackendUnavailable as error:
         return [Check("back end onnxruntime", False, str(error), remedy="pip install onnxruntime")]
     providers = onnxruntime.get_available_providers()
     served = "CPUExecutionProvider" in providers
@@ -127,6 +126,20 @@ def cpu_features() -> str:
     return "unknown"
 
 
+def _import() -> Any:
+    """Import ONNX Runtime.
+
+    Raises:
+        BackendUnavailable: it is not installed, or its libraries do not load.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        what = import_fault(error, "onnxruntime")
+        raise BackendUnavailable(f"ONNX Runtime {what}; pip install onnxruntime") from None
+    return onnxruntime
+
+
 class OnnxRuntimeBackend:
     """Loads ONNX graphs into ONNX Runtime sessions on the CPU.
 
@@ -139,15 +152,9 @@ class OnnxRuntimeBackend:
     name = "onnxruntime"
 
     def __init__(self, threads: int | None = None, *, optimised: bool = False) -> None:
-        try:
-            import onnxruntime
-        except ImportError:
-            raise BackendUnavailable(
-                "ONNX Runtime is not installed; pip install onnxruntime"
-            ) from None
+        self._ort = _import()
         from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-        self._ort = onnxruntime
         # Its exceptions share no base class but Exception.
         self._refusals = (
             *(state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf),

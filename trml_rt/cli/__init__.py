@@ -17,7 +17,7 @@ from trml_rt.cli.calibrate import calibrate
 from trml_rt.cli.convert import convert
 from trml_rt.cli.doctor import doctor
 from trml_rt.cli.eval import evaluate
-from trml_rt.cli.exits import Exits
+from trml_rt.cli.exits import Exits, interrupted_once
 from trml_rt.cli.export import export
 from trml_rt.cli.infer import infer
 from trml_rt.cli.inspect import inspect
@@ -68,4 +68,5 @@ for _command in (
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    trml_rt.main(prog_name="trml-rt")
+    with interrupted_once():
+        trml_rt.main(prog_name="trml-rt")

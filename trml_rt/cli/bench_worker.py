@@ -6,6 +6,7 @@ python -m trml_rt.cli.bench_worker BUNDLE ENGINE_SET BACKEND PRECISION THREADS
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -65,8 +66,11 @@ def engine_set_call(
 
 
 def _say(content: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(content) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(json.dumps(content) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # who asked was killed
+        os._exit(1)
 
 
 def _ms(seconds: float) -> float:

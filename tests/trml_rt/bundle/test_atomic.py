@@ -34,11 +34,15 @@ def test_a_folder_that_is_absent_is_named_by_the_file_that_was_to_be_written(tmp
     assert caught.value.filename == str(tmp_path / "absent" / "file")
 
 
+def make(target, whose, meanwhile=lambda: None):
+    with staged_folder(target) as staging:
+        (staging / "whose").write_text(whose)
+        meanwhile()
+
+
 def test_of_two_writers_of_one_folder_the_later_is_refused_and_leaves_the_first(tmp_path):
     target = tmp_path / "made"
-    with pytest.raises(UsageError, match="made: exists already"), staged_folder(target) as later:
-        (later / "whose").write_text("the later one's")
-        with staged_folder(target) as first:
-            (first / "whose").write_text("the first one's")
+    with pytest.raises(UsageError, match="made: exists already"):
+        make(target, "the later one's", lambda: make(target, "the first one's"))
     assert (target / "whose").read_text() == "the first one's"
     assert [path.name for path in tmp_path.iterdir()] == ["made"]

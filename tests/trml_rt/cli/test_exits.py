@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import math
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import TINY
 from trml_rt.cli import exits
-from trml_rt.errors import UsageError
+from trml_rt.errors import UsageError, import_fault, lacks_package
 
 RUN = [sys.executable, "-c", "from trml_rt.cli import main; main()"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -78,3 +83,150 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_traceback():
             [*RUN, "inspect"], env=ENVIRONMENT, stdout=closed, stderr=subprocess.PIPE, text=True
         )
     assert (ended.returncode, ended.stderr) == (1, "")
+
+
+# The program as pip installs it, which sends itself Ctrl-C as it begins to import a module.
+PROGRAM = """
+import os, signal, sys
+
+def interrupt(event, words):
+    if event == "import" and words[0] == os.environ["AT"]:
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.addaudithook(interrupt)
+from trml_rt.cli import main
+sys.exit(main())
+"""
+
+
+def program(tmp_path, at="nothing"):
+    (tmp_path / "trml-rt").write_text(PROGRAM)
+    environment = ENVIRONMENT | {"AT": at, "TRML_RT_BUNDLE": str(TINY)}
+    return [sys.executable, str(tmp_path / "trml-rt")], environment
+
+
+@pytest.mark.parametrize(
+    "module", ["numpy", "pydantic_core._pydantic_core", "trml_rt.cli.exits", "onnxruntime"]
+)
+def test_ctrl_c_during_any_import_is_said_in_a_word(tmp_path, module):
+    command, environment = program(tmp_path, module)
+    (tmp_path / "t.txt").write_text("a good day")
+    words = [*command, "infer", "--text", str(tmp_path / "t.txt")]
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr.strip()) == (130, "trml-rt: interrupted")
+
+
+def failed(kind, message, cause, **named):
+    """Return an error as an import raises it, with what it came from."""
+    try:
+        try:
+            raise cause
+        except KeyboardInterrupt:
+            raise kind(message, **named)  # noqa: B904 - Cython does not say what it comes from
+    except kind as error:
+        return error
+
+
+@pytest.mark.parametrize("kind", [ImportError, SystemError, UsageError])
+def test_an_interrupted_import_is_no_missing_package_whatever_came_of_it(capsys, kind):
+    assert end(failed(kind, "initialization failed", KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err.strip() == "trml-rt: interrupted"
+    if kind is ImportError:
+        error = failed(kind, "initialization failed", KeyboardInterrupt(), name="onnx")
+        with pytest.raises(KeyboardInterrupt):
+            import_fault(error, "onnx")
+        with pytest.raises(KeyboardInterrupt):
+            lacks_package("lint", error, "build")
+
+
+def test_a_package_that_is_there_and_does_not_load_is_not_called_absent():
+    damaged = ImportError("libfoo.so.1: cannot open shared object file", name="onnx")
+    assert import_fault(damaged, "onnx").startswith("cannot be loaded (libfoo.so.1: cannot open")
+    assert "onnx, which cannot be loaded (libfoo" in str(lacks_package("lint", damaged, "build"))
+    absent = ModuleNotFoundError("No module named 'onnx'", name="onnx")
+    assert import_fault(absent, "onnx") == "is not installed"
+    assert str(lacks_package("lint", absent, "build")).startswith("lint needs the package onnx; ")
+    inner = ModuleNotFoundError("No module named 'flatbuffers'", name="flatbuffers")
+    assert import_fault(inner, "onnxruntime") == "cannot be loaded (No module named 'flatbuffers')"
+
+
+@pytest.fixture
+def own_interrupts(monkeypatch):
+    """Give SIGINT back as it was, and forget what came."""
+    monkeypatch.setattr(exits, "_last_interrupt", -math.inf)
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_several_ctrl_c_in_a_row_do_not_stop_the_cleaning_up(own_interrupts, capsys):
+    cleaned = []
+
+    def work():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            cleaned.append(True)
+
+    with pytest.raises(SystemExit) as caught, exits.interrupted_once():
+        exits.Exits("work", callback=work).main([])
+    assert (caught.value.code, cleaned) == (130, [True])
+    assert capsys.readouterr().err.strip() == "trml-rt: interrupted"
+
+
+def test_an_error_just_after_ctrl_c_came_of_it(own_interrupts, capsys):
+    def work():
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise ImportError("initialization failed")
+
+    with pytest.raises(SystemExit) as caught, exits.interrupted_once():
+        exits.Exits("work", callback=work).main([])
+    assert caught.value.code == 130
+
+
+def children(pid):
+    with contextlib.suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return []
+
+
+def runs(pid):
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(signal.SIGINT, 130, ["trml-rt: interrupted"]), (signal.SIGKILL, -signal.SIGKILL, [])],
+    ids=["Ctrl-C", "kill -9"],
+)
+def test_a_bench_that_ends_takes_its_processes_with_it_and_none_of_them_speaks(
+    tmp_path, number, code, said
+):
+    command, environment = program(tmp_path)
+    bench = subprocess.Popen(
+        [*command, "bench", "--calls", "1000000"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(lambda: children(bench.pid))
+    workers = children(bench.pid)
+    os.killpg(bench.pid, number)  # as a terminal does
+    _, told = bench.communicate(timeout=30)
+    assert bench.returncode == code
+    assert [line for line in told.splitlines() if line and "calls of each" not in line] == said
+    wait_for(lambda: not any(runs(worker) for worker in workers))

@@ -68,6 +68,7 @@ def compile_apart(
             stdout=subprocess.PIPE,
             stderr=noise,  # a file: nobody reads it while the compiler talks
             text=True,
+            start_new_session=True,  # Ctrl-C is for us; it ends when its input does
         )
         try:
             report = _converse(child, request, progress)
@@ -77,6 +78,9 @@ def compile_apart(
             child.wait()
             assert child.stdout is not None
             child.stdout.close()
+            assert child.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # what it was not told any more
+                child.stdin.close()
         if report is None or code != 0:
             noise.seek(0)
             raise EnvironmentUnfit(_death(request, code, noise.read().decode(errors="replace")))
@@ -89,8 +93,9 @@ def _converse(
     """Send the request, pass progress on, and return the report if there is one."""
     assert child.stdin is not None
     assert child.stdout is not None
-    with contextlib.suppress(BrokenPipeError), child.stdin as pipe:  # it died; its code says how
-        json.dump(asdict(request), pipe)
+    with contextlib.suppress(BrokenPipeError):  # it died; its code says how
+        child.stdin.write(json.dumps(asdict(request)) + "\n")
+        child.stdin.flush()  # and it stays open: its end says that we are gone
     report = None
     for line in child.stdout:
         message = _parse(line)

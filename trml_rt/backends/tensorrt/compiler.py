@@ -1,17 +1,17 @@
 """Compile one ONNX graph into a TensorRT plan. Run as a process of its own, one a graph.
 
-    python -m trml_rt.backends.tensorrt.compiler < request.json
-
-The process reads one request on stdin and writes one JSON object a line on stdout: progress,
-then a report or an error. A compiler that runs out of memory or crashes thus takes nobody with
-it, and its memory is free again before the next graph. The plan on disk is the plan and nothing
-else, so that trtexec, DeepStream and Triton load it as well.
+The process reads one request, a line of JSON on stdin, and ends when stdin does. It writes one
+JSON object a line on stdout: progress, then a report or an error. A compiler that runs out of
+memory or crashes thus takes nobody with it, and its memory is free again before the next graph. The
+plan on disk is the plan and nothing else, so that trtexec, DeepStream and Triton load it as well.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -262,9 +262,16 @@ def _say(kind: str, content: Any) -> None:
     sys.stdout.flush()
 
 
+def _end_with_parent() -> None:
+    """Wait for the end of stdin, which comes when the parent is gone, by kill -9 for instance."""
+    os.read(sys.stdin.fileno(), 1)  # not `read`: its lock would still be held at exit
+    os._exit(1)
+
+
 def main() -> int:
     """Serve one request from stdin; see the module's own words."""
-    request = PlanRequest(**json.load(sys.stdin))
+    request = PlanRequest(**json.loads(sys.stdin.readline()))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         report = compile_plan(request, lambda *step: _say("progress", step))
     except TrmlError as error:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trml_rt.errors import BackendUnavailable, EnvironmentUnfit
+from trml_rt.errors import BackendUnavailable, EnvironmentUnfit, import_fault
 
 __all__ = ["Cuda", "Gpu", "Memory", "Slot", "Stream", "cuda_runtime", "current_gpu"]
 
@@ -43,6 +43,7 @@ def cuda_runtime() -> Any:
     try:
         from cuda.bindings import runtime
     except (ImportError, OSError) as error:
+        import_fault(error, "cuda")  # an interrupted import is none
         raise BackendUnavailable(
             f"CUDA for Python cannot be loaded ({error}); pip install cuda-bindings, of the major "
             'version of your CUDA driver, or take backend "onnxruntime"'

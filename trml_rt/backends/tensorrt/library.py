@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from trml_rt.errors import BackendUnavailable, EnvironmentUnfit, install_command
+from trml_rt.errors import BackendUnavailable, EnvironmentUnfit, import_fault, install_command
 
 if TYPE_CHECKING:
     import tensorrt
@@ -59,8 +59,7 @@ def import_tensorrt(backend: str) -> Any:
     try:
         module = importlib.import_module(name)
     except (ImportError, OSError) as error:  # OSError: a shared library that it needs is absent
-        missing = isinstance(error, ModuleNotFoundError) and error.name == name
-        _unavailable(backend, "is not installed" if missing else f"cannot be loaded ({error})")
+        _unavailable(backend, import_fault(error, name))
     if not hasattr(module, "Builder"):  # the folder of type stubs imports as an empty package
         _unavailable(backend, f"is not installed (the {name} found holds no library)")
     if reason := refusal(backend, module.__version__, module.__file__):

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import subprocess
 import sys
 import types
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -156,6 +159,26 @@ def test_an_interrupted_build_ends_its_compiler(request_of, monkeypatch, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         compile_apart(request_of(), interrupt)
     assert not Path(f"/proc/{seen[0]}").exists()
+
+
+def test_a_compiler_ends_with_its_parent(request_of):
+    work = (
+        "import time; from trml_rt.backends.tensorrt import compiler; "
+        "compiler.compile_plan = lambda *_: print('begun', flush=True) or time.sleep(60); "
+        "compiler.main()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", work],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child.stdin.write(json.dumps(asdict(request_of())) + "\n")
+    child.stdin.flush()
+    assert child.stdout.readline() == "begun\n"
+    child.communicate(timeout=30)  # closes its input
+    assert child.returncode == 1
 
 
 def described(*layers):
