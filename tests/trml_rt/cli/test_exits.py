@@ -192,6 +192,14 @@ def children(pid):
     return []
 
 
+def has_begun(pid):
+    """Say whether a process of a bench is past its start and most imports."""
+    with contextlib.suppress(FileNotFoundError):
+        is_worker = "bench_worker" in Path(f"/proc/{pid}/cmdline").read_text()
+        return is_worker and "onnxruntime" in Path(f"/proc/{pid}/maps").read_text()
+    return False
+
+
 def runs(pid):
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
@@ -223,8 +231,9 @@ def test_a_bench_that_ends_takes_its_processes_with_it_and_none_of_them_speaks(
         text=True,
         start_new_session=True,
     )
-    wait_for(lambda: children(bench.pid))
+    wait_for(lambda: any(map(has_begun, children(bench.pid))))
     workers = children(bench.pid)
+    assert [os.getpgid(int(worker)) == bench.pid for worker in workers] == [False]
     os.killpg(bench.pid, number)  # as a terminal does
     _, told = bench.communicate(timeout=30)
     assert bench.returncode == code
