@@ -65,11 +65,11 @@ def make_mmsa(folder: Path) -> Path:
     rows = [
         ["-3g5yACwYnA", "1", 'SHE SAID, "SO GOOD"', "2.4", "", "", "", "Positive", "train"],
         ["-3g5yACwYnA", "0001", "not\r\nso much", "-0.4", "", "", "", "Negative", "train"],
-        ["-3g5yACwYnA", "0010", "the clip is gone", "1", "", "", "", "Positive", "train"],
-        ["-3g5yACwYnA", "2", "the clip is broken", "-1.8", "", "", "", "Negative", "train"],
-        ["03bSnISJMiM", "1", "the clip is empty", "0.0", "", "", "", "Neutral", "valid"],
-        ["03bSnISJMiM", "2", "the clip is long", "-3.0", "", "", "", "Negative", "valid"],
-        ["03bSnISJMiM", "3", "the clip is short", "3.0", "", "", "", "Positive", "test"],
+        ["-3g5yACwYnA", "0010", "a clip is gone", "1", "", "", "", "Positive", "train"],
+        ["-3g5yACwYnA", "2", "a clip is broken", "-1.8", "", "", "", "Negative", "train"],
+        ["03bSnISJMiM", "1", "a clip is empty", "0.0", "", "", "", "Neutral", "valid"],
+        ["03bSnISJMiM", "2", "a clip is long", "-3.0", "", "", "", "Negative", "valid"],
+        ["03bSnISJMiM", "3", "a clip is short", "3.0", "", "", "", "Positive", "test"],
         ["03bSnISJMiM", "4", "  ", "0.2", "", "", "", "Positive", "test"],
         ["03bSnISJMiM", "11", "", "0.2", "", "", "", "Positive", "test"],
     ]

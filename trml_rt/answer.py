@@ -21,6 +21,7 @@ class Reason(str, enum.Enum):
 
     NOT_GIVEN = "not_given"
     EMPTY_TEXT = "empty_text"
+    UNKNOWN_TEXT = "unknown_text"
     TOO_SHORT = "too_short"
     UNDECODABLE = "undecodable"
 
@@ -30,13 +31,15 @@ class InputReport:
     """What became of one input.
 
     `tokens` counts the special tokens too. `truncated` text was longer than the model's
-    context; an `incomplete` clip broke off before its stated end.
+    context. `unknown` is the share of its own tokens, 0 to 1, that the tokenizer does not know.
+    An `incomplete` clip broke off before its stated end.
     """
 
     state: Literal["real", "virtual"]
     reason: Reason | None = None
     tokens: int | None = None
     truncated: bool = False
+    unknown: float = 0.0
     frames: int | None = None
     incomplete: bool = False
 
@@ -47,6 +50,7 @@ class InputReport:
             record["reason"] = self.reason.value
         if self.tokens is not None:
             record |= {"tokens": self.tokens, "truncated": self.truncated}
+            record["unknown"] = round(self.unknown, 4)
         if self.frames is not None:
             record |= {"frames": self.frames, "incomplete": self.incomplete}
         return record

@@ -364,6 +364,9 @@ def answers() -> list[dict[str, Any]]:
             ([[text, None]], "infer", False)
             for text in (good, bad, "not good, not bad!", "good " * 99)
         ),
+        *(([[text, None]], "infer", False) for text in ("\U0001f60d" * 3, "good \U0001f60d day")),
+        ([["\U0001f60d" * 3, still]], "infer", False),
+        ([[good, None], ["\u0e14\u0e35", small]], "batch", True),
         *(([[None, frames]], "infer", False) for frames in (clip, still, small)),
         *(([[text, frames]], "infer", False) for text, frames in ((good, clip), (bad, still))),
         (

@@ -72,6 +72,7 @@ def prepared(tmp_path_factory):
     world = tmp_path_factory.mktemp("pages")
     shutil.copytree(ROOT / "samples", world / "samples")
     shutil.copy(world / "samples" / "smiling.mp4", world / "v.mp4")
+    (world / "samples" / "glad.txt").write_text("What a good day.")  # words of the tiny bundle
     shutil.copy(world / "samples" / "glad.txt", world / "t.txt")
     Image.new("RGB", (40, 40), (200, 150, 120)).save(world / "face.jpg")
     write_rows(world)

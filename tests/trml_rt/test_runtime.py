@@ -44,7 +44,7 @@ def test_the_answer_on_text_is_the_one_computed_by_hand(rt):
 def test_the_answer_says_what_was_real_and_what_virtual_and_why(rt):
     answer = rt.infer(text=BAD).to_dict()
     assert answer["inputs"] == {
-        "text": {"state": "real", "tokens": 3, "truncated": False},
+        "text": {"state": "real", "tokens": 3, "truncated": False, "unknown": 0.0},
         "video": {"state": "virtual", "reason": "not_given"},
     }
     assert answer["engine_set"] == "text"
@@ -398,3 +398,18 @@ def test_a_forked_child_is_told_to_load_for_itself_and_may_close_what_it_inherit
     ).stdout.splitlines()
     assert "loaded before a fork" in said[0]
     assert said[1:] == ["True", "0", "True"]
+
+
+def test_a_text_of_unknown_tokens_alone_counts_as_missing(rt):
+    alone = rt.infer(video=WHITE)
+    for degrade in (False, True):
+        answer = rt.infer(text="\U0001f60d\U0001f60d", video=WHITE, degrade=degrade)
+        assert answer.inputs["text"].to_dict() == {"state": "virtual", "reason": "unknown_text"}
+        assert (answer.engine_set, answer.score) == ("video", alone.score)
+        with pytest.raises(trml_rt.InputUnusable, match="knows no part of the text") as refused:
+            rt.infer(text="\U0001f60d", degrade=degrade)
+        assert refused.value.reason == "unknown_text"
+
+
+def test_the_share_of_unknown_tokens_stands_in_the_answer(rt):
+    assert rt.infer(text="good \U0001f60d day \U0001f60d").inputs["text"].unknown == 0.5

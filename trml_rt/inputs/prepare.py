@@ -118,7 +118,8 @@ class Inputs:
 
         Raises:
             UsageError: neither input is given.
-            InputUnusable: an input cannot be used; with `degrade` only if none can.
+            InputUnusable: an input cannot be used; with `degrade` only if none can. A text whose
+                tokens are all unknown counts as missing always.
             ArtefactMismatch: the bundle's tokenizer is damaged.
         """
         if not isinstance(sample.text, _TEXT_TYPES):
@@ -137,7 +138,8 @@ class Inputs:
                     prepare(value, prepared)
                     continue
                 except InputUnusable as error:
-                    if not degrade:
+                    # A text of unknown tokens alone is sound; it says nothing to this model.
+                    if not (degrade or error.reason == Reason.UNKNOWN_TEXT):
                         raise
                     refused.append(error)
                     reason = Reason(error.reason)
@@ -179,7 +181,10 @@ class Inputs:
         _add_ms(prepared, "preprocess", start)
         prepared.tokens = tokens
         prepared.reports["text"] = InputReport(
-            "real", tokens=len(tokens.ids), truncated=tokens.truncated
+            "real",
+            tokens=len(tokens.ids),
+            truncated=tokens.truncated,
+            unknown=tokens.unknown,
         )
 
     def _load_tokenizer(self) -> Tokenizer:

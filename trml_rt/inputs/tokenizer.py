@@ -30,10 +30,12 @@ class Tokens:
     """The ids of one text, special tokens included and padding not.
 
     `ids` is int32 (tokens,); `truncated` says that the text had more tokens than the context.
+    `unknown` is the share of the text's own tokens, 0 to 1, that stand for what is not known.
     """
 
     ids: npt.NDArray[np.int32]
     truncated: bool
+    unknown: float = 0.0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,6 +49,8 @@ class Tokenizer:
 
     def __init__(self, model: tokenizers.Tokenizer, context: int) -> None:
         self._model = model
+        unknown = getattr(model.model, "unk_token", None)  # byte-pair models know every byte
+        self._unknown_id = None if unknown is None else model.token_to_id(unknown)
         self.context = context
 
     @classmethod
@@ -80,8 +84,9 @@ class Tokenizer:
     def encode(self, text: str) -> Tokens:
         """Return the tokens of `text`, cut to the context.
 
-        Raises InputUnusable with reason "empty_text" for a text without any token of its own, and
-        "undecodable" for one with lone surrogates, as a badly decoded command line has them.
+        Raises InputUnusable with reason "empty_text" for a text without any token of its own,
+        "unknown_text" for one of unknown tokens alone, and "undecodable" for one with lone
+        surrogates, as a badly decoded command line has them.
         """
         try:
             text.encode()
@@ -92,9 +97,19 @@ class Tokenizer:
             ) from error
         # One text a call, not the library's batch: its thread pool does not survive a fork.
         encoding = self._model.encode(text)
-        if all(encoding.special_tokens_mask):
+        special, ids = encoding.special_tokens_mask, encoding.ids
+        if all(special):
             raise InputUnusable("the text is empty; leave the text out", reason="empty_text")
-        return Tokens(np.array(encoding.ids, dtype=np.int32), truncated=bool(encoding.overflowing))
+        unknown = 0.0
+        if self._unknown_id in ids:
+            own = [token for token, added in zip(ids, special, strict=True) if not added]
+            unknown = own.count(self._unknown_id) / len(own)
+        if unknown == 1:
+            raise InputUnusable(
+                "the tokenizer knows no part of the text; write it in the model's language",
+                reason="unknown_text",
+            )
+        return Tokens(np.array(ids, dtype=np.int32), bool(encoding.overflowing), unknown)
 
 
 def pad(rows: Sequence[Tokens], pad_id: int, length: int | None = None) -> npt.NDArray[np.int32]:

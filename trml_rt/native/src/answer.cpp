@@ -26,6 +26,7 @@ Json report_json(const InputReport& report) {
   if (report.tokens >= 0) {
     record["tokens"] = report.tokens;
     record["truncated"] = report.truncated;
+    record["unknown"] = rounded(report.unknown, 4);
   }
   if (report.frames >= 0) {
     record["frames"] = report.frames;

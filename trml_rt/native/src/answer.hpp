@@ -15,6 +15,7 @@ struct InputReport {
   std::string reason;  // empty: the input is real
   int tokens = -1;
   bool truncated = false;
+  double unknown = 0;  // share of the text's own tokens that the tokenizer does not know
   int frames = -1;
   bool incomplete = false;
 };

@@ -231,6 +231,7 @@ const char* trml_rt_result_reason(const trml_rt_result* r, trml_rt_modality inpu
   return found && !found->reason.empty() ? found->reason.c_str() : nullptr;
 }
 
+double trml_rt_result_unknown(const trml_rt_result* r) { return r ? r->answer.text.unknown : 0; }
 int32_t trml_rt_result_tokens(const trml_rt_result* r) {
   return r ? std::max(0, r->answer.text.tokens) : 0;
 }

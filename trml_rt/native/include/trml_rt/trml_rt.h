@@ -168,8 +168,8 @@ TRML_RT_API const char* trml_rt_version(void);
 
 /* What went wrong in this thread's last failed call, and "" before any; never NULL. */
 TRML_RT_API const char* trml_rt_last_error(void);
-/* After TRML_RT_INPUT the answer's word for it: "empty_text", "too_short" or "undecodable"; else
- * "". */
+/* After TRML_RT_INPUT the answer's word for it: "empty_text", "unknown_text", "too_short" or
+ * "undecodable"; else "". */
 TRML_RT_API const char* trml_rt_last_reason(void);
 
 /* Open a bundle. Reads the manifest and looks at file sizes; engines and tokenizer load, and are
@@ -201,8 +201,11 @@ TRML_RT_API const char* trml_rt_result_probability(const trml_rt_result* result,
                                                    double* probability);
 TRML_RT_API trml_rt_state trml_rt_result_state(const trml_rt_result* result,
                                                trml_rt_modality input);
-/* Why an input is virtual: "not_given", "empty_text", "too_short", "undecodable"; NULL if real. */
+/* Why an input is virtual: "not_given", "empty_text", "unknown_text", "too_short" or
+ * "undecodable"; NULL if real. */
 TRML_RT_API const char* trml_rt_result_reason(const trml_rt_result* result, trml_rt_modality input);
+/* The share of a real text's own tokens, 0 to 1, that the tokenizer does not know. */
+TRML_RT_API double trml_rt_result_unknown(const trml_rt_result* result);
 /* Tokens of a real text, special tokens included; 0 otherwise. */
 TRML_RT_API int32_t trml_rt_result_tokens(const trml_rt_result* result);
 /* 1: the text was longer than the context and was cut. */

@@ -90,6 +90,7 @@ class Result {
     const char* word = trml_rt_result_reason(get(), input);
     return word ? word : "";
   }
+  double unknown() const { return trml_rt_result_unknown(get()); }
   int tokens() const { return trml_rt_result_tokens(get()); }
   bool truncated() const { return trml_rt_result_truncated(get()) != 0; }
   int frames() const { return trml_rt_result_frames(get()); }

@@ -47,6 +47,7 @@ void prepare_text(const Sample& sample, const std::function<const Tokenizer&()>&
   row.tokens = loaded.encode({sample.text, sample.text_length}, scratch);
   row.text.tokens = int(row.tokens->ids.size());
   row.text.truncated = row.tokens->truncated;
+  row.text.unknown = row.tokens->unknown;
 }
 
 void prepare_video(const Sample& sample, const VideoInput& settings, bool device_memory, Row& row) {
@@ -95,7 +96,8 @@ Row prepare(const Sample& sample, const Manifest& manifest,
       work();
       report.reason.clear();
     } catch (const InputUnusable& error) {
-      if (!degrade) throw;
+      // A text of unknown tokens alone is sound; it says nothing to this model.
+      if (!degrade && error.reason != "unknown_text") throw;
       refused.emplace_back(error.what());
       report.reason = error.reason;
       if (reason.empty()) reason = error.reason;

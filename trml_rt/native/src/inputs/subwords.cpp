@@ -36,9 +36,8 @@ class WordPiece : public Subwords {
         prefix_(model.at("continuing_subword_prefix").get<std::string>()),
         longest_(model.at("max_input_chars_per_word").get<std::size_t>()) {
     const auto unknown = model.at("unk_token").get<std::string>();
-    const auto id = vocabulary_.find(unknown);
-    if (!id) throw std::invalid_argument("no " + repr(unknown) + " in the vocabulary");
-    unknown_ = *id;
+    unknown_ = vocabulary_.find(unknown);
+    if (!unknown_) throw std::invalid_argument("no " + repr(unknown) + " in the vocabulary");
   }
 
   // The longest piece that fits, again and again; a word with a part that none fits is unknown.
@@ -62,7 +61,7 @@ class WordPiece : public Subwords {
       }
       if (!id) {
         ids.resize(before);
-        ids.push_back(unknown_);
+        ids.push_back(*unknown_);
         return;
       }
       ids.push_back(*id);
@@ -73,7 +72,6 @@ class WordPiece : public Subwords {
   static constexpr std::size_t max_bytes = 400;
   std::string prefix_;
   std::size_t longest_;  // in characters
-  std::int32_t unknown_;
 };
 
 class BytePair : public Subwords {

@@ -29,10 +29,13 @@ class Subwords {
   // Append the ids of one word in UTF-8.
   virtual void encode(std::string_view word, std::vector<std::int32_t>& ids) const = 0;
   const Vocabulary& vocabulary() const { return vocabulary_; }
+  // The token that stands for what is not known; byte-pair models know every byte.
+  std::optional<std::int32_t> unknown() const { return unknown_; }
 
  protected:
   explicit Subwords(const Json& words) : vocabulary_(words) {}
   Vocabulary vocabulary_;
+  std::optional<std::int32_t> unknown_;
 };
 
 // Raises std::invalid_argument for what this library cannot do.

@@ -2,6 +2,8 @@
 
 #include <unicode/uchar.h>
 
+#include <algorithm>
+#include <iterator>
 #include <limits>
 #include <stdexcept>
 
@@ -146,7 +148,7 @@ Tokens Tokenizer::encode(std::string_view text, Scratch& scratch) const {
   if (text.size() > std::size_t(std::numeric_limits<std::int32_t>::max() / 8)) {
     throw InputUnusable("the text is larger than 256 MB; pass one utterance", "undecodable");
   }
-  Tokens tokens{before_, false};
+  Tokens tokens{before_};
   const std::u16string whole = to_utf16(text);
   for (const auto& raw : find_added(whole, in_raw_)) {
     if (raw.token != nullptr) {
@@ -169,6 +171,15 @@ Tokens Tokenizer::encode(std::string_view text, Scratch& scratch) const {
   const std::size_t room = context_ - after_.size();
   tokens.truncated = tokens.ids.size() > room;
   if (tokens.truncated) tokens.ids.resize(room);
+  if (const auto unknown = subwords_->unknown()) {
+    const auto own = tokens.ids.begin() + std::ptrdiff_t(before_.size());
+    tokens.unknown = double(std::count(own, tokens.ids.end(), *unknown)) /
+                     double(std::distance(own, tokens.ids.end()));
+  }
+  if (tokens.unknown == 1) {
+    throw InputUnusable("the tokenizer knows no part of the text; write it in the model's language",
+                        "unknown_text");
+  }
   tokens.ids.insert(tokens.ids.end(), after_.begin(), after_.end());
   return tokens;
 }

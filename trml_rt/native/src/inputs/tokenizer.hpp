@@ -21,6 +21,7 @@ namespace trml::core {
 struct Tokens {
   std::vector<std::int32_t> ids;
   bool truncated = false;
+  double unknown = 0;  // share of the text's own tokens that stand for what is not known
 };
 
 class Tokenizer {
@@ -30,7 +31,7 @@ class Tokenizer {
 
   // The tokens of `text`, cut to the context. Threads share a Tokenizer, each with its own Scratch.
   // Raises InputUnusable: "undecodable" for what is not UTF-8, "empty_text" for a text without any
-  // token of its own.
+  // token of its own, "unknown_text" for one of unknown tokens alone.
   Tokens encode(std::string_view text, Scratch& scratch) const;
 
   // The largest number of tokens of a text, special tokens included.
