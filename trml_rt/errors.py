@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 
 __all__ = [
     "ArtefactMismatch",
@@ -23,6 +24,7 @@ __all__ = [
     "import_fault",
     "install_command",
     "lacks_package",
+    "shell_word",
     "was_interrupted",
 ]
 
@@ -118,6 +120,12 @@ def lacks_package(purpose: str, error: ImportError, extra: str) -> EnvironmentUn
         f"{purpose} needs the package {package}, which cannot be loaded ({error}); install it "
         f"again, {install_command(extra)}"
     )
+
+
+def shell_word(path: str | os.PathLike[str]) -> str:
+    """Return a path as a shell takes it for one argument, and no command for an option."""
+    text = os.fspath(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def cannot_write(path: str | os.PathLike[str], error: OSError, instead: str) -> EnvironmentUnfit:

@@ -17,7 +17,7 @@ from trml_rt.bundle.files import Digest, FileEntry, check_files, check_hash
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import SET_INPUTS, Manifest
 from trml_rt.bundle.records import Strict, parse_json, refuse, validate
-from trml_rt.errors import ArtefactMismatch
+from trml_rt.errors import ArtefactMismatch, shell_word
 
 __all__ = [
     "CALIBRATION_SCHEMA",
@@ -219,7 +219,7 @@ def calibration_hash(folder: Path) -> str | None:
 
 def calibration_command(bundle: Bundle) -> str:
     """Return the command that calibrates `bundle`."""
-    return f"trml-rt calibrate {bundle.folder} --data rows.jsonl"
+    return f"trml-rt calibrate {shell_word(bundle.folder)} --data rows.jsonl"
 
 
 def to_json(record: Calibration) -> bytes:

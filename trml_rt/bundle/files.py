@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from trml_rt.bundle.records import Strict, expected, refuse
+from trml_rt.bundle.records import Strict, expected, refuse, shown
 from trml_rt.errors import ArtefactMismatch
 
 __all__ = [
@@ -86,7 +86,7 @@ def check_files(folder: Path, files: dict[str, FileEntry]) -> None:
             elif not path.resolve().is_relative_to(root):
                 problems.append(f"{name}: leads out of the folder through a link")
             elif (size := path.stat().st_size) != entry.bytes:
-                problems.append(f"{name}: {entry.bytes} bytes expected, {size} found")
+                problems.append(f"{name}: {shown(entry.bytes)} bytes expected, {size} found")
         except OSError as error:
             problems.append(f"{name}: cannot be read ({error.strerror})")
     if problems:

@@ -52,6 +52,8 @@ _EXPECTED = {
 MOST_DEPTH = 500
 """How many lists and objects of a record may lie in one another. Python gives up near 1000."""
 
+_SHOWN = 30  # characters of a number that is too large
+
 
 class Strict(BaseModel):
     """A frozen record that refuses unknown keys and converts nothing (R3)."""
@@ -80,12 +82,12 @@ def parse_json(data: bytes, source: str) -> dict[str, Any]:
     def finite(text: str) -> float:
         number = float(text)
         if not math.isfinite(number):
-            raise ValueError(f"{text} is too large")
+            raise ValueError(f"{_short(text)} is too large")
         return number
 
     def whole(text: str) -> int:
         if len(text) > len(str(-(2**63))) or not -(2**63) <= int(text) < 2**63:
-            raise ValueError(f"{text} is too large")
+            raise ValueError(f"{_short(text)} is too large")
         return int(text)
 
     try:
@@ -128,7 +130,7 @@ def validate(model: type[Strict], content: dict[str, Any], source: str, newest: 
     schema = content.get("schema")
     if type(schema) is int and schema > newest:
         raise ArtefactMismatch(
-            f"{source}: schema {schema} is newer than this runtime reads ({newest}); "
+            f"{source}: schema {shown(schema)} is newer than this runtime reads ({newest}); "
             "upgrade trml-rt"
         )
     right = type(schema) is int and schema == newest
@@ -176,6 +178,10 @@ def problem_text(problem: ErrorDetails) -> str:
 def expected(what: str) -> PydanticCustomError:
     """Return the error of a validator that expected `what`, as part of a sentence."""
     return PydanticCustomError("expected", "{what}", {"what": what})
+
+
+def _short(number: str) -> str:
+    return number if len(number) <= _SHOWN else f"{number[:_SHOWN]}... ({len(number)} characters)"
 
 
 def shown(value: Any) -> str:

@@ -11,10 +11,10 @@ from trml_rt.cli.options import (
     backend_option,
     bundle_option,
     precision_choice,
-    print_json,
     threads_option,
     whole,
 )
+from trml_rt.cli.printing import print_json, print_lines
 
 if TYPE_CHECKING:
     from trml_rt.bench import BenchReport
@@ -49,10 +49,10 @@ def bench(precisions: tuple[str, ...], as_json: bool, **arguments: Any) -> None:
     from trml_rt.bench import bench as measure
 
     report = measure(precisions=precisions or None, **arguments)
-    print_json(report.to_dict()) if as_json else click.echo(_for_people(report))
+    print_json(report.to_dict()) if as_json else print_lines(_for_people(report))
 
 
-def _for_people(report: BenchReport) -> str:
+def _for_people(report: BenchReport) -> list[str]:
     lines = []
     for engine_set, contenders in report.engine_sets.items():
         lines.append(engine_set)
@@ -64,7 +64,7 @@ def _for_people(report: BenchReport) -> str:
                 f"  peak {_megabytes(m['peak_mb'])}  {m['speed_up']:.2f}x"
             )
     lines.append(f"recommended: {report.recommended} ({report.because})")
-    return "\n".join(lines)
+    return lines
 
 
 def _megabytes(peak: float | None) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from trml_rt.backends.process import peak_memory
+from trml_rt.cli.printing import printable_lines
 from trml_rt.errors import TrmlError
 
 __all__ = ["engine_set_call", "peak_mb", "serve"]
@@ -82,4 +83,4 @@ if __name__ == "__main__":
     try:
         serve(lambda: engine_set_call(folder, name, runs_on, kind, int(count)))
     except TrmlError as error:
-        sys.exit(f"trml-rt: {error}")
+        sys.exit(f"trml-rt: {printable_lines(str(error))}")

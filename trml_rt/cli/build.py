@@ -15,11 +15,11 @@ from trml_rt.cli.options import (
     data_layout,
     of_data,
     precision_choice,
-    print_json,
     refuse_strangers,
     rows_option,
     whole,
 )
+from trml_rt.cli.printing import print_json, print_lines
 
 if TYPE_CHECKING:
     from trml_rt.build import BuildReport
@@ -104,11 +104,11 @@ def build(
         shared = ("backend", "options", "calibration", "verify", "force")
         preview = preview_build(bundle, precision, **{name: arguments[name] for name in shared})
         words = "would build" if preview.would_build else "fits already"
-        print_json(preview.to_dict()) if as_json else click.echo(f"{words}: {preview.engines}")
+        print_json(preview.to_dict()) if as_json else print_lines([f"{words}: {preview.engines}"])
         return
     advise = precision == "int8" and target is None if bench is None else bench
     report = compile_engines(bundle, precision, advise=advise, **arguments)
-    print_json(report.to_dict()) if as_json else click.echo(_for_people(report))
+    print_json(report.to_dict()) if as_json else print_lines(_for_people(report))
 
 
 def _refuse_unread(target: str | None, verify: bool, data: Path | None, **_: Any) -> None:
@@ -120,9 +120,9 @@ def _refuse_unread(target: str | None, verify: bool, data: Path | None, **_: Any
         refuse_strangers(of_data, "without --data")
 
 
-def _for_people(report: BuildReport) -> str:
+def _for_people(report: BuildReport) -> list[str]:
     unverified = "" if report.verified else ", not verified"
     lines = [f"{'built' if report.built else 'already built'}: {report.folder}{unverified}"]
     if report.recommended is not None:
         lines.append(f"this device should run: {report.recommended} ({report.because})")
-    return "\n".join(lines)
+    return lines

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trml_rt.cli.options import any_path, as_json, data_layout, print_json, rows_option, whole
+from trml_rt.cli.options import any_path, as_json, data_layout, rows_option, whole
+from trml_rt.cli.printing import print_json, print_lines
 from trml_rt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,10 +88,10 @@ def calibrate(
         **_max_drop(max_drops),
         **arguments,
     )
-    print_json(report.to_dict()) if as_json else click.echo(_for_people(report.record))
+    print_json(report.to_dict()) if as_json else print_lines(_for_people(report.record))
 
 
-def _for_people(record: Calibration) -> str:
+def _for_people(record: Calibration) -> list[str]:
     lines = []
     for name, engine in record.engines.items():
         for form, graph in engine.forms.items():
@@ -109,7 +110,7 @@ def _for_people(record: Calibration) -> str:
             f"{name}, {form}: stays in FP32 whole; more than half of its layers would have to"
             for form in engine.left_out
         ]
-    return "\n".join(lines)
+    return lines
 
 
 def _max_drop(words: tuple[str, ...]) -> dict[str, Any]:

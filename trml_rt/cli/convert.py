@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from trml_rt.cli.options import any_path, as_json, print_json
+from trml_rt.cli.options import any_path, as_json
+from trml_rt.cli.printing import print_json, print_lines
 from trml_rt.errors import lacks_package
 
 __all__ = ["convert"]
@@ -33,4 +34,4 @@ def convert(source: Path, out: Path, force: bool, as_json: bool) -> None:
         print_json({"out": str(out), "samples": count, "left_out": blank})
         return
     left_out = f", {blank} left out for a blank text" if blank else ""
-    click.echo(f"{out}: {count} samples{left_out}; texts alone, there are no pictures in it")
+    print_lines([f"{out}: {count} samples{left_out}; texts alone, there are no pictures in it"])

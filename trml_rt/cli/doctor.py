@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trml_rt.cli.options import any_backend_option, as_json, bundle_option, print_json
+from trml_rt.cli.options import any_backend_option, as_json, bundle_option
+from trml_rt.cli.printing import print_json, print_lines
 
 if TYPE_CHECKING:
     from trml_rt.doctor import Diagnosis
@@ -24,15 +25,15 @@ def doctor(bundle: Path, backend: str, as_json: bool) -> None:
     from trml_rt.doctor import doctor as check_machine
 
     diagnosis = check_machine(bundle, backend=backend)
-    print_json(diagnosis.to_dict()) if as_json else click.echo(_for_people(diagnosis))
+    print_json(diagnosis.to_dict()) if as_json else print_lines(_for_people(diagnosis))
     diagnosis.raise_if_unfit()
 
 
-def _for_people(diagnosis: Diagnosis) -> str:
+def _for_people(diagnosis: Diagnosis) -> list[str]:
     lines = []
     for check in diagnosis.checks:
         mark = "ok" if check.ok else "MISSING" if check.required else "absent"
         remedy = f"  ({check.remedy})" if check.remedy else ""
         lines.append(f"{mark:8} {check.name}: {check.found}{remedy}")
     lines.append("fit" if diagnosis.fit else "not fit")
-    return "\n".join(lines)
+    return lines

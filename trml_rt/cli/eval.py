@@ -17,6 +17,7 @@ from trml_rt.cli.options import (
     precision_choice,
     refuse_strangers,
 )
+from trml_rt.cli.printing import printable
 from trml_rt.errors import UsageError, lacks_package
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def evaluate(
     with _subject(layout, **options) as subject:
         evaluation = measure(subject, DataSplit(data, layout, split), out=out, force=force)
     for problem in evaluation.problems:
-        click.echo("{id}: {reason}: {message}".format(**problem), err=True)
+        click.echo(printable("{id}: {reason}: {message}".format(**problem)), err=True)
     click.echo(evaluation.to_json() if as_json else evaluation.to_markdown(), nl=False)
 
 

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 import click
 
+from trml_rt.cli.printing import printable, printable_lines
 from trml_rt.errors import EnvironmentUnfit, TrmlError, was_interrupted
 
 __all__ = ["Exits", "interrupted_once"]
@@ -75,7 +76,7 @@ def _say(error: BaseException) -> int | None:
         error.show()
         return error.exit_code
     if isinstance(error, TrmlError):
-        click.echo(f"trml-rt: {error}", err=True)
+        click.echo(f"trml-rt: {printable_lines(str(error))}", err=True)
         return error.exit_code
     if isinstance(error, OSError):
         if _printing(error):
@@ -84,7 +85,7 @@ def _say(error: BaseException) -> int | None:
             place = os.fspath(error.filename)
         else:
             return None
-        click.echo(f"trml-rt: {place}: {error.strerror}", err=True)
+        click.echo(f"trml-rt: {printable(place)}: {error.strerror}", err=True)
         return EnvironmentUnfit.exit_code
     return None
 

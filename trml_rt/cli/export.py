@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trml_rt.cli.options import any_path, as_json, print_json
+from trml_rt.cli.options import any_path, as_json
+from trml_rt.cli.printing import print_json, print_lines
 from trml_rt.errors import lacks_package
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def export(checkpoint: Path, out: Path, weights: str, as_json: bool, **arguments
         raise lacks_package("exporting", error, "train") from None
     store_weights = store_fp16 if weights == "fp16" else None
     report = export_bundle(checkpoint, out, store_weights=store_weights, **arguments)
-    print_json(report.to_dict()) if as_json else click.echo(_for_people(report))
+    print_json(report.to_dict()) if as_json else print_lines([_for_people(report)])
 
 
 def _for_people(report: ExportReport) -> str:

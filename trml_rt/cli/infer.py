@@ -13,9 +13,9 @@ from trml_rt.cli.options import (
     as_json,
     bundle_option,
     precision_choice,
-    print_json,
     threads_option,
 )
+from trml_rt.cli.printing import print_json, print_lines
 
 __all__ = ["infer"]
 
@@ -53,10 +53,10 @@ def infer(
 
     with load(**arguments) as runtime:
         answer = runtime.infer(text=text, video=video, degrade=degrade).to_dict()
-    print_json(answer) if as_json else click.echo(_for_people(answer))
+    print_json(answer) if as_json else print_lines(_for_people(answer))
 
 
-def _for_people(answer: dict[str, Any]) -> str:
+def _for_people(answer: dict[str, Any]) -> list[str]:
     lines = [f"{answer['label']}  {answer['score']:+.3f}"]
     for name, report in answer["inputs"].items():
         words = [report["state"]]
@@ -70,4 +70,4 @@ def _for_people(answer: dict[str, Any]) -> str:
         f"  engine set {answer['engine_set']} on {answer['backend']}, {answer['engines']} engines"
         f"{'' if answer['verified'] else ' (unverified)'}, {answer['ms']['total']:.1f} ms"
     )
-    return "\n".join(lines)
+    return lines

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from trml_rt.cli.options import as_json, bundle_option, print_json
+from trml_rt.cli.options import as_json, bundle_option
+from trml_rt.cli.printing import print_json, print_lines
 
 __all__ = ["inspect"]
 
@@ -20,10 +21,10 @@ def inspect(bundle: Path, as_json: bool) -> None:
     from trml_rt.inspect import inspect as describe
 
     content = describe(bundle).to_dict()
-    print_json(content) if as_json else click.echo(_for_people(content))
+    print_json(content) if as_json else print_lines(_for_people(content))
 
 
-def _for_people(content: dict[str, Any]) -> str:
+def _for_people(content: dict[str, Any]) -> list[str]:
     lines = [
         f"{content['name']}  (schema {content['schema']}, by {content['created_by']})",
         f"  {content['bundle']}: {content['files']} files, "
@@ -61,7 +62,7 @@ def _for_people(content: dict[str, Any]) -> str:
             )
     if not content["built"]:
         lines.append("  none; the portable graphs run on ONNX Runtime anywhere")
-    return "\n".join(lines)
+    return lines
 
 
 def _verified(built: dict[str, Any]) -> str:

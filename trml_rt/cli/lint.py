@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trml_rt.cli.options import as_json, bundle_option, print_json
+from trml_rt.cli.options import as_json, bundle_option
+from trml_rt.cli.printing import print_json, print_lines
 
 if TYPE_CHECKING:
     from trml_rt.lint import LintReport
@@ -23,14 +24,14 @@ def lint(bundle: Path, as_json: bool) -> None:
     from trml_rt.lint import lint as check_graphs
 
     report = check_graphs(bundle)
-    print_json(report.to_dict()) if as_json else click.echo(_for_people(report))
+    print_json(report.to_dict()) if as_json else print_lines(_for_people(report))
     report.raise_for_errors()
 
 
-def _for_people(report: LintReport) -> str:
+def _for_people(report: LintReport) -> list[str]:
     lines = []
     for finding in report.findings:
         where = f"{finding.graph}: {finding.node}" if finding.node else finding.graph
         lines.append(f"{finding.level:8} {finding.rule:12} {where}: {finding.text}")
     lines.append("no errors" if report.passed else "errors")
-    return "\n".join(lines)
+    return lines

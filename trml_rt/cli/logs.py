@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import click
 
+from trml_rt.cli.printing import printable_lines
+
 __all__ = ["logs_on_stderr"]
 
 _PACKAGES = ("trml_rt", "trml_export", "trml_calibration")
@@ -18,7 +20,7 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         head = "warning: " if record.levelno >= logging.WARNING else ""
-        click.echo(f"{head}{record.getMessage()}", err=True)
+        click.echo(f"{head}{printable_lines(record.getMessage())}", err=True)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +23,6 @@ __all__ = [
     "data_layout",
     "of_data",
     "precision_choice",
-    "print_json",
     "refuse_repeats",
     "refuse_strangers",
     "rows_option",
@@ -134,8 +132,3 @@ def refuse_strangers(foreign: Collection[str], why: str) -> None:
         and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
     ]
     refuse_unread(strangers, why)
-
-
-def print_json(content: Any) -> None:
-    """Print `content` as one JSON document."""
-    click.echo(json.dumps(content, indent=1, ensure_ascii=False))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trml_rt.cli.options import any_path, as_json, data_layout, print_json
+from trml_rt.cli.options import any_path, as_json, data_layout
+from trml_rt.cli.printing import print_json, print_lines, printable
 from trml_rt.errors import lacks_package
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def train(
         print_json(report.to_dict())
         return
     for problem in report.problems:
-        click.echo(f"{problem.id}: {problem.reason}: {problem.message}", err=True)
-    click.echo(_for_people(report))
+        click.echo(printable(f"{problem.id}: {problem.reason}: {problem.message}"), err=True)
+    print_lines([_for_people(report)])
 
 
 def _for_people(report: TrainReport) -> str:

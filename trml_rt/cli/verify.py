@@ -14,10 +14,10 @@ from trml_rt.cli.options import (
     data_layout,
     of_data,
     precision_choice,
-    print_json,
     refuse_strangers,
     rows_option,
 )
+from trml_rt.cli.printing import print_json, print_lines
 
 if TYPE_CHECKING:
     from trml_rt.bundle.engine_folder import VerificationRecord
@@ -51,11 +51,11 @@ def verify(as_json: bool, **arguments: Any) -> None:
     if arguments["data"] is None:
         refuse_strangers(of_data, "without --data")
     report = compare(**arguments)
-    print_json(report.to_dict()) if as_json else click.echo(_for_people(report.record))
+    print_json(report.to_dict()) if as_json else print_lines(_for_people(report.record))
     report.raise_if_failed()
 
 
-def _for_people(record: VerificationRecord) -> str:
+def _for_people(record: VerificationRecord) -> list[str]:
     lines = []
     for name, verdict in record.engine_sets.items():
         lines.append(f"{name}: {'passed' if verdict.passed else 'FAILED'}")
@@ -63,7 +63,7 @@ def _for_people(record: VerificationRecord) -> str:
         lines += _measured("the golden files", "golden files", verdict.golden)
     lines += [f"warning: {warning}" for warning in record.warnings]
     lines.append("FAILED" if record.problems else "passed")
-    return "\n".join(lines)
+    return lines
 
 
 def _measured(reference: str, inputs: str, measured: dict[str, Any]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import exported_sets
 from trml_rt.bundle.records import refuse
 from trml_rt.engines.key import built_for_here, key_of, misfits
-from trml_rt.errors import ArtefactMismatch, TrmlError
+from trml_rt.errors import ArtefactMismatch, TrmlError, shell_word
 
 __all__ = ["Choice", "build_command", "choose", "find_engines", "fitting_precisions"]
 
@@ -120,7 +119,7 @@ def fitting_precisions(bundle: Bundle, row: BackendRow) -> list[str]:
 def build_command(bundle: Bundle, precision: str, row: BackendRow) -> str:
     """Return the command that builds the engines of `precision` for a back end."""
     named = "" if row is ONNXRUNTIME else f" --backend {row.name}"
-    return f"trml-rt build --bundle {os.fspath(bundle.folder)} --precision {precision}{named}"
+    return f"trml-rt build --bundle {shell_word(bundle.folder)} --precision {precision}{named}"
 
 
 def _compiled(row: BackendRow, engines: EngineFolder, threads: int | None) -> Choice:

@@ -116,3 +116,13 @@ def test_any_bytes_are_an_object_or_a_sentence(data):
         assert isinstance(parse_json(data, "x.json"), dict)
     except ArtefactMismatch as error:
         assert str(error).startswith("x.json: not")  # noqa: PT017
+
+
+def test_a_huge_integer_is_shown_short_and_one_beyond_reason_is_refused_in_our_words():
+    way = ("engines", "text", "inputs", 0, "shape", 1)
+    text = refusal(read_bundle, changed(MANIFEST, way, -(10**900)))
+    assert len(text) < 300
+    assert text.endswith("... (902 digits) found")
+    with pytest.raises(ArtefactMismatch) as caught:
+        parse_json(b'{"a": 1' + b"0" * 5000 + b"}", "x.json")
+    assert str(caught.value) == "x.json: not valid JSON: an integer of 5001 digits is too large"
