@@ -253,6 +253,8 @@ def engine_refusals() -> list[dict[str, Any]]:
     for record in ("manifest.json", "verify.json"):
         for text in ('{"schema": 1, "schema": 1}', '{"schema": NaN}', '{"a": -1e400}', "[]", "3"):
             case(record, text=text)
+        for text in (f'{{"a": {"9" * 40}}}', f'{{"a": -{"9" * 40}e999}}'):
+            case(record, text=text)
         for text in ("", "{", '{"backend": "\\ud800"}', '{"backend": "a\nb"}'):
             case(record, text=text, own_words=True)
         case(record, hex=b'{"backend": "\xff"}'.hex(), own_words=True)

@@ -118,11 +118,14 @@ def test_any_bytes_are_an_object_or_a_sentence(data):
         assert str(error).startswith("x.json: not")  # noqa: PT017
 
 
-def test_a_huge_integer_is_shown_short_and_one_beyond_reason_is_refused_in_our_words():
-    way = ("engines", "text", "inputs", 0, "shape", 1)
-    text = refusal(read_bundle, changed(MANIFEST, way, -(10**900)))
-    assert len(text) < 300
-    assert text.endswith("... (902 digits) found")
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        ("1" + "0" * 5000, "1" + "0" * 29 + "... (5001 characters)"),
+        ("-" + "9" * 40 + "e999", "-" + "9" * 29 + "... (45 characters)"),
+    ],
+)
+def test_a_number_beyond_64_bits_is_shown_short(number, shown):
     with pytest.raises(ArtefactMismatch) as caught:
-        parse_json(b'{"a": 1' + b"0" * 5000 + b"}", "x.json")
-    assert str(caught.value) == "x.json: not valid JSON: an integer of 5001 digits is too large"
+        parse_json(f'{{"a": {number}}}'.encode(), "x.json")
+    assert str(caught.value) == f"x.json: not valid JSON: {shown} is too large"

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from trml_rt.cli import printing, trml_rt
-from trml_rt.errors import UsageError, shell_word
+from trml_rt.errors import UsageError
 from trml_rt.inputs.rows import read_rows
 
 EVIL = "a\x1b[2Jb\nc\r\x9bd\u202ee\x7f"
@@ -87,5 +87,4 @@ def test_a_suggested_command_can_be_typed(bundle_copy, name, monkeypatch):
         ended = CliRunner().invoke(trml_rt, [*words, "--precision", precision, *text])
         assert ended.exit_code == 5
         typed = shlex.split(ended.stderr[ended.stderr.index(f"trml-rt {command}") :])
-        assert shlex.split(shell_word(name))[0] in typed
-    assert not shell_word(name).startswith("-")
+        assert ("./-dash" if name == "-dash" else name) in typed

@@ -17,6 +17,13 @@ namespace {
 
 constexpr std::size_t most_depth = 500;
 
+// A number that is too large, as messages show it.
+std::string short_form(const std::string& number) {
+  constexpr std::size_t shown = 30;
+  if (number.size() <= shown) return number;
+  return number.substr(0, shown) + "... (" + std::to_string(number.size()) + " characters)";
+}
+
 // Builds the value, and stops at the first thing that strict JSON forbids.
 class Builder : public nlohmann::json_sax<Json> {
  public:
@@ -36,7 +43,7 @@ class Builder : public nlohmann::json_sax<Json> {
   bool number_float(double value, const std::string& token) override {
     // An integer beyond 64 bits. A decimal point would be the locale's, which may be a comma.
     if (token.find_first_not_of("-0123456789") == std::string::npos) {
-      throw std::invalid_argument(token + " is too large");
+      throw std::invalid_argument(short_form(token) + " is too large");
     }
     return add(value);
   }
@@ -69,7 +76,7 @@ class Builder : public nlohmann::json_sax<Json> {
     }
     // 406: a number that no double holds; the token is the number as written.
     if (std::string(error.what()).find("out_of_range") != std::string::npos) {
-      throw std::invalid_argument(token + " is too large");
+      throw std::invalid_argument(short_form(token) + " is too large");
     }
     throw std::invalid_argument("it breaks off or goes wrong at byte " + std::to_string(position));
   }
