@@ -242,7 +242,7 @@ def test_the_record_says_what_each_engine_set_lost(bundle_copy):
     assert seen["video"].points_lost is None  # no labels
 
 
-@pytest.mark.parametrize("word", ["much", "2", "-0.1", "1 points", "1pointss", ""])
+@pytest.mark.parametrize("word", ["much", "2", "-0.1", "1 points", "1pointss"])
 def test_a_drop_that_is_none_is_a_usage_error(bundle_copy, rows, word):
     words = ["calibrate", str(bundle_copy), "--data", str(rows), f"--max-drop={word}"]
     result = CliRunner().invoke(program, words)
