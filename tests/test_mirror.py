@@ -36,7 +36,6 @@ ELSEWHERE = {
         "engines/install": "test_build.py",
         "engines/key": "backends/tensorrt/test_plans.py",
         "errors": "cli/test_exits.py",
-        "inputs/video_file": "inputs/test_video_damage.py",
         "inputs/video_packets": "inputs/test_video.py",
         "inspect": "cli/test_cli.py",
         "lint": "../trml_calibration/test_lint.py",

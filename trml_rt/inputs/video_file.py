@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -19,13 +19,15 @@ from typing import Any, cast
 import av
 from av.buffer import Buffer
 from av.container import InputContainer
+from av.sidedata.sidedata import SideDataContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from PIL import Image
 
 from trml_rt.errors import InputUnusable
-from trml_rt.inputs.video_packets import Moment, Route, stamp_of, survey
+from trml_rt.inputs.video_packets import Moment, Route, demux, stamp_of, survey
 
 __all__ = ["read_video"]
 
@@ -75,7 +77,8 @@ def _take(
 ) -> tuple[list[Image.Image], bool]:
     reader = _Reader(container, stream)
     chosen = reader.by_time(route.moments) if route.moments else reader.by_index(route.indices)
-    images = [_upright(frame, stream.sample_aspect_ratio) for frame in chosen]
+    scaler = VideoReformatter()  # one for all frames: each holds threads as long as it lives
+    images = [_upright(frame, stream.sample_aspect_ratio, scaler) for frame in chosen]
     cut_off = route.due is not None and reader.ended and reader.end <= route.due
     return images, reader.damaged or cut_off
 
@@ -161,7 +164,7 @@ class _Reader:
     def _decode(self, keyframe: int | None) -> Iterator[VideoFrame]:
         """Yield frames in the order shown, from `keyframe` if given, to the end of the file."""
         self.ended = False
-        packets = self._container.demux(self._stream)
+        packets = demux(self._container, self._stream)
         waiting = keyframe is not None
         while not self.ended:
             try:
@@ -208,7 +211,7 @@ _TURNS = {
 }
 
 
-def _upright(frame: VideoFrame, aspect: Fraction | None) -> Image.Image:
+def _upright(frame: VideoFrame, aspect: Fraction | None, scaler: VideoReformatter) -> Image.Image:
     """Convert `frame` to RGB with square pixels, turned the way its display matrix says.
 
     swscale converts with the frame's own colour space and range (BT.601 where it names none).
@@ -217,16 +220,15 @@ def _upright(frame: VideoFrame, aspect: Fraction | None) -> Image.Image:
     width = frame.width
     if aspect and 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT:
         width = max(1, round(width * aspect))
-    # PyAV before 17 takes every frame for BT.601 here, whatever the file says.
-    image = Image.fromarray(frame.to_ndarray(format="rgb24", width=width, height=frame.height))
+    rgb = scaler.reformat(frame, width=width, height=frame.height, format="rgb24")
+    image = Image.fromarray(rgb.to_ndarray())
     turn = _TURNS.get(_display_signs(frame))
     return image if turn is None else image.transpose(turn)
 
 
 def _display_signs(frame: VideoFrame) -> tuple[int, int, int, int]:
-    # Not frame.rotation: it takes a mirrored picture for a turned one. Before PyAV 13 the
-    # matrix stays on the stream and frames come as stored.
-    matrix = cast("Mapping[str, Buffer]", frame.side_data).get("DISPLAYMATRIX")
+    # Not frame.rotation: it takes a mirrored picture for a turned one.
+    matrix = cast("Mapping[str, Buffer]", _side_data(frame)).get("DISPLAYMATRIX")
     if matrix is None:
         return (1, 0, 0, 1)
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
@@ -234,3 +236,15 @@ def _display_signs(frame: VideoFrame) -> tuple[int, int, int, int]:
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return (1 if a > 0 else -1, 0, 0, 1 if d > 0 else -1)
     return (0, 1 if b > 0 else -1, 1 if c > 0 else -1, 0)
+
+
+def _side_data(frame: VideoFrame) -> SideDataContainer:
+    """Return the side data of `frame`, as far as PyAV has names for it.
+
+    Not frame.side_data: frame and side data then hold each other, and decoder threads with them.
+    """
+    found = SideDataContainer.__new__(SideDataContainer)
+    # PyAV stops at the first kind without a name. FFmpeg puts the display matrix before those.
+    with suppress(ValueError):
+        found.__init__(frame)  # type: ignore[misc]
+    return found

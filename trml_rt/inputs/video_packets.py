@@ -5,8 +5,10 @@ Nothing is decoded here. PyAV is heavy: import this module in the function that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from typing import cast
 
 import av
 from av.container import InputContainer
@@ -15,7 +17,7 @@ from av.video.stream import VideoStream
 
 from trml_rt.inputs.clip import choose_indices, choose_times
 
-__all__ = ["Moment", "Route", "stamp_of", "survey"]
+__all__ = ["Moment", "Route", "demux", "stamp_of", "survey"]
 
 # Sound may outlast the picture a little. A clip counts as broken off only where its last
 # frame ends more than this part of its length before the last moment.
@@ -131,11 +133,18 @@ def _keyframe_before(
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
     """Yield the packets from here to the end, or to where the file breaks."""
     try:
-        for packet in container.demux(stream):
+        for packet in demux(container, stream):
             if packet.size:  # the last, empty one only tells a decoder to finish
                 yield packet
     except av.FFmpegError:
         return
+
+
+def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """Yield what `container.demux` yields; closed early, that one would keep a packet."""
+    packets = cast("Generator[Packet[VideoStream]]", container.demux(stream))
+    with closing(packets):
+        yield from packets
 
 
 def stamp_of(packet: Packet[VideoStream]) -> int | None:
