@@ -35,7 +35,6 @@ ELSEWHERE = {
         "engines/compile": "test_build.py",
         "engines/install": "test_build.py",
         "engines/key": "backends/tensorrt/test_plans.py",
-        "errors": "cli/test_exits.py",
         "inputs/video_packets": "inputs/test_video.py",
         "inspect": "cli/test_cli.py",
         "lint": "../trml_calibration/test_lint.py",

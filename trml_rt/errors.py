@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 __all__ = [
     "ArtefactMismatch",
@@ -18,15 +23,21 @@ __all__ = [
     "TrmlError",
     "UsageError",
     "VerificationFailed",
+    "blames_machine",
     "cannot_write",
     "closed",
     "forked",
     "import_fault",
     "install_command",
     "lacks_package",
+    "lacks_resource",
     "shell_word",
     "was_interrupted",
 ]
+
+
+_WORDY = (OSError, RuntimeError, ImportError)
+_SHORTAGE = re.compile("out of memory|can't start new thread|failed to map segment", re.IGNORECASE)
 
 
 class TrmlError(Exception):
@@ -74,6 +85,10 @@ class InputUnusable(TrmlError, ValueError):
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error pass between processes, which a keyword alone would prevent."""
+        return partial(type(self), reason=self.reason), self.args, self.__dict__
 
 
 def install_command(extra: str = "") -> str:
@@ -149,6 +164,38 @@ def forked() -> UsageError:
         "this runtime was loaded before a fork, and its threads stayed in the parent process; load "
         "the bundle in each process, or start processes by spawn"
     )
+
+
+def lacks_resource(error: BaseException) -> bool:
+    """Say whether `error` means that the machine has no memory, thread or open file left."""
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) in (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE)
+        # Pillow's decoders, Python's threads and the loader of libraries tell it by words alone.
+        or (isinstance(error, _WORDY) and bool(_SHORTAGE.search(str(error))))
+    )
+
+
+@contextmanager
+def blames_machine(subject: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise EnvironmentUnfit where the block ends because the machine lacks a resource.
+
+    Handlers within the block let an error pass for which `lacks_resource` holds: the fault of
+    a machine is no fault of the input.
+
+    Args:
+        subject: what was being read.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not lacks_resource(error):
+            raise
+        detail = getattr(error, "strerror", None) or str(error) or "no memory is left"
+        raise EnvironmentUnfit(
+            f"{os.fspath(subject)}: this machine lacks memory, threads or open files to read it "
+            f"({detail}); close other programs, or raise the limits of this process"
+        ) from error
 
 
 def closed() -> UsageError:

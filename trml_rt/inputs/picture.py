@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from trml_rt.errors import InputUnusable
+from trml_rt.errors import InputUnusable, lacks_resource
 from trml_rt.inputs.clip import Clip, choose_indices, choose_times
 
 __all__ = ["check_file", "frame_pictures", "open_picture", "read_folder", "read_picture", "to_rgb"]
@@ -52,6 +52,8 @@ def check_file(path: Path) -> None:
         else:
             path.open("rb").close()
     except OSError as error:
+        if lacks_resource(error):
+            raise
         problem = f"cannot be read ({error.strerror})"
     except ValueError:
         raise InputUnusable(
@@ -86,6 +88,8 @@ def read_folder(folder: Path, count: int) -> Clip:
     try:
         pictures = frame_pictures(folder)
     except OSError as error:
+        if lacks_resource(error):
+            raise
         raise InputUnusable(
             f"{folder}: cannot be read ({error.strerror})", reason="undecodable"
         ) from None
@@ -132,6 +136,8 @@ def open_picture(path: Path) -> Image.Image | None:
     except UnidentifiedImageError:
         return None
     except _PICTURE_ERRORS as error:
+        if lacks_resource(error):
+            raise
         raise _broken(path, error) from error
 
 
@@ -155,6 +161,8 @@ def read_picture(picture: Image.Image, path: Path, count: int) -> Clip:
             picture.seek(index)
             frames.append(to_rgb(ImageOps.exif_transpose(picture)))
     except _PICTURE_ERRORS as error:
+        if lacks_resource(error):
+            raise
         if not frames:
             raise _broken(path, error) from error
         incomplete = True

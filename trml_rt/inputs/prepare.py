@@ -16,7 +16,7 @@ from trml_rt.answer import InputReport, Reason
 from trml_rt.backends import Tensors
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.modality import Modality
-from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError
+from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError, blames_machine
 from trml_rt.inputs.clip import Clip
 from trml_rt.inputs.image import Preprocessing, to_pixels
 from trml_rt.inputs.text import read_text
@@ -120,6 +120,7 @@ class Inputs:
             UsageError: neither input is given.
             InputUnusable: an input cannot be used; with `degrade` only if none can. A text whose
                 tokens are all unknown counts as missing always.
+            EnvironmentUnfit: the machine lacks memory, threads or open files, also with `degrade`.
             ArtefactMismatch: the bundle's tokenizer is damaged.
         """
         if not isinstance(sample.text, _TEXT_TYPES):
@@ -208,7 +209,8 @@ class Inputs:
         )
         _add_ms(prepared, "decode", start)
         start = time.perf_counter()
-        prepared.pixels = np.stack([to_pixels(f, self._preprocessing) for f in clip.frames])
+        with blames_machine(source if isinstance(source, str | os.PathLike) else "video"):
+            prepared.pixels = np.stack([to_pixels(f, self._preprocessing) for f in clip.frames])
         _add_ms(prepared, "preprocess", start)
         prepared.reports["video"] = InputReport(
             "real", frames=len(clip.frames), incomplete=clip.incomplete

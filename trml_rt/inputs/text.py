@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trml_rt.errors import InputUnusable
+from trml_rt.errors import InputUnusable, blames_machine, lacks_resource
 
 __all__ = ["SIZE_LIMIT", "read_text"]
 
@@ -17,21 +17,11 @@ def read_text(path: str | Path) -> str:
 
     Raises InputUnusable, with reason "empty_text" for a file of nothing but white space, and
     "undecodable" for one that is absent, no regular file, too large, binary or not UTF-8.
+    Raises EnvironmentUnfit where the machine lacks memory or open files.
     """
     path = Path(path)
-    try:
-        # A pipe or a device may never end, so only what is a file is opened.
-        if not path.is_file():
-            what = "is not a regular file" if path.exists() else "does not exist"
-            raise InputUnusable(f"{path}: {what}; pass a UTF-8 text file", reason="undecodable")
-        with path.open("rb") as file:
-            # One byte more than allowed: a file that grows meanwhile is not read to its end.
-            data = file.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise InputUnusable(
-            f"{path}: cannot be read: {error.strerror}; check the path and its permissions",
-            reason="undecodable",
-        ) from error
+    with blames_machine(path):
+        data = _read(path)
     if len(data) > SIZE_LIMIT:
         raise InputUnusable(
             f"{path}: larger than {SIZE_LIMIT // 1_000_000} MB; pass one utterance as UTF-8 text",
@@ -52,3 +42,21 @@ def read_text(path: str | Path) -> str:
     if not text.strip():
         raise InputUnusable(f"{path}: holds no text; leave the text out", reason="empty_text")
     return text
+
+
+def _read(path: Path) -> bytes:
+    try:
+        # A pipe or a device may never end, so only what is a file is opened.
+        if not path.is_file():
+            what = "is not a regular file" if path.exists() else "does not exist"
+            raise InputUnusable(f"{path}: {what}; pass a UTF-8 text file", reason="undecodable")
+        with path.open("rb") as file:
+            # One byte more than allowed: a file that grows meanwhile is not read to its end.
+            return file.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        if lacks_resource(error):
+            raise
+        raise InputUnusable(
+            f"{path}: cannot be read: {error.strerror}; check the path and its permissions",
+            reason="undecodable",
+        ) from error

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from trml_rt.errors import InputUnusable, UsageError
+from trml_rt.errors import InputUnusable, UsageError, blames_machine
 from trml_rt.inputs.clip import Clip, choose_indices
 from trml_rt.inputs.picture import check_file, open_picture, read_folder, read_picture, to_rgb
 
@@ -44,10 +44,15 @@ def read_frames(path: str | os.PathLike[str], count: int) -> Clip:
 
     Raises:
         InputUnusable: `path` is absent, not a video or picture, or has no frame.
+        EnvironmentUnfit: the machine lacks memory, threads or open files to read it.
         UsageError: `count` is below 1.
     """
     _check(count)
-    path = Path(path)
+    with blames_machine(path):
+        return _read(Path(path), count)
+
+
+def _read(path: Path, count: int) -> Clip:
     try:
         is_folder = path.is_dir()
     except OSError:

@@ -26,7 +26,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from PIL import Image
 
-from trml_rt.errors import InputUnusable
+from trml_rt.errors import InputUnusable, lacks_resource
 from trml_rt.inputs.video_packets import Moment, Route, demux, stamp_of, survey
 
 __all__ = ["read_video"]
@@ -54,11 +54,13 @@ def read_video(path: Path, count: int) -> tuple[list[Image.Image], bool]:
     with _open(path) as (container, stream):
         route = survey(container, stream, count)
         stated = bool(stream.frames or stream.duration)
-        images, damaged = _take(container, stream, route) if route.starts_with_seek else ([], False)
+        images, damaged = (
+            _take(path, container, stream, route) if route.starts_with_seek else ([], False)
+        )
     if not images:
         # Opened again, because not every container can be rewound.
         with _open(path) as (container, stream):
-            images, damaged = _take(container, stream, route)
+            images, damaged = _take(path, container, stream, route)
     if images:
         return images, damaged
     if route.moments or route.indices or stated:
@@ -73,14 +75,27 @@ def read_video(path: Path, count: int) -> tuple[list[Image.Image], bool]:
 
 
 def _take(
-    container: InputContainer, stream: VideoStream, route: Route
+    path: Path, container: InputContainer, stream: VideoStream, route: Route
 ) -> tuple[list[Image.Image], bool]:
     reader = _Reader(container, stream)
     chosen = reader.by_time(route.moments) if route.moments else reader.by_index(route.indices)
     scaler = VideoReformatter()  # one for all frames: each holds threads as long as it lives
-    images = [_upright(frame, stream.sample_aspect_ratio, scaler) for frame in chosen]
+    images: list[Image.Image] = []
+    unknown_colours = False
+    for frame in chosen:
+        try:
+            images.append(_upright(frame, stream.sample_aspect_ratio, scaler))
+        except av.FFmpegError as error:
+            if lacks_resource(error):
+                raise
+            unknown_colours = True
     cut_off = route.due is not None and reader.ended and reader.end <= route.due
-    return images, reader.damaged or cut_off
+    if unknown_colours and not images:
+        raise InputUnusable(
+            f"{path}: its colours cannot be converted to RGB; convert it to H.264 in MP4",
+            reason="undecodable",
+        )
+    return images, reader.damaged or cut_off or unknown_colours
 
 
 @contextmanager
@@ -94,6 +109,8 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             **_TEXT_OF_TAGS,
         )
     except av.FFmpegError as error:
+        if lacks_resource(error):
+            raise
         raise InputUnusable(
             f"{path}: not a video or picture that can be opened ({error.strerror}); "
             "check that it was copied whole, or convert it to MP4",
@@ -169,7 +186,9 @@ class _Reader:
         while not self.ended:
             try:
                 packet = next(packets, None)
-            except av.FFmpegError:
+            except av.FFmpegError as error:
+                if lacks_resource(error):
+                    raise
                 self.damaged = True
                 packet = None
             if packet is None or not packet.size:
@@ -183,7 +202,9 @@ class _Reader:
             waiting = False
             try:
                 frames = self._stream.decode(packet)
-            except av.FFmpegError:
+            except av.FFmpegError as error:
+                if lacks_resource(error):
+                    raise
                 self.damaged = True
                 continue
             for frame in frames:

@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from trml_rt.errors import lacks_resource
 from trml_rt.inputs.clip import choose_indices, choose_times
 
 __all__ = ["Moment", "Route", "demux", "stamp_of", "survey"]
@@ -111,7 +112,9 @@ def _keyframe_before(
         place = max(time - back, start)
         try:
             container.seek(place, stream=stream)
-        except av.FFmpegError:
+        except av.FFmpegError as error:
+            if lacks_resource(error):
+                raise
             return None
         keyframe: int | None = None
         for packet in _packets(container, stream):
@@ -136,8 +139,9 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[
         for packet in demux(container, stream):
             if packet.size:  # the last, empty one only tells a decoder to finish
                 yield packet
-    except av.FFmpegError:
-        return
+    except av.FFmpegError as error:
+        if lacks_resource(error):
+            raise
 
 
 def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
