@@ -56,11 +56,12 @@ def write_video(
     options: Mapping[str, str] | None = None,
     container_options: Mapping[str, str] | None = None,
     colour: Mapping[str, int] | None = None,
+    sound: float = 0,
 ) -> Path:
     """Write `frames`, pictures or how many numbered ones, to `path`.
 
     The suffix names the container. `pts` counts in 1 / `rate` seconds; without it the frames
-    follow each other evenly from 0.
+    follow each other evenly from 0. `sound` adds so many seconds of silence.
     """
     pictures = [numbered(i) for i in range(frames)] if isinstance(frames, int) else list(frames)
     codec = codec or CODECS.get(path.suffix, "libx264")
@@ -76,13 +77,37 @@ def write_video(
             stream.codec_context.sample_aspect_ratio = aspect
         for name, value in (colour or {}).items():
             setattr(stream.codec_context, name, value)
+        silence = _add_sound(container, path.suffix) if sound else None
         for index, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = pts[index] if pts is not None else index
             frame.time_base = Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+        if silence is not None:
+            _mux_silence(container, silence, sound)
     return path
+
+
+def _add_sound(container: av.container.OutputContainer, suffix: str) -> av.AudioStream:
+    codec, rate = {".webm": ("libopus", 48000), ".avi": ("mp2", 16000), ".nut": ("mp2", 16000)}.get(
+        suffix, ("aac", 16000)
+    )
+    return container.add_stream(codec, rate=rate, layout="mono")
+
+
+def _mux_silence(
+    container: av.container.OutputContainer, stream: av.AudioStream, seconds: float
+) -> None:
+    kind = stream.codec_context.format.name
+    size = stream.codec_context.frame_size or 1024
+    for start in range(0, int(stream.rate * seconds), size):
+        samples = np.zeros((1, size), np.int16 if kind.startswith("s16") else np.float32)
+        frame = av.AudioFrame.from_ndarray(samples, format=kind, layout="mono")
+        frame.sample_rate, frame.pts = stream.rate, start
+        frame.time_base = Fraction(1, stream.rate)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
 
 
 def write_audio(path: Path, seconds: float = 0.5) -> Path:

@@ -26,15 +26,18 @@ def read_frames(path: str | os.PathLike[str], count: int) -> Clip:
 
     The rule, for any reader that must choose the same frames:
 
-    1. The first video stream counts that is not cover art. If it has at most `count` packets,
-       every frame is taken.
+    1. The first video stream counts that is marked as default, else the first; cover art never.
+       If it has at most `count` packets, every frame is taken.
     2. Otherwise the frames are those shown at `choose_times(start, duration, count)`, in ticks
        of the stream's time base. A frame shown at several of these times is taken once, so
        a clip that stands still may give fewer than `count`.
-    3. `start` is the stream's start time. `duration` is the stream's own; else the
-       container's, which counts from zero, less `start`; else, or if a frame among the first
-       `count + 1` lies beyond it, the latest end of a packet, less `start`.
-    4. Frames without any time (raw H.264) are taken by `choose_indices`.
+    3. In MP4 and MOV, `start` and `duration` are the stream's own. Elsewhere, and in an MP4 with
+       a frame beyond its duration, the packets decide: from the first frame shown to the end of
+       the last one. Only of a file that is cut off the stated length counts.
+    4. Where times jump, a new stretch begins. Stretches follow each other without a gap. A jump
+       is a step back; or a step ahead of more than 30 hours, in MPEG-TS and MPEG-PS of 10 s.
+    5. An AVI has times of decoding only: its frames are shown at these times in turn.
+    6. Frames without any time (raw H.264) are taken by `choose_indices`.
 
     Frames are turned by the display matrix, and scaled in width where pixels are not square.
     A picture is a clip of one frame, turned by its EXIF orientation; the frames of a GIF, WebP

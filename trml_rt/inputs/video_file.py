@@ -2,24 +2,22 @@
 
 A first pass looks at packets only: it learns how long the clip is, and from which keyframe
 each moment can be reached. A second pass decodes from those keyframes and converts nothing
-but the chosen frames. So an hour costs about what a minute does, and memory stays flat.
+but the chosen frames. So an hour of MP4 costs about what a minute does, and memory stays flat;
+of other containers every packet is read once, or twice.
 
 PyAV is heavy: import this module in the function that needs it.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
-from av.buffer import Buffer
 from av.container import InputContainer
-from av.sidedata.sidedata import SideDataContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -27,7 +25,9 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from trml_rt.errors import InputUnusable, lacks_resource
-from trml_rt.inputs.video_packets import Moment, Route, demux, stamp_of, survey
+from trml_rt.inputs.video_frame import upright
+from trml_rt.inputs.video_packets import Moment, Route, survey
+from trml_rt.inputs.video_scan import demux, stamp_of
 
 __all__ = ["read_video"]
 
@@ -41,8 +41,6 @@ _FORMATS = (
 _TEXT_OF_TAGS: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
-# A pixel shape outside 1:4 to 4:1 is a damaged header, not a lens.
-_MAX_ASPECT = 4
 
 
 def read_video(path: Path, count: int) -> tuple[list[Image.Image], bool]:
@@ -84,7 +82,7 @@ def _take(
     unknown_colours = False
     for frame in chosen:
         try:
-            images.append(_upright(frame, stream.sample_aspect_ratio, scaler))
+            images.append(upright(frame, stream.sample_aspect_ratio, scaler))
         except av.FFmpegError as error:
             if lacks_resource(error):
                 raise
@@ -95,7 +93,7 @@ def _take(
             f"{path}: its colours cannot be converted to RGB; convert it to H.264 in MP4",
             reason="undecodable",
         )
-    return images, reader.damaged or cut_off or unknown_colours
+    return images, reader.damaged or cut_off or route.cut_off or unknown_colours
 
 
 @contextmanager
@@ -121,6 +119,8 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         videos = [
             s for s in container.streams.video if not s.disposition & Disposition.attached_pic
         ]
+        # What players show; a still may come before it.
+        videos.sort(key=lambda s: not s.disposition & Disposition.default)
         if not videos:
             raise InputUnusable(
                 f"{path}: there is no video in it; give a file with a picture, or leave video out",
@@ -142,6 +142,8 @@ class _Reader:
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container = container
         self._stream = stream
+        self._packets = demux(container, stream)
+        self._number = 0  # of the packet that comes next, where nothing seeks
         self.damaged = False
         self.ended = False
         self.end = 0  # when the last decoded frame ends, in ticks
@@ -150,22 +152,23 @@ class _Reader:
         """Yield the frames at `indices`, which ascend."""
         wanted = iter(indices)
         index = next(wanted, None)
-        for position, frame in enumerate(self._decode(keyframe=None)):
+        for position, frame in enumerate(self._decode()):
             if position == index:
                 yield frame
                 index = next(wanted, None)
 
     def by_time(self, moments: Sequence[Moment]) -> Iterator[VideoFrame]:
         """Yield the last frame shown by each of `moments`, each frame once."""
-        frames = self._decode(keyframe=None)
+        frames = self._decode()
+        before: Moment | None = None
         shown: VideoFrame | None = None
         ahead: VideoFrame | None = None
-        last: int | None = None
+        last: tuple[int | None, int] | None = None
         for moment in moments:
-            if moment.keyframe is not None:
-                self._container.seek(moment.seek, stream=self._stream)
-                frames = self._decode(moment.keyframe)
+            if self._starts_anew(moment, before):
+                frames = self._decode(moment)
                 shown = ahead = None
+            before = moment
             while (ahead := ahead or next(frames, None)) is not None:
                 # Whatever the header says, nothing is shown before the first frame of all.
                 first = shown is None and moment.keyframe is None
@@ -174,29 +177,38 @@ class _Reader:
                 shown, ahead = ahead, None
             if shown is None:
                 self.damaged = True  # there is a keyframe for this moment, but it is unreadable
-            elif _time(shown) != last:
-                last = _time(shown)
+            elif (moment.until, _time(shown)) != last:
+                last = moment.until, _time(shown)
                 yield shown
 
-    def _decode(self, keyframe: int | None) -> Iterator[VideoFrame]:
-        """Yield frames in the order shown, from `keyframe` if given, to the end of the file."""
+    def _starts_anew(self, moment: Moment, before: Moment | None) -> bool:
+        """Say whether decoding leaves the moment before behind; if so, go to the new place."""
+        if moment.keyframe is not None:
+            self._container.seek(moment.seek, stream=self._stream)
+            self._packets = demux(self._container, self._stream)
+            return True
+        if moment.packet is None:
+            return False
+        if before is not None and before.until == moment.until and self._number > moment.packet:
+            return False  # decoding has come further already
+        self._stream.codec_context.flush_buffers()
+        return True
+
+    def _decode(self, moment: Moment | None = None) -> Iterator[VideoFrame]:
+        """Yield frames in the order shown, from the keyframe of `moment` if it has one.
+
+        The end is that of the file, or of the moment's stretch.
+        """
         self.ended = False
-        packets = demux(self._container, self._stream)
-        waiting = keyframe is not None
+        until = moment.until if moment else None
+        waiting = moment is not None
         while not self.ended:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError as error:
-                if lacks_resource(error):
-                    raise
-                self.damaged = True
-                packet = None
-            if packet is None or not packet.size:
-                self.ended = True
-                packet = None  # flushes the frames that the decoder still holds
-            elif waiting and stamp_of(packet) != keyframe:
+            packet = None if self._number == until else self._next_packet()
+            if packet is None:
+                self.ended = True  # None flushes the frames that the decoder still holds
+            elif waiting and moment is not None and not self._is_start(packet, moment):
                 continue
-            elif packet.is_corrupt:
+            elif packet.is_corrupt and not self._ends_stretch(until):
                 self.damaged = True
                 continue
             waiting = False
@@ -212,60 +224,34 @@ class _Reader:
                 self.end = _time(frame) + (frame.duration or 0)
                 yield frame
 
+    def _next_packet(self) -> Packet[VideoStream] | None:
+        """Return the next packet with content; None at the end, or where the file breaks."""
+        try:
+            packet = next(self._packets, None)
+        except av.FFmpegError as error:
+            if lacks_resource(error):
+                raise
+            self.damaged = True
+            return None
+        if packet is None or not packet.size:
+            return None
+        self._number += 1
+        return packet
+
+    def _ends_stretch(self, until: int | None) -> bool:
+        """Say whether the last packet is one that FFmpeg calls corrupt for what was joined to it.
+
+        A parser holds one packet back, so the one before the last may be meant as well.
+        """
+        return until is not None and self._number > until - 2
+
+    def _is_start(self, packet: Packet[VideoStream], moment: Moment) -> bool:
+        if moment.packet is not None:
+            return self._number > moment.packet
+        return moment.keyframe is None or stamp_of(packet) == moment.keyframe
+
 
 def _time(frame: VideoFrame) -> int:
     if frame.pts is not None:
         return frame.pts
     return frame.dts if frame.dts is not None else 0
-
-
-# How a frame is turned for each sign pattern (a, b, c, d) of a display matrix, which shows
-# the stored point (x, y) at (ax + cy, bx + dy), y pointing down.
-_TURNS = {
-    (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
-    (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
-    (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
-    (0, 1, -1, 0): Image.Transpose.ROTATE_270,  # Pillow counts against the clock
-    (0, -1, 1, 0): Image.Transpose.ROTATE_90,
-    (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
-    (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
-}
-
-
-def _upright(frame: VideoFrame, aspect: Fraction | None, scaler: VideoReformatter) -> Image.Image:
-    """Convert `frame` to RGB with square pixels, turned the way its display matrix says.
-
-    swscale converts with the frame's own colour space and range (BT.601 where it names none).
-    Pixels that are not square (`aspect`, width to height) have the width scaled.
-    """
-    width = frame.width
-    if aspect and 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT:
-        width = max(1, round(width * aspect))
-    rgb = scaler.reformat(frame, width=width, height=frame.height, format="rgb24")
-    image = Image.fromarray(rgb.to_ndarray())
-    turn = _TURNS.get(_display_signs(frame))
-    return image if turn is None else image.transpose(turn)
-
-
-def _display_signs(frame: VideoFrame) -> tuple[int, int, int, int]:
-    # Not frame.rotation: it takes a mirrored picture for a turned one.
-    matrix = cast("Mapping[str, Buffer]", _side_data(frame)).get("DISPLAYMATRIX")
-    if matrix is None:
-        return (1, 0, 0, 1)
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
-    # A slanted matrix is taken as the nearest quarter turn.
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        return (1 if a > 0 else -1, 0, 0, 1 if d > 0 else -1)
-    return (0, 1 if b > 0 else -1, 1 if c > 0 else -1, 0)
-
-
-def _side_data(frame: VideoFrame) -> SideDataContainer:
-    """Return the side data of `frame`, as far as PyAV has names for it.
-
-    Not frame.side_data: frame and side data then hold each other, and decoder threads with them.
-    """
-    found = SideDataContainer.__new__(SideDataContainer)
-    # PyAV stops at the first kind without a name. FFmpeg puts the display matrix before those.
-    with suppress(ValueError):
-        found.__init__(frame)  # type: ignore[misc]
-    return found

@@ -1,37 +1,48 @@
-"""Look at a video's packets: how long it is, and from which keyframe each moment can be reached.
+"""Choose the moments to show, and the keyframe from which each can be reached.
 
 Nothing is decoded here. PyAV is heavy: import this module in the function that needs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from itertools import accumulate, chain, islice
 
 import av
 from av.container import InputContainer
-from av.packet import Packet
 from av.video.stream import VideoStream
 
 from trml_rt.errors import lacks_resource
 from trml_rt.inputs.clip import choose_indices, choose_times
+from trml_rt.inputs.video_scan import Scan, packets_of, scan, stamp_of, times_may_jump
 
-__all__ = ["Moment", "Route", "demux", "stamp_of", "survey"]
+__all__ = ["Moment", "Route", "survey"]
 
 # Sound may outlast the picture a little. A clip counts as broken off only where its last
 # frame ends more than this part of its length before the last moment.
 _SLACK = 16
+# These state how long they are. Elsewhere FFmpeg estimates it.
+_STATE_LENGTH = ("mov,", "matroska,", "flv", "asf", "avi", "mxf")
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A time to show, and where decoding for it starts; without a keyframe it just goes on."""
+    """A time to show, and where decoding for it starts; without a keyframe it just goes on.
+
+    Attributes:
+        time: In ticks.
+        keyframe: When the keyframe is shown, in ticks, which lies behind `seek`.
+        seek: A time that the container can be set to.
+        packet: The number of the keyframe's packet, in a file that is read from its start.
+        until: The number of the packet that begins the next stretch.
+    """
 
     time: int
     keyframe: int | None = None
     seek: int = 0
+    packet: int | None = None
+    until: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,7 @@ class Route:
     indices: Sequence[int] = ()
     moments: Sequence[Moment] = ()
     due: int | None = None  # a clip whose last frame ends before this time was cut off
+    cut_off: bool = False
 
     @property
     def starts_with_seek(self) -> bool:
@@ -50,27 +62,68 @@ class Route:
 
 def survey(container: InputContainer, stream: VideoStream, count: int) -> Route:
     """Choose moments or indices, and the keyframe from which to reach each moment."""
-    head: list[Packet[VideoStream]] = []
-    for packet in _packets(container, stream):
-        head.append(packet)
-        if len(head) > count:
-            break
+    if not container.format.name.startswith("mov,") or not stream.duration:
+        return _by_packets(container, stream, count, scan(container, stream, packets_of(container)))
+    # The header of an MP4 lists every packet, so its length is no mere claim.
+    head = list(islice(packets_of(container, stream), count + 1))
     stamps = [stamp for packet in head if (stamp := stamp_of(packet)) is not None]
-    if not stamps:
-        total = len(head) + sum(1 for _ in _packets(container, stream))
-        return Route(indices=choose_indices(total, count))
-
-    start = stream.start_time if stream.start_time is not None else min(stamps)
-    end = _stated_end(container, stream, start)
+    start = stream.start_time if stream.start_time is not None else min(stamps, default=0)
+    if len(head) > count and stamps and start + stream.duration <= max(stamps):
+        rest = packets_of(container, stream)
+        return _by_packets(container, stream, count, scan(container, stream, chain(head, rest)))
+    due = _due(start, stream.duration, count)
     if len(head) <= count:
-        due = None if end is None else _due(start, end - start, count)
         return Route(indices=range(len(head)), due=due)
+    times = choose_times(start, stream.duration, count)
+    return Route(moments=_reach(container, stream, times, start), due=due)
 
-    # A program stream of a few seconds states any length; the packets know better.
-    if end is None or end <= max(stamps):
-        end = max(_end(packet) for packet in head)
-        end = max((_end(packet) for packet in _packets(container, stream)), default=end)
-    moments = [Moment(time) for time in choose_times(start, end - start, count)]
+
+def _by_packets(container: InputContainer, stream: VideoStream, count: int, found: Scan) -> Route:
+    """Choose by the packets that are there."""
+    if not found.stretches:
+        return Route(indices=choose_indices(found.total, count))
+    first = found.stretches[0]
+    stated = _stated_end(container, stream)
+    cut_off = (
+        len(found.stretches) == 1
+        and stated is not None
+        and _reached(container, stream, found) <= _due(first.start, stated - first.start, count)
+    )
+    if found.total <= count:
+        return Route(indices=range(found.total), cut_off=cut_off)
+    if len(found.stretches) > 1 or times_may_jump(container):
+        return Route(moments=_over_stretches(found, count))
+    end = stated if cut_off and stated is not None else first.end
+    times = choose_times(first.start, end - first.start, count)
+    if found.by_order:
+        indices = list(dict.fromkeys(first.shown_at(time) for time in times))
+        return Route(indices=indices, cut_off=cut_off)
+    moments = _reach(container, stream, times, first.start)
+    return Route(moments=moments, cut_off=cut_off)
+
+
+def _over_stretches(found: Scan, count: int) -> list[Moment]:
+    """Choose moments as if each stretch began where the last one ended."""
+    stretches = found.stretches
+    ends = list(accumulate(stretch.end - stretch.start for stretch in stretches))
+    moments: list[Moment] = []
+    for time in choose_times(0, ends[-1], count):
+        place = next(number for number, end in enumerate(ends) if time < end or end == ends[-1])
+        stretch = stretches[place]
+        local = stretch.end - (ends[place] - time)
+        until = stretches[place + 1].first if place + 1 < len(stretches) else None
+        packet = stretch.keyframe_before(local)
+        moments.append(
+            Moment(local, packet=stretch.first if packet is None else packet, until=until)
+        )
+    return moments
+
+
+def _reach(
+    container: InputContainer, stream: VideoStream, times: Sequence[int], start: int
+) -> list[Moment]:
+    """Return the moment of each time, with the keyframe to start from where it pays."""
+    moments = [Moment(time) for time in times]
     reached: int | None = None
     for index, moment in enumerate(moments):
         reachable = _keyframe_before(container, stream, moment.time, start)
@@ -80,18 +133,27 @@ def survey(container: InputContainer, stream: VideoStream, count: int) -> Route:
         if reachable.keyframe != reached:
             moments[index] = reachable
         reached = reachable.keyframe
-    return Route(moments=moments, due=_due(start, end - start, count))
+    return moments
 
 
-def _stated_end(container: InputContainer, stream: VideoStream, start: int) -> int | None:
-    """Return when the file says that its video ends, in ticks, or None if it does not say."""
-    if stream.duration is not None and stream.duration > 0:
-        return start + stream.duration
-    if container.duration is not None and stream.time_base is not None:
-        # Matroska and Flash count this from zero, whatever the time of their first frame.
-        end = round(container.duration / (av.time_base * stream.time_base))
-        return end if end > start else None
-    return None
+def _stated_end(container: InputContainer, stream: VideoStream) -> int | None:
+    """Return when the file says that it ends, in ticks; None if it does not say."""
+    if not container.format.name.startswith(_STATE_LENGTH):
+        return None
+    if container.duration is None or not stream.time_base:
+        return None
+    # Matroska and Flash count this from zero, whatever the time of their first frame.
+    return round(container.duration / (av.time_base * stream.time_base))
+
+
+def _reached(container: InputContainer, stream: VideoStream, found: Scan) -> int:
+    """Return when the last packet of any stream ends, in ticks of `stream`."""
+    ticks = stream.time_base or 1
+    ends = (
+        round(end * (container.streams[number].time_base or ticks) / ticks)
+        for number, end in found.ends.items()
+    )
+    return max(found.stretches[0].end, *ends)
 
 
 def _due(start: int, duration: int, count: int) -> int:
@@ -117,7 +179,7 @@ def _keyframe_before(
                 raise
             return None
         keyframe: int | None = None
-        for packet in _packets(container, stream):
+        for packet in packets_of(container, stream):
             # Packets come in decoding order, and none is decoded after it is shown.
             if (order := packet.dts if packet.dts is not None else packet.pts) is None:
                 continue
@@ -131,30 +193,3 @@ def _keyframe_before(
         if place == start:
             return None
         back = max(step, 2 * back)
-
-
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Yield the packets from here to the end, or to where the file breaks."""
-    try:
-        for packet in demux(container, stream):
-            if packet.size:  # the last, empty one only tells a decoder to finish
-                yield packet
-    except av.FFmpegError as error:
-        if lacks_resource(error):
-            raise
-
-
-def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Yield what `container.demux` yields; closed early, that one would keep a packet."""
-    packets = cast("Generator[Packet[VideoStream]]", container.demux(stream))
-    with closing(packets):
-        yield from packets
-
-
-def stamp_of(packet: Packet[VideoStream]) -> int | None:
-    """Return when a packet is shown, in ticks; AVI has decoding times only."""
-    return packet.pts if packet.pts is not None else packet.dts
-
-
-def _end(packet: Packet[VideoStream]) -> int:
-    return (stamp_of(packet) or 0) + (packet.duration or 0)
