@@ -35,6 +35,7 @@ ELSEWHERE = {
         "engines/compile": "test_build.py",
         "engines/install": "test_build.py",
         "engines/key": "backends/tensorrt/test_plans.py",
+        "inputs/picture_file": "inputs/test_picture.py",
         "inputs/video_frame": "inputs/test_video.py",
         "inputs/video_packets": "inputs/test_video_scan.py",
         "inspect": "cli/test_cli.py",

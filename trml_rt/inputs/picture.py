@@ -2,71 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
 import re
-import stat
-import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from trml_rt.errors import InputUnusable, lacks_resource
 from trml_rt.inputs.clip import Clip, choose_indices, choose_times
+from trml_rt.inputs.picture_file import (
+    MAX_PIXELS,
+    PICTURE_ERRORS,
+    broken,
+    check_file,
+    open_picture,
+    too_large,
+)
 
-__all__ = ["check_file", "frame_pictures", "open_picture", "read_folder", "read_picture", "to_rgb"]
+__all__ = ["frame_pictures", "read_folder", "read_picture", "read_tiles", "to_rgb"]
 
 # The endings of frame pictures in a folder; other files there are none of our business.
 _ENDINGS = frozenset((".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
-# Pillow also "opens" PostScript, by starting Ghostscript, and MPEG, without its frames.
-_PICTURES = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 # The pages of a TIFF and the views of a JPEG (MPO) do not follow each other in time.
 _ANIMATIONS = ("AVIF", "GIF", "PNG", "WEBP")
 # Animations that state no time for a frame are played at this pace by every browser.
 _DEFAULT_MS = 100
-# What Pillow raises on damaged files, by format.
-_PICTURE_ERRORS = (
-    EOFError,
-    Image.DecompressionBombError,
-    IndexError,
-    OSError,
-    RuntimeError,  # AVIF
-    SyntaxError,
-    ValueError,
-    struct.error,
-)
-
-
-def check_file(path: Path) -> None:
-    """Refuse what is no file with content; neither Pillow nor FFmpeg would say why they cannot.
-
-    Raises:
-        InputUnusable: `path` is absent, empty, no regular file, or may not be read.
-    """
-    try:
-        status = path.stat()
-        problem = None
-        if not stat.S_ISREG(status.st_mode):
-            problem = "is not a regular file; name a video or picture"
-        elif status.st_size == 0:
-            problem = "the file is empty; record or copy the clip again"
-        else:
-            path.open("rb").close()
-    except OSError as error:
-        if lacks_resource(error):
-            raise
-        problem = f"cannot be read ({error.strerror})"
-    except ValueError:
-        raise InputUnusable(
-            f"{str(path)!r}: is no path, it holds a zero byte; name a file", reason="undecodable"
-        ) from None
-    if problem is not None:
-        raise InputUnusable(f"{path}: {problem}", reason="undecodable")
 
 
 def frame_pictures(folder: Path) -> list[Path]:
     """Return the frame pictures in `folder`, in natural order: f2.png before f10.png.
 
-    Pictures are known by their endings. Hidden files and all others are left out.
+    Pictures are known by their endings. Hidden files, folders and all others are left out.
 
     Raises:
         OSError: the folder cannot be read.
@@ -74,7 +42,7 @@ def frame_pictures(folder: Path) -> list[Path]:
     pictures = [
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
+        if path.suffix.lower() in _ENDINGS and not path.name.startswith(".") and not path.is_dir()
     ]
     return sorted(pictures, key=lambda path: (_natural(path.stem), path.name))
 
@@ -124,28 +92,31 @@ def _natural(stem: str) -> list[tuple[int, int, str]]:
     ]
 
 
-def open_picture(path: Path) -> Image.Image | None:
-    """Open a picture or animation; None for a file that is neither.
+def read_tiles(path: Path) -> Image.Image:
+    """Return the picture of a HEIC file in tiles, which FFmpeg does not put together.
 
     Raises:
-        InputUnusable: it is one and cannot be read.
+        InputUnusable: pillow-heif is not installed, or cannot decode it.
     """
-    Image.init()
     try:
-        return Image.open(path, formats=[name for name in _PICTURES if name in Image.OPEN])
-    except UnidentifiedImageError:
-        return None
-    except _PICTURE_ERRORS as error:
+        heif: Any = importlib.import_module("pillow_heif")
+    except ImportError as error:
+        raise InputUnusable(
+            f"{path}: its picture is stored in tiles, which only pillow-heif reads; "
+            "pip install pillow-heif, or save it as JPEG",
+            reason="undecodable",
+        ) from error
+    try:
+        picture = heif.open_heif(path)
+        if picture.size[0] * picture.size[1] > MAX_PIXELS:
+            raise too_large(path, *picture.size)
+        return to_rgb(picture.to_pillow(), path)
+    except InputUnusable:
+        raise
+    except PICTURE_ERRORS as error:
         if lacks_resource(error):
             raise
-        raise _broken(path, error) from error
-
-
-def _broken(path: Path, error: Exception) -> InputUnusable:
-    return InputUnusable(
-        f"{path}: the picture cannot be decoded ({error}); copy or save it again",
-        reason="undecodable",
-    )
+        raise broken(path, error) from error
 
 
 def read_picture(picture: Image.Image, path: Path, count: int) -> Clip:
@@ -159,12 +130,14 @@ def read_picture(picture: Image.Image, path: Path, count: int) -> Clip:
     try:
         for index in _choose_pictures(picture, count):
             picture.seek(index)
-            frames.append(to_rgb(ImageOps.exif_transpose(picture)))
-    except _PICTURE_ERRORS as error:
+            frames.append(to_rgb(ImageOps.exif_transpose(picture), path))
+    except InputUnusable:
+        raise
+    except PICTURE_ERRORS as error:
         if lacks_resource(error):
             raise
         if not frames:
-            raise _broken(path, error) from error
+            raise broken(path, error) from error
         incomplete = True
     return Clip(tuple(frames), incomplete)
 
@@ -183,8 +156,23 @@ def _choose_pictures(picture: Image.Image, count: int) -> list[int]:
     return list(dict.fromkeys(int(i) for i in np.searchsorted(ends, times, side="right")))
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return the picture in RGB; transparency is dropped."""
+def to_rgb(image: Image.Image, source: Path | str = "video") -> Image.Image:
+    """Return the picture in RGB; transparency is dropped, and of 16 bits the upper 8 are taken.
+
+    A refusal names `source`.
+
+    Raises:
+        InputUnusable: its values have no known range, as floats and 32-bit integers have none.
+    """
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.asarray(image)
+        if image.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
+            raise InputUnusable(
+                f"{source}: the picture's values have no known range from black to white; "
+                "save it with 8 or 16 bits a channel",
+                reason="undecodable",
+            )
+        image = Image.fromarray((values >> 8).astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # straight to RGB, Pillow warns
     return image.convert("RGB")

@@ -16,7 +16,8 @@ from PIL import Image
 
 from trml_rt.errors import InputUnusable, UsageError, blames_machine
 from trml_rt.inputs.clip import Clip, choose_indices
-from trml_rt.inputs.picture import check_file, open_picture, read_folder, read_picture, to_rgb
+from trml_rt.inputs.picture import read_folder, read_picture, to_rgb
+from trml_rt.inputs.picture_file import check_file, open_picture
 
 __all__ = ["frames_from_array", "read_frames"]
 

@@ -25,6 +25,8 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from trml_rt.errors import InputUnusable, lacks_resource
+from trml_rt.inputs.picture import read_tiles
+from trml_rt.inputs.picture_file import MAX_PIXELS, too_large
 from trml_rt.inputs.video_frame import upright
 from trml_rt.inputs.video_packets import Moment, Route, survey
 from trml_rt.inputs.video_scan import demux, stamp_of
@@ -50,6 +52,8 @@ def read_video(path: Path, count: int) -> tuple[list[Image.Image], bool]:
         InputUnusable: `path` is no video, or no frame of it can be decoded.
     """
     with _open(path) as (container, stream):
+        if stream.disposition & Disposition.dependent:
+            return [read_tiles(path)], False
         route = survey(container, stream, count)
         stated = bool(stream.frames or stream.duration)
         images, damaged = (
@@ -132,6 +136,9 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                 f"{path}: its video codec is not known here; convert it to H.264 in MP4",
                 reason="undecodable",
             )
+        width, height = videos[0].codec_context.width, videos[0].codec_context.height
+        if width * height * max(1, videos[0].sample_aspect_ratio or 1) > MAX_PIXELS:
+            raise too_large(path, width, height)
         videos[0].thread_type = "AUTO"
         yield container, videos[0]
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import struct
+import sys
+import warnings
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 import trml_rt
 from tests import media
@@ -20,7 +25,7 @@ from trml_rt.errors import InputUnusable
 from trml_rt.inputs.clip import choose_indices
 from trml_rt.inputs.picture import frame_pictures
 from trml_rt.inputs.rows import Row, Rows
-from trml_rt.inputs.video import read_frames
+from trml_rt.inputs.video import frames_from_array, read_frames
 from trml_rt.proof.cases import encoder_inputs
 
 
@@ -68,6 +73,11 @@ def test_hidden_files_and_other_files_are_left_out(folder):
     assert numbers(folder, 4) == [1, 4, 7, 10]
 
 
+def test_a_folder_with_the_ending_of_a_picture_is_none(folder):
+    (folder / "f5a.png").mkdir()
+    assert numbers(folder, 20) == list(range(12))
+
+
 def test_pictures_are_turned_as_their_exif_says(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -101,12 +111,11 @@ def test_the_command_answers_on_a_folder(folder, tiny_bundle):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda path: path.mkdir(), "is not a regular file"),
         (os.mkfifo, "is not a regular file"),  # opened, it would wait for a writer
         (lambda path: path.symlink_to("nowhere"), "cannot be read (No such file or directory)"),
         (lambda path: path.touch(), "the file is empty"),
     ],
-    ids=["folder", "pipe", "broken link", "empty"],
+    ids=["pipe", "broken link", "empty"],
 )
 def test_a_chosen_entry_that_is_no_file_is_named_and_another_is_not_looked_at(folder, make, words):
     (folder / "f11.png").unlink()
@@ -114,6 +123,128 @@ def test_a_chosen_entry_that_is_no_file_is_named_and_another_is_not_looked_at(fo
     with pytest.raises(InputUnusable, match=rf"f11\.png: {re.escape(words)}"):
         read_frames(folder, 12)
     assert numbers(folder, 4) == [1, 4, 7, 10]
+
+
+# Which decoders are started, on how much, and what their values mean.
+
+
+def test_no_decoder_is_started_but_those_of_the_list(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **more: started.append(args))
+    Image.new("RGB", (8, 8)).save(tmp_path / "1.png", format="EPS")
+    for path in (tmp_path, tmp_path / "1.png"):
+        with pytest.raises(InputUnusable):
+            read_frames(path, 1)
+    assert not started
+
+
+def test_a_photograph_of_many_pixels_is_decoded_small(tmp_path):
+    Image.new("L", (12000, 9000), 77).save(tmp_path / "a.jpg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        [frame] = read_frames(tmp_path / "a.jpg", 1).frames
+    assert frame.size == (6000, 4500)
+    assert frame.getpixel((5, 5)) == (77, 77, 77)
+
+
+def test_a_picture_of_too_many_pixels_is_refused_without_decoding(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("L", (8, 8)).save(path)
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", 20000, 10000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InputUnusable, match="20000 x 10000 pixels are too many"):
+            read_frames(path, 1)
+
+
+def test_a_video_of_too_many_pixels_is_refused_without_decoding(tmp_path):
+    path = tmp_path / "a.y4m"
+    path.write_bytes(b"YUV4MPEG2 W16000 H8000 F10:1 C420jpeg\nFRAME\n" + bytes(1000))
+    with pytest.raises(InputUnusable, match="16000 x 8000 pixels are too many"):
+        read_frames(path, 1)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tiff", "a.ppm"])
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path, name):
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(8, axis=0)
+    Image.fromarray(ramp).save(tmp_path / name)
+    [frame] = read_frames(tmp_path / name, 1).frames
+    assert np.abs(np.asarray(frame)[0, :, 0].astype(int) - np.arange(256)).max() <= 1
+
+
+def test_sixteen_bits_of_the_other_byte_order_are_scaled(tmp_path):
+    ramp = np.linspace(0, 65535, 256).astype(">u2")[None].repeat(8, axis=0)
+    image = Image.frombytes("I;16B", (256, 8), ramp.tobytes())
+    [frame] = frames_from_array([image]).frames
+    assert np.abs(np.asarray(frame)[0, :, 0].astype(int) - np.arange(256)).max() <= 1
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_values_without_a_known_range_are_refused(tmp_path, kind):
+    Image.fromarray(np.full((8, 8), 100_000, kind)).save(tmp_path / "a.tiff")
+    with pytest.raises(InputUnusable, match="no known range") as caught:
+        read_frames(tmp_path / "a.tiff", 1)
+    assert str(caught.value).startswith(str(tmp_path))
+
+
+# JPEG pictures behind each other.
+
+
+def jpeg(number, size=(64, 48)):
+    data = io.BytesIO()
+    Image.fromarray(media.numbered(number, *size)).save(data, "JPEG", quality=95)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("name", ["cam.mjpeg", "cam.mjpg", "cam"])
+def test_a_row_of_jpeg_pictures_is_a_video(tmp_path, name):
+    (tmp_path / name).write_bytes(b"".join(jpeg(number) for number in range(40)))
+    clip = read_frames(tmp_path / name, 8)
+    assert media.numbers_of(clip.frames) == choose_indices(40, 8)
+    assert not clip.incomplete
+
+
+@pytest.mark.parametrize(
+    "behind", [b"", b"\0" * 50, jpeg(2, (32, 24)), jpeg(2)[:9], b"ftypmp42"], ids=len
+)
+def test_a_photograph_with_something_behind_it_is_one_picture(tmp_path, behind):
+    (tmp_path / "a.jpg").write_bytes(jpeg(1) + behind)
+    assert media.numbers_of(read_frames(tmp_path / "a.jpg", 8).frames) == [1]
+
+
+# HEIC in tiles.
+
+
+@pytest.fixture
+def tiles(monkeypatch, tmp_path):
+    """A file whose streams FFmpeg calls tiles of one picture."""
+    from av.stream import Disposition
+
+    from trml_rt.inputs import video_file
+
+    path = media.write_video(tmp_path / "a.heic.mp4", 1)
+    flag = SimpleNamespace(dependent=Disposition.default, default=Disposition.default,
+                           attached_pic=Disposition.attached_pic)  # fmt: skip
+    monkeypatch.setattr(video_file, "Disposition", flag)
+    return path
+
+
+def test_tiles_are_refused_in_a_sentence_without_pillow_heif(tiles, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(InputUnusable, match=r"stored in tiles.*save it as JPEG") as caught:
+        read_frames(tiles, 8)
+    assert caught.value.reason == "undecodable"
+
+
+def test_tiles_are_read_whole_where_pillow_heif_is_installed(tmp_path):
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif is optional")
+    picture = Image.fromarray(media.numbered(0x1234, 1536, 864))
+    heif.from_pillow(picture).save(tmp_path / "a.heic", tile_size=512)
+    [frame] = read_frames(tmp_path / "a.heic", 8).frames
+    assert (frame.size, media.number_of(frame)) == ((1536, 864), 0x1234)
 
 
 # What training reads, and what calibration and verification read.
