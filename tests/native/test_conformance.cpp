@@ -237,3 +237,21 @@ TEST_CASE("of engines that fit alike those of the default options are taken") {
   add("d", {{"calibration", sha256_hex("{}")}});
   CHECK(taken(copy.folder, "tensorrt", fields) == "d");
 }
+
+TEST_CASE("a command that is suggested is quoted as in Python") {
+  const Json fields = read_json(conformance / "engines.json")["built_for"];
+  const BundleCopy copy;
+  for (const auto& [name, quoted] :
+       {std::pair<std::string, std::string>{"my bundle", "/my bundle'"},
+        {"it's", "/it'\"'\"'s'"},
+        {"plain_1.0", "/plain_1.0 "}}) {
+    const auto folder = copy.folder / name;
+    std::filesystem::create_directory(folder);
+    for (const char* part : {"model.json", "onnx", "golden", "tokenizer.json"}) {
+      std::filesystem::copy(copy.folder / part, folder / part,
+                            std::filesystem::copy_options::recursive);
+    }
+    CAPTURE(taken(folder, "tensorrt", fields));
+    CHECK(taken(folder, "tensorrt", fields).find(quoted) != std::string::npos);
+  }
+}

@@ -1,6 +1,8 @@
 #include "engines/choose.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -12,9 +14,21 @@ namespace {
 
 constexpr const char* tensorrt = "tensorrt";
 
+// A path as a shell takes it for one argument, and no command for an option.
+std::string shell_word(const std::string& path) {
+  const std::string text = path.rfind("-", 0) == 0 ? "./" + path : path;
+  const auto plain = [](unsigned char c) {
+    return c < 0x80 && (std::isalnum(c) || std::strchr("_@%+=:,./-", c) != nullptr);
+  };
+  if (!text.empty() && std::all_of(text.begin(), text.end(), plain)) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\"'\"'") : std::string(1, c);
+  return quoted + "'";
+}
+
 std::string command(const std::string& verb, const Bundle& bundle, const std::string& precision) {
-  return "trml-rt " + verb + " --bundle " + bundle.folder.string() + " --precision " + precision +
-         " --backend " + tensorrt;
+  return "trml-rt " + verb + " --bundle " + shell_word(bundle.folder.string()) + " --precision " +
+         precision + " --backend " + tensorrt;
 }
 
 // Those of `order` in which there are engines, fitting or not.
