@@ -19,6 +19,7 @@ from trml_rt.bundle.modality import Modality
 from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import Choice, choose
 from trml_rt.errors import InputUnusable, TrmlError, UsageError
+from trml_rt.inputs.frames import Order
 from trml_rt.inputs.prepare import (
     Inputs,
     Prepared,
@@ -98,22 +99,24 @@ class Runtime:
         video: VideoLike | None = None,
         *,
         degrade: bool = False,
+        order: Order = "rgb",
     ) -> Answer:
         """Answer on one text, one video, or both.
 
         Args:
             text: a str is the text itself, a Path a UTF-8 file.
-            video: path of a video, a picture or a folder of frame pictures, or RGB frames
-                (n, height, width, 3) uint8.
+            video: path of a video, a picture or a folder of frame pictures; a video or picture
+                as bytes or a binary file object; or frames, such as (n, height, width, 3) uint8.
             degrade: count an unusable input as missing, and say so in the answer, where it
                 would be an error otherwise. At least one input must be usable.
+            order: of the colours in arrays: "rgb", or "bgr" as OpenCV has them.
 
         Raises:
             UsageError: neither is given, or the bundle does not serve the combination.
             InputUnusable: an input is given but cannot be used.
             ArtefactMismatch: a file of the bundle is damaged.
         """
-        prepared = self._inputs.prepare(Sample(text, video), degrade=degrade)
+        prepared = self._inputs.prepare(Sample(text, video), degrade=degrade, order=order)
         return self._answer([prepared])[0]
 
     @overload
@@ -122,6 +125,7 @@ class Runtime:
         samples: Sequence[SampleLike],
         *,
         degrade: bool = False,
+        order: Order = "rgb",
         on_error: Literal["raise"] = "raise",
     ) -> list[Answer]: ...
 
@@ -131,6 +135,7 @@ class Runtime:
         samples: Sequence[SampleLike],
         *,
         degrade: bool = False,
+        order: Order = "rgb",
         on_error: Literal["return"],
     ) -> list[Answer | InputUnusable]: ...
 
@@ -139,6 +144,7 @@ class Runtime:
         samples: Sequence[SampleLike],
         *,
         degrade: bool = False,
+        order: Order = "rgb",
         on_error: Literal["raise", "return"] = "raise",
     ) -> list[Answer] | list[Answer | InputUnusable]:
         """Answer on many samples, each with its own inputs present; see `infer`.
@@ -152,6 +158,7 @@ class Runtime:
             samples: each a `Sample`, a text, a dict with the keys `text` and `video`, or a tuple
                 (text, video).
             degrade: as in `infer`, for each row.
+            order: as in `infer`, for each row.
             on_error: what becomes of a row that cannot be used, with `degrade` of one that has no
                 usable input: "raise" its error, or "return" it and answer on the other rows.
 
@@ -176,7 +183,7 @@ class Runtime:
 
         for number, sample in enumerate(samples):
             try:
-                row = self._inputs.prepare(sample_of(sample), degrade=degrade)
+                row = self._inputs.prepare(sample_of(sample), degrade=degrade, order=order)
             except TrmlError as error:
                 error.args = (f"sample {number}: {error}",)
                 if isinstance(error, InputUnusable) and on_error == "return":

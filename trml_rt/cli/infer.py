@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from trml_rt.cli.options import (
     threads_option,
 )
 from trml_rt.cli.printing import print_json, print_lines
+from trml_rt.errors import UsageError
 
 __all__ = ["infer"]
 
@@ -26,11 +28,19 @@ _UNITS = ("tokens", "frames")
     epilog="""\b
 Examples:
   trml-rt infer --text t.txt --video v.mp4
+  trml-rt infer --text "what a day"
   trml-rt infer --video face.jpg --json
 """
 )
-@click.option("--text", type=any_path, help="UTF-8 text file.")
-@click.option("--video", type=any_path, help="Video, picture, or folder of frame pictures.")
+@click.option(
+    "--text", help="The text itself, or the name of a UTF-8 file. - reads standard input."
+)
+@click.option("--text-file", type=any_path, help="UTF-8 text file, whatever its name.")
+@click.option(
+    "--video",
+    type=any_path,
+    help="Video, picture, or folder of frame pictures. - reads standard input.",
+)
 @bundle_option
 @any_backend_option(
     "auto: engines of TensorRT, or of another package's back end, that fit this device and are "
@@ -46,14 +56,36 @@ Examples:
 @click.option("--degrade", is_flag=True, help="Count an unusable input as missing; say so.")
 @as_json
 def infer(
-    text: Path | None, video: Path | None, degrade: bool, as_json: bool, **arguments: Any
+    text: str | None,
+    text_file: Path | None,
+    video: Path | None,
+    degrade: bool,
+    as_json: bool,
+    **arguments: Any,
 ) -> None:
     """Answer on a text, a video, or both; a missing one is replaced by a virtual one."""
     from trml_rt.runtime import load
 
+    inputs = _inputs(text, text_file, video)
     with load(**arguments) as runtime:
-        answer = runtime.infer(text=text, video=video, degrade=degrade).to_dict()
+        answer = runtime.infer(**inputs, degrade=degrade).to_dict()
     print_json(answer) if as_json else print_lines(_for_people(answer))
+
+
+def _inputs(text: str | None, text_file: Path | None, video: Path | None) -> dict[str, Any]:
+    """Return what was typed as arguments of `Runtime.infer`; "-" is standard input."""
+    from trml_rt.inputs.text import read_stream, text_or_file
+
+    if text is not None and text_file is not None:
+        raise UsageError("--text and --text-file are both given; give one")
+    if text == "-" and video == Path("-"):
+        raise UsageError("--text and --video cannot both be standard input; name a file for one")
+    words: str | Path | None = text_file
+    if text == "-":
+        words = read_stream(sys.stdin.buffer, "standard input")
+    elif text is not None:
+        words = text_or_file(text)
+    return {"text": words, "video": sys.stdin.buffer if video == Path("-") else video}
 
 
 def _for_people(answer: dict[str, Any]) -> list[str]:

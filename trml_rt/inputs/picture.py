@@ -21,7 +21,14 @@ from trml_rt.inputs.picture_file import (
     too_large,
 )
 
-__all__ = ["frame_pictures", "read_folder", "read_picture", "read_tiles", "to_rgb"]
+__all__ = [
+    "frame_pictures",
+    "read_folder",
+    "read_frame_picture",
+    "read_picture",
+    "read_tiles",
+    "to_rgb",
+]
 
 # The endings of frame pictures in a folder; other files there are none of our business.
 _ENDINGS = frozenset((".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
@@ -70,18 +77,26 @@ def read_folder(folder: Path, count: int) -> Clip:
     frames: list[Image.Image] = []
     incomplete = False
     for index in choose_indices(len(pictures), count):
-        check_file(pictures[index])
-        picture = open_picture(pictures[index])
-        if picture is None:
-            raise InputUnusable(
-                f"{pictures[index]}: is no picture; take it out of the folder",
-                reason="undecodable",
-            )
-        with picture:
-            clip = read_picture(picture, pictures[index], 1)
+        clip = read_frame_picture(pictures[index])
         frames += clip.frames
         incomplete |= clip.incomplete
     return Clip(tuple(frames), incomplete)
+
+
+def read_frame_picture(path: Path) -> Clip:
+    """Return a picture as a clip of one frame.
+
+    Raises:
+        InputUnusable: it is no picture, or cannot be decoded.
+    """
+    check_file(path)
+    picture = open_picture(path)
+    if picture is None:
+        raise InputUnusable(
+            f"{path}: is no picture; take it out of the frames", reason="undecodable"
+        )
+    with picture:
+        return read_picture(picture, path, 1)
 
 
 def _natural(stem: str) -> list[tuple[int, int, str]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +19,29 @@ from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.modality import Modality
 from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError, blames_machine
 from trml_rt.inputs.clip import Clip
+from trml_rt.inputs.frames import Order, frames_from_array
 from trml_rt.inputs.image import Preprocessing, to_pixels
 from trml_rt.inputs.text import read_text
 from trml_rt.inputs.tokenizer import Tokenizer, Tokens, pad
-from trml_rt.inputs.video import frames_from_array, read_frames
+from trml_rt.inputs.video import read_encoded, read_frames
 
 __all__ = ["Inputs", "Prepared", "Sample", "SampleLike", "TextLike", "VideoLike", "sample_of"]
 
 TextLike = str | os.PathLike[str]
 """A text itself (str), or the path of a UTF-8 file (a Path)."""
 
-Frame = NDArray[np.uint8] | Image.Image
 
-VideoLike = str | os.PathLike[str] | Frame | Sequence[Frame]
-"""The path of a video, a picture or a folder of frame pictures, frames as one (n, height, width, 3)
-uint8 array, RGB, or a sequence of (height, width, 3) arrays and Pillow pictures."""
+class ArrayLike(Protocol):
+    """What numpy can read: a tensor of torch in the CPU's memory, for one."""
+
+    def __array__(self, *arguments: Any, **options: Any) -> NDArray[Any]: ...
+
+
+Frame = NDArray[np.uint8] | Image.Image | ArrayLike | str | os.PathLike[str]
+
+VideoLike = str | os.PathLike[str] | bytes | bytearray | BinaryIO | Frame | Iterable[Frame]
+"""The path of a video, a picture or a folder of frame pictures; a video or picture as encoded bytes
+or a binary file object; or frames: see `trml_rt.inputs.frames.frames_from_array`."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +122,8 @@ class Inputs:
             fill=bundle.manifest.video.fill,
         )
 
-    def prepare(self, sample: Sample, *, degrade: bool) -> Prepared:
-        """Return `sample` as tensors.
+    def prepare(self, sample: Sample, *, degrade: bool, order: Order = "rgb") -> Prepared:
+        """Return `sample` as tensors; `order` is that of the colours in arrays.
 
         Raises:
             UsageError: neither input is given.
@@ -131,7 +140,7 @@ class Inputs:
         refused: list[InputUnusable] = []
         for name, value, prepare in (
             ("text", sample.text, self._text),
-            ("video", sample.video, self._video),
+            ("video", sample.video, partial(self._video, order=order)),
         ):
             reason = Reason.NOT_GIVEN
             if value is not None:
@@ -199,14 +208,10 @@ class Inputs:
             )
         return tokenizer
 
-    def _video(self, source: Any, prepared: Prepared) -> None:
+    def _video(self, source: Any, prepared: Prepared, order: Order) -> None:
         start = time.perf_counter()
         count = self._bundle.manifest.video.frames
-        clip: Clip = (
-            read_frames(source, count)
-            if isinstance(source, str | os.PathLike)
-            else frames_from_array(source, count)
-        )
+        clip = _clip(source, count, order)
         _add_ms(prepared, "decode", start)
         start = time.perf_counter()
         with blames_machine(source if isinstance(source, str | os.PathLike) else "video"):
@@ -215,6 +220,14 @@ class Inputs:
         prepared.reports["video"] = InputReport(
             "real", frames=len(clip.frames), incomplete=clip.incomplete
         )
+
+
+def _clip(source: Any, count: int, order: Order) -> Clip:
+    if isinstance(source, str | os.PathLike):
+        return read_frames(source, count)
+    if isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
+        return read_encoded(source, count)
+    return frames_from_array(source, count, order=order)
 
 
 def _add_ms(prepared: Prepared, name: str, start: float) -> None:

@@ -1,15 +1,37 @@
-"""Read a text file the way an operator expects: one UTF-8 text, or one clear sentence."""
+"""Read a text the way an operator expects: one UTF-8 text, or one clear sentence."""
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
+from typing import BinaryIO
 
 from trml_rt.errors import InputUnusable, blames_machine, lacks_resource
 
-__all__ = ["SIZE_LIMIT", "read_text"]
+__all__ = ["SIZE_LIMIT", "read_stream", "read_text", "text_or_file"]
 
 # A context holds some 300 characters; a megabyte is a file named by mistake.
 SIZE_LIMIT = 1_000_000
+
+# What is meant as a file, be it there or not: the ending of a text file, or one word with a slash
+# or an ending.
+_PATH = re.compile(
+    r".*\.(txt|text|md|srt|vtt|json|jsonl|csv)|\S*/\S*|\S+\.[A-Za-z]\w{0,4}", re.DOTALL
+)
+
+
+def text_or_file(value: str) -> str | Path:
+    """Return what a person means who types `value` for a text: the text, or a file that holds it.
+
+    A value that names a file is that file. So is one that looks like a path, which is then refused
+    when it is read. All else is the text itself.
+    """
+    try:
+        names_file = os.path.isfile(value)  # noqa: PTH113 - of a Path "a//b" or "./a" looks changed
+    except ValueError:  # a zero byte
+        names_file = False
+    return Path(value) if names_file or _PATH.fullmatch(value) else value
 
 
 def read_text(path: str | Path) -> str:
@@ -22,6 +44,22 @@ def read_text(path: str | Path) -> str:
     path = Path(path)
     with blames_machine(path):
         data = _read(path)
+    return _decoded(data, path)
+
+
+def read_stream(stream: BinaryIO, name: str) -> str:
+    """Return the text of a binary stream, which errors call `name`; raises as `read_text` does."""
+    try:
+        with blames_machine(name):
+            data = stream.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise InputUnusable(
+            f"{name}: cannot be read: {error.strerror}", reason="undecodable"
+        ) from error
+    return _decoded(data, name)
+
+
+def _decoded(data: bytes, path: str | Path) -> str:
     if len(data) > SIZE_LIMIT:
         raise InputUnusable(
             f"{path}: larger than {SIZE_LIMIT // 1_000_000} MB; pass one utterance as UTF-8 text",

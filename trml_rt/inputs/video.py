@@ -1,25 +1,27 @@
 """Take a few frames, evenly spaced in time, from whatever the caller calls a video.
 
-A video file, an animation, a picture, an array and a list of pictures all become a `Clip`:
-at most `count` upright RGB pictures of full size. `clip` has the rule that chooses them.
+A video file, an animation, a picture and a folder of pictures all become a `Clip`: at most
+`count` upright RGB pictures of full size. `clip` has the rule that chooses them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import re
+import shutil
+import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
-from trml_rt.errors import InputUnusable, UsageError, blames_machine
-from trml_rt.inputs.clip import Clip, choose_indices
-from trml_rt.inputs.picture import read_folder, read_picture, to_rgb
+from trml_rt.errors import InputUnusable, UsageError, blames_machine, cannot_write
+from trml_rt.inputs.clip import Clip
+from trml_rt.inputs.picture import read_folder, read_picture
 from trml_rt.inputs.picture_file import check_file, open_picture
 
-__all__ = ["frames_from_array", "read_frames"]
+__all__ = ["read_encoded", "read_frames"]
+
+_BYTES = (bytes, bytearray, memoryview)
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path has lost one of the two slashes
 
 
 def read_frames(path: str | os.PathLike[str], count: int) -> Clip:
@@ -51,9 +53,21 @@ def read_frames(path: str | os.PathLike[str], count: int) -> Clip:
         EnvironmentUnfit: the machine lacks memory, threads or open files to read it.
         UsageError: `count` is below 1.
     """
-    _check(count)
+    if count < 1:
+        raise UsageError(f"count: {count} frames cannot be taken; ask for at least 1")
+    if _ADDRESS.match(os.fspath(path)) and not os.path.exists(path):  # noqa: PTH110 - may be a str
+        raise InputUnusable(
+            f"{_shown_address(path)}: addresses are not read; download the clip, or pass frames",
+            reason="undecodable",
+        )
     with blames_machine(path):
         return _read(Path(path), count)
+
+
+def _shown_address(path: str | os.PathLike[str]) -> str:
+    """Return an address as it was typed; a Path has lost one of its slashes."""
+    scheme, _, rest = os.fspath(path).partition(":/")
+    return f"{scheme}://{rest.lstrip('/')}"
 
 
 def _read(path: Path, count: int) -> Clip:
@@ -75,58 +89,29 @@ def _read(path: Path, count: int) -> Clip:
     return Clip(tuple(frames), incomplete)
 
 
-def frames_from_array(
-    array: npt.NDArray[np.uint8] | Iterable[npt.NDArray[np.uint8] | Image.Image],
-    count: int | None = None,
-) -> Clip:
-    """Return a clip of frames that the caller already has.
+def read_encoded(data: bytes | BinaryIO, count: int) -> Clip:
+    """Return at most `count` frames of an encoded video or picture that is no file; see above.
 
     Args:
-        array: RGB, uint8, (frames, height, width, 3) or (height, width, 3) for one frame; or an
-            iterable of (height, width, 3) arrays and Pillow pictures. Pixels are copied.
-        count: Take at most so many, by `choose_indices`; None takes all.
+        data: its bytes, or a binary file object, which is read to its end.
+        count: as in `read_frames`.
 
     Raises:
-        InputUnusable: There is no frame in it.
-        UsageError: Another shape or dtype, or `count` is below 1.
+        InputUnusable: as in `read_frames`.
+        EnvironmentUnfit: as in `read_frames`, or a temporary file cannot be written.
     """
-    if count is not None:
-        _check(count)
-    frames: Sequence[npt.NDArray[np.uint8] | Image.Image]
-    if isinstance(array, Image.Image):
-        frames = [array]
-    elif isinstance(array, np.ndarray):
-        if array.ndim not in (3, 4):
-            raise UsageError(_shape_message(array))
-        frames = list(array[None] if array.ndim == 3 else array)
-    elif isinstance(array, Iterable):
-        frames = list(array)
-    else:
-        raise UsageError(_shape_message(array))
-    if not frames:
-        raise InputUnusable("video: there is no frame in it; give at least one", reason="too_short")
-    indices = range(len(frames)) if count is None else choose_indices(len(frames), count)
-    return Clip(tuple(_to_image(frames[index]) for index in indices))
-
-
-def _check(count: int) -> None:
-    if count < 1:
-        raise UsageError(f"count: {count} frames cannot be taken; ask for at least 1")
-
-
-def _to_image(frame: npt.NDArray[np.uint8] | Image.Image) -> Image.Image:
-    if isinstance(frame, Image.Image):
-        return to_rgb(frame)
-    shape: tuple[int, ...] = getattr(frame, "shape", ())
-    if len(shape) != 3 or shape[2] != 3 or 0 in shape or frame.dtype != np.uint8:
-        raise UsageError(_shape_message(frame))
-    return Image.fromarray(np.ascontiguousarray(frame))
-
-
-def _shape_message(frames: object) -> str:
-    shape = getattr(frames, "shape", None)
-    what = type(frames).__name__ if shape is None else f"{frames.dtype} {tuple(shape)}"  # type: ignore[attr-defined]
-    return (
-        f"video: got {what}; give RGB uint8 of shape (frames, height, width, 3) "
-        "or (height, width, 3)"
-    )
+    what = "the bytes of the video" if isinstance(data, _BYTES) else "the video"
+    with tempfile.NamedTemporaryFile(prefix="trml-rt-") as copy:
+        try:
+            if isinstance(data, _BYTES):
+                copy.write(data)
+            else:
+                shutil.copyfileobj(data, copy)
+            copy.flush()
+        except OSError as error:
+            raise cannot_write(copy.name, error, "name another folder with TMPDIR") from None
+        try:
+            return read_frames(copy.name, count)
+        except InputUnusable as error:
+            text = str(error).replace(copy.name, what)
+            raise InputUnusable(text, reason=error.reason) from None

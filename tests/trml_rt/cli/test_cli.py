@@ -257,3 +257,34 @@ def test_an_empty_value_is_refused_and_never_the_working_directory(run, words):
 
 def test_an_empty_argument_is_refused_by_its_name(run):
     assert "BUNDLE: is empty" in one_sentence(run("calibrate", "", "--data", "x"))
+
+
+@pytest.mark.parametrize("words", [["--text", "what a good day"], ["--text-file", "{text}"]])
+def test_infer_takes_the_text_as_typed_or_a_file(run, text, words):
+    expected = json.loads(run("infer", "--text", text, "--json").stdout)["score"]
+    found = run("infer", *(word.format(text=text) for word in words), "--json")
+    assert json.loads(found.stdout)["score"] == expected
+
+
+def test_infer_reads_standard_input(text, picture, monkeypatch):
+    def run(*words, data):
+        result = CliRunner().invoke(
+            trml_rt, ["infer", "--bundle", str(TINY), "--json", *map(str, words)], input=data
+        )
+        return json.loads(result.stdout)["score"]
+
+    assert run("--text", "-", data=text.read_bytes()) == run("--text", text, data=b"")
+    assert run("--video", "-", data=picture.read_bytes()) == run("--video", picture, data=b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--text", "a", "--text-file", "b"], "--text and --text-file are both given"),
+        (["--text", "-", "--video", "-"], "cannot both be standard input"),
+    ],
+)
+def test_two_sources_of_one_input_are_a_usage_error(run, words, why):
+    result = run("infer", *words)
+    assert result.exit_code == 2
+    assert why in one_sentence(result)

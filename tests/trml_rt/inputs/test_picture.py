@@ -23,9 +23,10 @@ from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
 from trml_rt.errors import InputUnusable
 from trml_rt.inputs.clip import choose_indices
+from trml_rt.inputs.frames import frames_from_array
 from trml_rt.inputs.picture import frame_pictures
 from trml_rt.inputs.rows import Row, Rows
-from trml_rt.inputs.video import frames_from_array, read_frames
+from trml_rt.inputs.video import read_frames
 from trml_rt.proof.cases import encoder_inputs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pytest
 from PIL import Image
 
 from tests import media
-from trml_rt.errors import InputUnusable, UsageError
+from trml_rt.errors import InputUnusable
 from trml_rt.inputs.clip import choose_indices, choose_times
-from trml_rt.inputs.video import frames_from_array, read_frames
+from trml_rt.inputs.video import read_encoded, read_frames
 
 # Twenty frames, eight wanted: floor((2 i + 1) * 20 / 16).
 EIGHT_OF_20 = [1, 3, 6, 8, 11, 13, 16, 18]
@@ -241,51 +242,33 @@ def test_an_animation_is_chosen_by_time(tmp_path, name):
     assert frames_of(path, 4) == [2, 6, 9]
 
 
-# Frames that the caller has.
+# Encoded clips that are no files.
 
 
-def test_an_array_of_frames_is_a_clip():
-    array = np.stack([media.numbered(i) for i in range(3)])
-    assert media.numbers_of(frames_from_array(array).frames) == [0, 1, 2]
+@pytest.mark.parametrize("form", [bytes, bytearray, memoryview, io.BytesIO])
+def test_an_encoded_clip_need_not_be_a_file(tmp_path, form):
+    data = media.write_video(tmp_path / "v.mp4", 20).read_bytes()
+    assert media.numbers_of(read_encoded(form(data), 8).frames) == EIGHT_OF_20
 
 
-def test_one_array_of_three_dimensions_is_one_frame():
-    assert media.numbers_of(frames_from_array(media.numbered(5)).frames) == [5]
+def test_an_open_file_is_read_from_where_it_stands(tmp_path):
+    Image.fromarray(media.numbered(7)).save(tmp_path / "p.png")
+    with (tmp_path / "p.png").open("rb") as file:
+        assert media.numbers_of(read_encoded(file, 8).frames) == [7]
 
 
-def test_more_frames_than_wanted_are_thinned_by_index():
-    array = np.stack([media.numbered(i) for i in range(20)])
-    assert media.numbers_of(frames_from_array(array, 8).frames) == EIGHT_OF_20
+def test_bytes_that_are_no_clip_are_named_as_such(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(InputUnusable, match=r"^the bytes of the video: ") as refused:
+        read_encoded(b"no clip", 8)
+    assert str(tmp_path) not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_an_iterable_may_mix_arrays_and_pictures():
-    frames = (f for f in (media.numbered(1), Image.fromarray(media.numbered(2))))
-    assert media.numbers_of(frames_from_array(frames).frames) == [1, 2]
-
-
-def test_a_slice_of_an_array_need_not_be_contiguous():
-    assert media.numbers_of(frames_from_array(media.numbered(3, 128, 96)[::2, ::2]).frames) == [3]
-
-
-def test_no_frames_are_too_short():
-    with pytest.raises(InputUnusable) as caught:
-        frames_from_array(np.zeros((0, 4, 4, 3), np.uint8))
-    assert caught.value.reason == "too_short"
-
-
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.zeros((4, 4), np.uint8),
-        np.zeros((4, 4, 4), np.uint8),
-        np.zeros((2, 3, 4, 4), np.uint8),
-        np.zeros((4, 4, 3), np.float32),
-        np.zeros((0, 4, 3), np.uint8),
-        [np.zeros((4, 4), np.uint8)],
-        ["frame.png"],
-    ],
-    ids=["2-d", "4 channels", "channels first", "float", "no pixel", "2-d in a list", "text"],
-)
-def test_another_shape_or_type_is_a_usage_error(array):
-    with pytest.raises(UsageError, match="give RGB uint8"):
-        frames_from_array(array)
+@pytest.mark.parametrize("address", ["https://example.org/v.mp4", "rtsp://camera/1"])
+@pytest.mark.parametrize("form", [str, Path])
+def test_an_address_is_refused_in_words_that_help(address, form):
+    with pytest.raises(
+        InputUnusable, match=f"^{address}: addresses are not read; download the clip"
+    ):
+        read_frames(form(address), 8)
