@@ -22,6 +22,7 @@ import trml_rt
 from tests.conftest import TINY
 from tests.native.binding import Library, NativeError
 from trml_rt.bundle.folder import Bundle, default_bundle
+from trml_rt.errors import InputUnusable
 from trml_rt.inputs.tokenizer import Tokenizer
 from trml_rt.inputs.video import read_frames
 from trml_rt.proof.compare import LIMITS, compare
@@ -64,7 +65,9 @@ def same(native: dict[str, Any], python: dict[str, Any]) -> None:
 )
 def test_answers_on_the_samples_are_equal(pair, words, video):
     native, python = pair
-    text = (SAMPLES / words).read_text(encoding="utf-8") if words else None
+    text = None
+    if words:  # the first sentence holds no word that the tiny bundle knows
+        text = "What a day. " + (SAMPLES / words).read_text(encoding="utf-8")
     frames = []
     if video is not None:
         clip = read_frames(SAMPLES / video, python.bundle.manifest.video.frames)
@@ -129,10 +132,18 @@ def differing(file: Path, texts: list[str]) -> list[str]:
     reader = Tokenizer.from_file(file)
     wrong = []
     for text, native in zip(texts, native_tokens(file, texts), strict=True):
-        tokens = reader.encode(text)
-        if native != {"ids": tokens.ids.tolist(), "truncated": tokens.truncated}:
+        if native != outcome(reader, text):
             wrong.append(text)
     return wrong
+
+
+def outcome(reader: Tokenizer, text: str) -> dict[str, Any]:
+    try:
+        tokens = reader.encode(text)
+    except InputUnusable as error:
+        return {"reason": error.reason}
+    ids = tokens.ids.tolist()
+    return {"ids": ids, "truncated": tokens.truncated, "unknown": tokens.unknown}
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not here; TRML_RT_DATA names its folder")
@@ -152,7 +163,7 @@ def test_every_character_that_both_know_gives_the_same_tokens(kind):
     newest = tuple(map(int, unicodedata.unidata_version.split(".")))
     known = unicodedata if newest <= (15, 0, 0) else unicodedata.ucd_3_2_0
     texts = [
-        f"a{chr(c)}b"
+        f"a{chr(c)}b day"
         for c in range(1, 0x110000)
         if known.category(chr(c)) not in ("Cs", "Cn", "Co")
     ]

@@ -1,5 +1,5 @@
 // Encode texts, for the tests that compare with Python: a JSON string a line in, its ids, whether
-// it was cut, or the reason of refusal a line out.
+// it was cut and its share of unknown tokens, or the reason of refusal a line out.
 //
 //     trml_rt_tokens tokenizer.json < texts.jsonl
 #include <iostream>
@@ -22,6 +22,7 @@ int main(int count, char** arguments) {
             tokenizer->encode(trml::core::Json::parse(line).get<std::string>(), scratch);
         answer["ids"] = tokens.ids;
         answer["truncated"] = tokens.truncated;
+        answer["unknown"] = tokens.unknown;
       } catch (const trml::core::InputUnusable& error) {
         answer["reason"] = error.reason;
       }
