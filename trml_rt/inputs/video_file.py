@@ -24,12 +24,12 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from PIL import Image
 
-from trml_rt.errors import InputUnusable, lacks_resource
+from trml_rt.errors import InputUnusable
 from trml_rt.inputs.picture import read_tiles
 from trml_rt.inputs.picture_file import MAX_PIXELS, too_large
 from trml_rt.inputs.video_frame import upright
 from trml_rt.inputs.video_packets import Moment, Route, survey
-from trml_rt.inputs.video_scan import demux, stamp_of
+from trml_rt.inputs.video_scan import demux, is_shortage, stamp_of
 
 __all__ = ["read_video"]
 
@@ -88,7 +88,7 @@ def _take(
         try:
             images.append(upright(frame, stream.sample_aspect_ratio, scaler))
         except av.FFmpegError as error:
-            if lacks_resource(error):
+            if is_shortage(error):
                 raise
             unknown_colours = True
     cut_off = route.due is not None and reader.ended and reader.end <= route.due
@@ -111,7 +111,7 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             **_TEXT_OF_TAGS,
         )
     except av.FFmpegError as error:
-        if lacks_resource(error):
+        if is_shortage(error):
             raise
         raise InputUnusable(
             f"{path}: not a video or picture that can be opened ({error.strerror}); "
@@ -222,7 +222,7 @@ class _Reader:
             try:
                 frames = self._stream.decode(packet)
             except av.FFmpegError as error:
-                if lacks_resource(error):
+                if is_shortage(error):
                     raise
                 self.damaged = True
                 continue
@@ -236,7 +236,7 @@ class _Reader:
         try:
             packet = next(self._packets, None)
         except av.FFmpegError as error:
-            if lacks_resource(error):
+            if is_shortage(error):
                 raise
             self.damaged = True
             return None

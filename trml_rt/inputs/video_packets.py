@@ -13,9 +13,8 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from trml_rt.errors import lacks_resource
 from trml_rt.inputs.clip import choose_indices, choose_times
-from trml_rt.inputs.video_scan import Scan, packets_of, scan, stamp_of, times_may_jump
+from trml_rt.inputs.video_scan import Scan, is_shortage, packets_of, scan, stamp_of, times_may_jump
 
 __all__ = ["Moment", "Route", "survey"]
 
@@ -175,7 +174,7 @@ def _keyframe_before(
         try:
             container.seek(place, stream=stream)
         except av.FFmpegError as error:
-            if lacks_resource(error):
+            if is_shortage(error):
                 raise
             return None
         keyframe: int | None = None

@@ -5,10 +5,12 @@ PyAV is heavy: import this module in the function that needs it.
 
 from __future__ import annotations
 
+import errno
+import mmap
 from array import array
 from bisect import bisect_right
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, cast
@@ -21,12 +23,22 @@ from av.video.stream import VideoStream
 
 from trml_rt.errors import lacks_resource
 
-__all__ = ["Scan", "Stretch", "demux", "packets_of", "scan", "stamp_of", "times_may_jump"]
+__all__ = [
+    "Scan",
+    "Stretch",
+    "demux",
+    "is_shortage",
+    "packets_of",
+    "scan",
+    "stamp_of",
+    "times_may_jump",
+]
 
 # A step ahead of more than so many seconds is a jump and no still picture. FFmpeg has the same
 # two limits: the first for containers whose times may jump (broadcasts, program streams).
 _AHEAD_OF_BROADCAST = 10
 _AHEAD = 30 * 3600
+_LARGE_FRAME = 1 << 29  # bytes
 _TIMES_MAY_JUMP = 0x0200  # AVFMT_TS_DISCONT
 
 
@@ -137,15 +149,32 @@ def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[A
             if packet.size:
                 yield packet
     except av.FFmpegError as error:
-        if lacks_resource(error):
+        if is_shortage(error):
             raise
 
 
 def demux(container: InputContainer, *streams: Stream) -> Iterator[Packet[Any]]:
     """Yield what `container.demux` yields; closed early, that one would keep a packet."""
     packets = cast("Generator[Packet[Any]]", container.demux(*streams))
-    with closing(packets):
+    # At the end, PyAV stumbles over streams that began within the file.
+    with closing(packets), suppress(IndexError):
         yield from packets
+
+
+def is_shortage(error: av.FFmpegError) -> bool:
+    """Say whether the machine is at fault, and not a damaged header that asks for the impossible.
+
+    FFmpeg says "Cannot allocate memory" of both, so what a large frame takes is asked for here.
+    """
+    if not lacks_resource(error):
+        return False
+    if error.errno != errno.ENOMEM:
+        return True
+    try:
+        mmap.mmap(-1, _LARGE_FRAME).close()
+    except (OSError, MemoryError):
+        return True
+    return False
 
 
 def stamp_of(packet: Packet[Any]) -> int | None:

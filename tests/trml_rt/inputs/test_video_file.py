@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import os
@@ -93,6 +94,16 @@ def test_a_whole_clip_is_read_whole_or_the_machine_is_blamed(tmp_path):
     words = [sys.executable, "-c", SWEEP, str(path)]
     ended = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, check=True)
     assert ended.stdout.split("\n")[:-1] == ["8", "unfit"]
+
+
+def test_a_header_that_asks_for_the_impossible_is_no_shortage_of_the_machine():
+    import av
+
+    from trml_rt.inputs.video_scan import is_shortage
+
+    assert not is_shortage(av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory"))
+    assert is_shortage(av.error.BlockingIOError(errno.EAGAIN, "no thread is left"))
+    assert not is_shortage(av.error.InvalidDataError(1, "Invalid data"))
 
 
 @pytest.fixture

@@ -155,6 +155,14 @@ def test_recordings_joined_into_one_file_all_count(parts, tmp_path, order):
     assert read(path) == chosen([decoded(parts[number]) for number in order])
 
 
+def test_a_stream_that_begins_within_the_file_loses_nothing(made, parts, tmp_path):
+    with_sound = made(".ts", "libx264", 2, "even", sound=6.5)
+    path = tmp_path / "joined.ts"
+    path.write_bytes(parts[0].read_bytes() + with_sound.read_bytes())
+    for _ in range(5):
+        assert read(path) == chosen([decoded(parts[0])] * 2)
+
+
 @pytest.mark.parametrize("name", ["far", "back"])
 def test_a_far_step_ahead_or_back_is_a_jump_and_no_still(tmp_path, name):
     near = media.write_video(tmp_path / "near.ts", 60)
