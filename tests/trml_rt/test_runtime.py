@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -413,3 +414,35 @@ def test_a_text_of_unknown_tokens_alone_counts_as_missing(rt):
 
 def test_the_share_of_unknown_tokens_stands_in_the_answer(rt):
     assert rt.infer(text="good \U0001f60d day \U0001f60d").inputs["text"].unknown == 0.5
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", "kaefer \u65e5".encode()])
+def test_a_bundle_in_a_folder_of_any_name_is_built_and_answers(tiny_bundle, tmp_path, name):
+    folder = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))  # noqa: PTH118 - bytes
+    shutil.copytree(tiny_bundle, folder)
+    with trml_rt.load(tiny_bundle) as rt:
+        expected = rt.infer(text=GOOD, video=WHITE).score
+    assert trml_rt.build(folder, "fp32").verified
+    for precision in (None, "fp32"):
+        with trml_rt.load(folder, precision=precision) as rt:
+            assert rt.infer(text=GOOD, video=WHITE).score == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("encoding", ["ISO-8859-1", "UTF-8"])
+def test_the_encoding_of_the_locale_changes_no_name(tiny_bundle, tmp_path, encoding):
+    folder = shutil.copytree(tiny_bundle, tmp_path / "k\u00e4fer")
+    locale = f"de_DE.{encoding}"
+    paths = os.pathsep.join(sys.path)
+    environment = os.environ | {"PYTHONPATH": paths, "LC_ALL": locale, "PYTHONCOERCECLOCALE": "0"}
+    code = (
+        "import locale, sys, trml_rt\n"
+        "try: locale.setlocale(locale.LC_ALL, '')\n"
+        "except locale.Error: sys.exit(77)\n"
+        "print(trml_rt.build(sys.argv[1], 'fp32').verified)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, os.fsencode(folder)], env=environment, capture_output=True
+    )
+    if run.returncode == 77:
+        pytest.skip(f"needs the locale: localedef -i de_DE -f {encoding} {locale}")
+    assert run.stdout.strip() == b"True", run.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import tempfile
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -197,14 +198,18 @@ class OnnxRuntimeBackend:
         options = self._ort.SessionOptions()
         level = self._ort.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_ENABLE_BASIC if basic else level.ORT_ENABLE_ALL
-        options.optimized_model_filepath = str(target)
-        try:
-            self._session(source, options)
-        except ArtefactMismatch:
-            # ONNX Runtime calls a full disk a fault of the graph.
-            write_bytes(target, bytes(2 * source.stat().st_size))
-            target.unlink()
-            raise
+        with tempfile.TemporaryDirectory() as folder:
+            written = target if _is_utf8(target) else Path(folder) / "graph.onnx"
+            options.optimized_model_filepath = os.fspath(written)
+            try:
+                self._session(source, options)
+            except ArtefactMismatch:
+                # ONNX Runtime calls a full disk a fault of the graph.
+                write_bytes(written, bytes(2 * source.stat().st_size))
+                written.unlink()
+                raise
+            if written != target:
+                write_bytes(target, written.read_bytes())
 
     def _session(
         self, path: Path, options: onnxruntime.SessionOptions
@@ -221,7 +226,7 @@ class OnnxRuntimeBackend:
             options.intra_op_num_threads = self._threads
         try:
             return self._ort.InferenceSession(
-                path,
+                os.fspath(path) if _is_utf8(path) else path.read_bytes(),
                 sess_options=options,
                 providers=["CPUExecutionProvider"],
                 disabled_optimizers=_DISABLED,
@@ -229,6 +234,17 @@ class OnnxRuntimeBackend:
         except self._refusals as error:
             reason = str(error).strip().splitlines()[0]
             raise ArtefactMismatch(f"{path}: ONNX Runtime cannot load it: {reason}") from None
+
+
+def _is_utf8(path: Path) -> bool:
+    """Say whether ONNX Runtime, which takes a path as UTF-8, means the file that the system means.
+
+    It does not where the name is no text, nor where the locale has another encoding.
+    """
+    try:
+        return os.fspath(path).encode() == os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 _alive: weakref.WeakSet[onnxruntime.InferenceSession] = weakref.WeakSet()
