@@ -68,6 +68,9 @@ def describe_files(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
     }
 
 
+_LEADS_OUT = "leads out of the folder through a link"  # as in the cache of a model hub
+
+
 def check_files(folder: Path, files: dict[str, FileEntry]) -> None:
     """Refuse a folder in which a listed file is absent, outside, or of another size (R4, R6).
 
@@ -84,11 +87,13 @@ def check_files(folder: Path, files: dict[str, FileEntry]) -> None:
             elif not path.is_file():
                 problems.append(f"{name}: file is missing")
             elif not path.resolve().is_relative_to(root):
-                problems.append(f"{name}: leads out of the folder through a link")
+                problems.append(f"{name}: {_LEADS_OUT}")
             elif (size := path.stat().st_size) != entry.bytes:
                 problems.append(f"{name}: {shown(entry.bytes)} bytes expected, {size} found")
         except OSError as error:
             problems.append(f"{name}: cannot be read ({error.strerror})")
+    if any(problem.endswith(_LEADS_OUT) for problem in problems):
+        problems.append("copy the folder with the files that its links lead to: cp -rL")
     if problems:
         refuse(str(folder), problems)
 

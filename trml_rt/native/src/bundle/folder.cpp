@@ -48,6 +48,7 @@ void check_files(const fs::path& folder, const std::vector<FileEntry>& files) {
   std::vector<std::string> problems;
   std::error_code error;
   const fs::path root = fs::canonical(folder, error);
+  bool leads_out = false;
   for (const auto& entry : files) {
     if (const auto problem = path_problem(entry.name); !problem.empty()) {
       problems.push_back(problem);
@@ -69,10 +70,14 @@ void check_files(const fs::path& folder, const std::vector<FileEntry>& files) {
     } else if (std::mismatch(root.begin(), root.end(), real.begin(), real.end()).first !=
                root.end()) {
       problems.push_back(entry.name + ": leads out of the folder through a link");
+      leads_out = true;  // as in the cache of a model hub
     } else if (std::int64_t(size) != entry.bytes) {
       problems.push_back(entry.name + ": " + std::to_string(entry.bytes) + " bytes expected, " +
                          std::to_string(size) + " found");
     }
+  }
+  if (leads_out) {
+    problems.push_back("copy the folder with the files that its links lead to: cp -rL");
   }
   if (!problems.empty()) refuse(folder.string(), problems);
 }
