@@ -22,6 +22,14 @@ test-runtime: $(RUNTIME)/.ready  ## the runtime's own tests, without torch
 	$(RUNTIME)/bin/pip install --quiet --disable-pip-version-check pytest hypothesis
 	$(RUNTIME)/bin/python -m pytest tests/trml_rt
 
+# The Pythons of JetPack 6 and 7: make test-python-3.10 PYTHON=python3.10
+test-python-%:  ## the runtime's own tests on another Python, from a wheel, in an environment of its own
+	$(PYTHON) -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$*")' || \
+		{ echo "name a Python $* with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv --clear build/python-$*
+	build/python-$*/bin/pip install --quiet --disable-pip-version-check . pytest hypothesis
+	build/python-$*/bin/python -m pytest tests/trml_rt
+
 lint: $(TRAIN)/.ready $(STUBS)/.ready
 	$(TRAIN)/bin/ruff check .
 	$(TRAIN)/bin/ruff format --check .

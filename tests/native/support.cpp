@@ -66,7 +66,7 @@ BundleCopy::~BundleCopy() {
 }
 
 void BundleCopy::harm(const Json& change) const {
-  if (change["call"] == "engines") {
+  if (change.value("call", std::string()) == "engines") {
     fs::create_directories(folder / "engines");
     fs::copy(conformance / "engine_folder", folder / "engines" / "built",
              fs::copy_options::recursive);

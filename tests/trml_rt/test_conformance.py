@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -62,7 +63,9 @@ def test_pixels(case):
     settings = {key: value for key, value in case["video"].items() if key != "frames"}
     pixels = to_pixels(Image.fromarray(given), Preprocessing(**settings))
     expected = np.frombuffer(base64.b64decode(case["pixels"]), np.uint8)
-    np.testing.assert_array_equal(pixels.ravel(), expected)
+    difference = np.abs(np.subtract(pixels.ravel(), expected, dtype=np.int16)).max()
+    # Pillow 12, the newest on Python 3.10, resizes one of these pictures one step away from 13.
+    assert difference <= (1 if int(PIL.__version__.partition(".")[0]) < 13 else 0)
 
 
 @pytest.mark.parametrize("case", cases("frames.json"), ids=str)
