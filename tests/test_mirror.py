@@ -12,7 +12,6 @@ ROOT = Path(__file__).parents[1]
 ELSEWHERE = {
     "trml_rt": {
         "_version": "test_version.py",
-        "answer": "test_runtime.py",
         "backends/check": "backends/tensorrt/test_doctor.py",
         "backends/contract": "backends/test_backends.py",
         "backends/onnxruntime": "test_runtime.py",

@@ -75,6 +75,14 @@ class Answer:
     probabilities: dict[str, float] | None = None
     ms: dict[str, float] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """Return the label with its score, or with its probability and those of the others."""
+        if self.probabilities is None:
+            return f"{self.label}  {self.score:+.3f}"
+        by_rank = sorted(self.probabilities.items(), key=lambda named: -named[1])
+        others = ", ".join(_percent(name, p) for name, p in by_rank if name != self.label)
+        return _percent(f"{self.label} ", self.score) + (f"  ({others})" if others else "")
+
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain values; scores to 6 decimals, times to 3."""
         record: dict[str, Any] = {"label": self.label, "score": round(self.score, 6)}
@@ -90,6 +98,10 @@ class Answer:
             "verified": self.verified,
             "ms": {name: round(value, 3) for name, value in self.ms.items()},
         }
+
+
+def _percent(name: str, probability: float) -> str:
+    return f"{name} {100 * probability:.1f} %"
 
 
 def read_prediction(

@@ -1,5 +1,7 @@
 """End a command with one sentence and the exit code of what went wrong.
 
+A command that was to print JSON says the same in one JSON object, unless its document is out.
+
 Of OSErrors two kinds are caught here. One is raised while a command prints: standard output is on
 a full disk, say. The other names its file. Any other OSError ends in a traceback, and a traceback
 always means a bug. A reader of the output that goes away is no error of ours: click then ends the
@@ -15,13 +17,14 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import click
 
-from trml_rt.cli.printing import printable, printable_lines
-from trml_rt.errors import EnvironmentUnfit, TrmlError, was_interrupted
+from trml_rt.cli.printing import Printed, print_json, printable_lines
+from trml_rt.errors import EnvironmentUnfit, TrmlError, UsageError, was_interrupted
 
 __all__ = ["Exits", "interrupted_once"]
 
@@ -34,14 +37,20 @@ _last_interrupt = -math.inf
 class Exits(click.Command):
     """Turns every error that is raised on purpose into one sentence and its exit code."""
 
-    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def main(self, args: Sequence[str] | None = None, **kwargs: Any) -> NoReturn:  # type: ignore[override]
         """Run the command and exit."""
+        words = list(sys.argv[1:] if args is None else args)
+        printed = Printed()
         try:
-            code = super().main(*args, **{**kwargs, "standalone_mode": False})
+            code = super().main(args, **{"obj": printed, **kwargs, "standalone_mode": False})
         except (Exception, KeyboardInterrupt) as error:
-            code = _say(error)
-            if code is None:
+            fault = _fault(error)
+            if fault is None:
                 raise
+            fault.say()
+            if not printed.json and _asks_for_json(words):
+                fault.print_json()
+            code = fault.code
         sys.exit(code or 0)
 
 
@@ -65,19 +74,44 @@ def _interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
 
-def _say(error: BaseException) -> int | None:
-    """Say what went wrong in one sentence, and return its exit code; None means a bug."""
+@dataclass(frozen=True)
+class _Fault:
+    """How a command ended that did not do its work."""
+
+    code: int
+    kind: str
+    message: str
+    reason: str | None = None
+    parsing: click.ClickException | None = None
+    """What click raised; it shows itself, with the usage of the command."""
+
+    def say(self) -> None:
+        """Write one sentence to standard error."""
+        if self.parsing is not None:
+            self.parsing.show()
+        else:
+            click.echo(f"trml-rt: {printable_lines(self.message)}", err=True)
+
+    def print_json(self) -> None:
+        """Print the same for programs, on one line; who cannot be told is no new error."""
+        content = {"code": self.code, "kind": self.kind, "message": self.message}
+        if self.reason is not None:
+            content["reason"] = self.reason
+        with contextlib.suppress(OSError):
+            print_json({"error": content}, on_one_line=True)
+
+
+def _fault(error: BaseException) -> _Fault | None:
+    """Return what went wrong; None means a bug."""
     # What interrupts an import may come out of it as another error, of which nothing tells that.
     just_now = time.monotonic() - _last_interrupt < _SAME
     if isinstance(error, click.Abort | KeyboardInterrupt) or was_interrupted(error) or just_now:
-        click.echo("trml-rt: interrupted", err=True)
-        return _INTERRUPTED
+        return _Fault(_INTERRUPTED, KeyboardInterrupt.__name__, "interrupted")
     if isinstance(error, click.ClickException):
-        error.show()
-        return error.exit_code
+        return _Fault(error.exit_code, UsageError.__name__, error.format_message(), parsing=error)
     if isinstance(error, TrmlError):
-        click.echo(f"trml-rt: {printable_lines(str(error))}", err=True)
-        return error.exit_code
+        reason = getattr(error, "reason", None)
+        return _Fault(error.exit_code, type(error).__name__, str(error), reason)
     if isinstance(error, OSError):
         if _printing(error):
             place = "standard output"
@@ -85,9 +119,15 @@ def _say(error: BaseException) -> int | None:
             place = os.fspath(error.filename)
         else:
             return None
-        click.echo(f"trml-rt: {printable(place)}: {error.strerror}", err=True)
-        return EnvironmentUnfit.exit_code
+        kind = EnvironmentUnfit
+        return _Fault(kind.exit_code, kind.__name__, f"{place}: {error.strerror}")
     return None
+
+
+def _asks_for_json(words: list[str]) -> bool:
+    """Say whether the command line has --json; it may be one that cannot be parsed."""
+    options = words[: words.index("--")] if "--" in words else words
+    return not {"--json", "--jsonl"}.isdisjoint(options)
 
 
 def _printing(error: OSError) -> bool:

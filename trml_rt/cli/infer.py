@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from trml_rt.cli.options import (
 from trml_rt.cli.printing import print_json, print_lines
 from trml_rt.errors import UsageError
 
+if TYPE_CHECKING:
+    from trml_rt.answer import Answer
+
 __all__ = ["infer"]
 
 _UNITS = ("tokens", "frames")
@@ -30,6 +33,7 @@ Examples:
   trml-rt infer --text t.txt --video v.mp4
   trml-rt infer --text "what a day"
   trml-rt infer --video face.jpg --json
+  trml-rt infer --text t.txt --jsonl >> answers.jsonl
 """
 )
 @click.option(
@@ -55,12 +59,14 @@ Examples:
 @threads_option
 @click.option("--degrade", is_flag=True, help="Count an unusable input as missing; say so.")
 @as_json
+@click.option("--jsonl", "as_jsonl", is_flag=True, help="Print JSON on one line.")
 def infer(
     text: str | None,
     text_file: Path | None,
     video: Path | None,
     degrade: bool,
     as_json: bool,
+    as_jsonl: bool,
     **arguments: Any,
 ) -> None:
     """Answer on a text, a video, or both; a missing one is replaced by a virtual one."""
@@ -68,8 +74,11 @@ def infer(
 
     inputs = _inputs(text, text_file, video)
     with load(**arguments) as runtime:
-        answer = runtime.infer(**inputs, degrade=degrade).to_dict()
-    print_json(answer) if as_json else print_lines(_for_people(answer))
+        answer = runtime.infer(**inputs, degrade=degrade)
+    if as_json or as_jsonl:
+        print_json(answer.to_dict(), on_one_line=as_jsonl)
+    else:
+        print_lines(_for_people(answer))
 
 
 def _inputs(text: str | None, text_file: Path | None, video: Path | None) -> dict[str, Any]:
@@ -88,9 +97,9 @@ def _inputs(text: str | None, text_file: Path | None, video: Path | None) -> dic
     return {"text": words, "video": sys.stdin.buffer if video == Path("-") else video}
 
 
-def _for_people(answer: dict[str, Any]) -> list[str]:
-    lines = [f"{answer['label']}  {answer['score']:+.3f}"]
-    for name, report in answer["inputs"].items():
+def _for_people(answer: Answer) -> list[str]:
+    lines = [str(answer)]
+    for name, report in answer.to_dict()["inputs"].items():
         words = [report["state"]]
         words += [report["reason"].replace("_", " ")] if "reason" in report else []
         words += [
@@ -99,7 +108,7 @@ def _for_people(answer: dict[str, Any]) -> list[str]:
         words += [word for word in ("truncated", "incomplete") if report.get(word)]
         lines.append(f"  {name:5}  {', '.join(words)}")
     lines.append(
-        f"  engine set {answer['engine_set']} on {answer['backend']}, {answer['engines']} engines"
-        f"{'' if answer['verified'] else ' (unverified)'}, {answer['ms']['total']:.1f} ms"
+        f"  engine set {answer.engine_set} on {answer.backend}, {answer.engines} engines"
+        f"{'' if answer.verified else ' (unverified)'}, {answer.ms['total']:.1f} ms"
     )
     return lines

@@ -8,15 +8,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-__all__ = ["print_json", "print_lines", "printable", "printable_lines"]
+__all__ = ["Printed", "print_json", "print_lines", "printable", "printable_lines"]
 
 # Control characters, what breaks lines or turns their direction, and halves of surrogate pairs.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _LISTED = "\n  "  # before each item of an error that lists problems
+
+
+@dataclass
+class Printed:
+    """What a command has put on standard output; the object of its context."""
+
+    json: bool = False
 
 
 def printable(text: str) -> str:
@@ -34,11 +42,14 @@ def print_lines(lines: Iterable[str]) -> None:
     click.echo("\n".join(map(printable, lines)))
 
 
-def print_json(content: Any) -> None:
+def print_json(content: Any, *, on_one_line: bool = False) -> None:
     """Print `content` as one JSON document."""
-    text = json.dumps(content, indent=1, ensure_ascii=False)
+    text = json.dumps(content, indent=None if on_one_line else 1, ensure_ascii=False)
     # What is left stands in strings, since JSON escapes the others; line breaks are of the layout.
     click.echo("\n".join(_CONTROL.sub(_as_json, line) for line in text.split("\n")))
+    context = click.get_current_context(silent=True)
+    if context is not None and (printed := context.find_object(Printed)):
+        printed.json = True
 
 
 def _as_json(match: re.Match[str]) -> str:

@@ -78,6 +78,12 @@ def test_infer_answers_in_json_for_programs(run, text, picture):
     assert answer["inputs"]["video"] == {"state": "real", "frames": 1, "incomplete": False}
 
 
+def test_infer_answers_on_one_line_for_a_log(run, text):
+    result = run("infer", "--text", text, "--jsonl")
+    assert result.stdout.count("\n") == 1
+    assert json.loads(result.stdout)["inputs"]["video"]["reason"] == "not_given"
+
+
 def test_infer_without_any_input_is_a_usage_error(run):
     result = run("infer")
     assert result.exit_code == 2

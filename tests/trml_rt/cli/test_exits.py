@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import math
 import os
 import signal
@@ -12,10 +13,12 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from tests.conftest import TINY
-from trml_rt.cli import exits
+from trml_rt.cli import exits, trml_rt
 from trml_rt.errors import UsageError, import_fault, lacks_package
 
 RUN = [sys.executable, "-c", "from trml_rt.cli import main; main()"]
@@ -55,6 +58,55 @@ def test_an_oserror_that_names_nothing_is_a_bug_and_shows_its_traceback():
 def test_ctrl_c_is_130(capsys):
     assert end(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.strip() == "trml-rt: interrupted"
+
+
+FAILING = [
+    (["infer", "--json"], 2, "UsageError", "neither text nor video is given; give at least one"),
+    (["infer", "--mood", "--json"], 2, "UsageError", "No such option '--mood'."),
+    (["inspect", "--bundle", "absent", "--json"], 5, "ArtefactMismatch", None),
+    (["infer", "--video", "absent.mp4", "--jsonl"], 6, "InputUnusable", None),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "kind", "message"), FAILING)
+def test_programs_get_an_error_as_json_and_people_still_get_the_sentence(
+    words, code, kind, message
+):
+    result = CliRunner().invoke(trml_rt, words)
+    error = json.loads(result.stdout)["error"]
+    assert (result.exit_code, error["code"], error["kind"]) == (code, code, kind)
+    assert error["message"] in result.stderr
+    assert message in (None, error["message"])
+    assert error.get("reason") == ("undecodable" if kind == "InputUnusable" else None)
+    assert result.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", sorted(trml_rt.commands))
+def test_every_command_tells_its_errors_as_json(command):
+    result = CliRunner().invoke(trml_rt, [command, "--no-such-option", "--json"])
+    assert json.loads(result.stdout)["error"]["code"] == result.exit_code == 2
+
+
+def test_an_error_is_no_json_unless_asked_for():
+    assert CliRunner().invoke(trml_rt, ["infer"]).stdout == ""
+    assert CliRunner().invoke(trml_rt, ["inspect", "--", "--json"]).stdout == ""
+
+
+def test_a_document_that_is_printed_already_stays_the_only_one(tmp_path):
+    result = CliRunner().invoke(trml_rt, ["doctor", "--bundle", str(tmp_path), "--json"])
+    assert result.exit_code == 3
+    assert "error" not in json.loads(result.stdout)
+
+
+def test_an_interrupt_is_told_as_json_too(capsys):
+    def stop():
+        raise KeyboardInterrupt
+
+    as_json = click.Option(["--json"], is_flag=True, expose_value=False)
+    with pytest.raises(SystemExit):
+        exits.Exits("stop", callback=stop, params=[as_json]).main(["--json"])
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error == {"code": 130, "kind": "KeyboardInterrupt", "message": "interrupted"}
 
 
 def test_a_full_disk_behind_standard_output_is_said():
