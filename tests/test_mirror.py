@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 # Modules whose tests have another name, with the test file that covers them.
 ELSEWHERE = {
     "trml_rt": {
+        "__main__": "cli/test_exits.py",
         "_version": "test_version.py",
         "backends/check": "backends/tensorrt/test_doctor.py",
         "backends/contract": "backends/test_backends.py",

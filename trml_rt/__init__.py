@@ -22,10 +22,11 @@ def _end_interrupted(*_: object) -> None:
 
 # The program `trml-rt` begins with this import, which takes half a second. Ctrl-C meanwhile must
 # neither end in a traceback nor look like a missing package; `trml_rt.cli.main` puts it right.
+# Of `python -m trml_rt` only the first word is known as yet, and the rest is in `sys.orig_argv`.
+_program = "".join(sys.argv[:1])
 if (
-    "".join(sys.argv[:1]).endswith("/trml-rt")
-    and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-):
+    _program.endswith("/trml-rt") or (_program == "-m" and "trml_rt" in sys.orig_argv[:3])
+) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, _end_interrupted)
 
 # ONNX Runtime's wheels since 1.30 write a device id under HOME and report to their vendor unless

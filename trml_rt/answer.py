@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +27,9 @@ class Reason(str, enum.Enum):
     TOO_SHORT = "too_short"
     UNDECODABLE = "undecodable"
 
+    def __str__(self) -> str:  # without it, Python 3.11 and later would give the member's name
+        return self.value
+
 
 @dataclass(frozen=True)
 class InputReport:
@@ -42,6 +47,15 @@ class InputReport:
     unknown: float = 0.0
     frames: int | None = None
     incomplete: bool = False
+
+    def __str__(self) -> str:
+        """Return the fields that say something, for people."""
+        words: list[str] = [self.state]
+        words += [self.reason.value.replace("_", " ")] if self.reason is not None else []
+        for count, unit in ((self.tokens, "token"), (self.frames, "frame")):
+            words += [f"{count} {unit}{'' if count == 1 else 's'}"] if count is not None else []
+        words += [word for word in ("truncated", "incomplete") if getattr(self, word)]
+        return ", ".join(words)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that say something, for JSON."""
@@ -62,26 +76,52 @@ class Answer:
 
     `score` lies in the model's range (regression) or is the probability of `label`
     (classification; then `probabilities` holds one for each label). `ms` has the
-    milliseconds of decoding, preprocessing and each engine, and their total.
+    milliseconds of decoding, preprocessing and each engine, and their total. Two answers
+    are equal if they say the same, whatever time they took.
     """
 
     label: str
     score: float
-    inputs: dict[str, InputReport]
+    inputs: dict[str, InputReport] = field(hash=False)
     engine_set: str
     backend: str
     engines: str
     verified: bool
-    probabilities: dict[str, float] | None = None
-    ms: dict[str, float] = field(default_factory=dict)
+    probabilities: dict[str, float] | None = field(default=None, hash=False)
+    range: tuple[float, float] | None = None
+    """What `score` lies in, for regression."""
+    ms: dict[str, float] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         """Return the label with its score, or with its probability and those of the others."""
         if self.probabilities is None:
             return f"{self.label}  {self.score:+.3f}"
         by_rank = sorted(self.probabilities.items(), key=lambda named: -named[1])
-        others = ", ".join(_percent(name, p) for name, p in by_rank if name != self.label)
-        return _percent(f"{self.label} ", self.score) + (f"  ({others})" if others else "")
+        others = ", ".join(f"{name} {_percent(p)}" for name, p in by_rank if name != self.label)
+        return f"{self.label}  {_percent(self.score)}" + (f"  ({others})" if others else "")
+
+    def __repr__(self) -> str:
+        states = ", ".join(f"{name} {report.state}" for name, report in self.inputs.items())
+        return f"<Answer {self.label!r} {self.score:.3f}: {states}>"
+
+    def _repr_html_(self) -> str:
+        """Return bars of the classes, or of the score in its range, and what was virtual."""
+        named = self.probabilities or {self.label: self.score}
+        low, high = self.range or (0.0, 1.0)
+        shown = _percent if self.probabilities else "{:+.3f}".format
+        rows = [(name, _bar(p, low, high), shown(p)) for name, p in named.items()]
+        rows += [(name, escape(str(report)), "") for name, report in self.inputs.items()]
+        engines = f"{self.engine_set} on {self.backend}, {self.engines} engines"
+        rows += [("", escape(engines + ("" if self.verified else " (unverified)")), "")]
+        cells = (
+            f"<tr><td>{escape(name)}</td><td>{what}</td><td>{value}</td></tr>"
+            for name, what, value in rows
+        )
+        return f"<p><b>{escape(str(self))}</b></p><table>{''.join(cells)}</table>"
+
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON on one line."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain values; scores to 6 decimals, times to 3."""
@@ -100,8 +140,18 @@ class Answer:
         }
 
 
-def _percent(name: str, probability: float) -> str:
-    return f"{name} {100 * probability:.1f} %"
+def _percent(probability: float) -> str:
+    return f"{100 * probability:.1f} %"
+
+
+def _bar(value: float, low: float, high: float) -> str:
+    """Return a bar from zero, or from the end of the range nearest to it, to `value`, as HTML."""
+    zero = min(max(0.0, low), high)
+    start, end = (100 * (x - low) / (high - low or 1.0) for x in sorted((zero, value)))
+    return (
+        '<div style="width:12em;background:rgba(128,128,128,.25)"><div style="height:1em;'
+        f'background:#4878d0;margin-left:{start:.1f}%;width:{end - start:.1f}%"></div></div>'
+    )
 
 
 def read_prediction(

@@ -32,8 +32,6 @@ from trml_rt.inputs.prepare import (
 
 __all__ = ["Runtime", "load"]
 
-_SINGLE = (Modality.TEXT, Modality.VIDEO)
-
 
 def load(
     bundle: BundleLike = None,
@@ -77,12 +75,23 @@ class Runtime:
     def __init__(self, bundle: Bundle, choice: Choice) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
+        self.task = manifest.task.kind
+        """What is answered: "regression" or "classification"."""
+        self.labels = tuple(manifest.task.labels)
+        """The labels that an answer may have, in order."""
+        low_high = manifest.task.range
+        self.range = None if low_high is None else (low_high[0], low_high[1])
+        """What scores lie in, for regression, else None."""
         self._backend_name, self._engines_name = choice.backend.name, choice.engines
         # Export and build write down what they compared; a bundle made by hand has nothing there.
         self._passed = frozenset(choice.passed)
         self._dispatcher = Dispatcher(manifest, choice.backend, choice.locate)
         self._inputs = Inputs(bundle)
         self._set_names = {each.present: each.name for each in manifest.engine_sets}
+
+    def __repr__(self) -> str:
+        engines = f"{self._engines_name} engines on {self._backend_name}"
+        return f"<Runtime {self.bundle.manifest.name!r}: {self.task}, {engines}>"
 
     @property
     def provenance(self) -> dict[str, str | bool]:
@@ -228,6 +237,22 @@ class Runtime:
         self._dispatcher.select(row.present)  # no quiet step down to fewer modalities
         return self._dispatcher.run_all(self._inputs.stack([row]))
 
+    def warm_up(self) -> float:
+        """Load every engine and run each engine set once, so that no later call waits for it.
+
+        Inputs are padding and black frames. Decoders of videos load with the first file.
+
+        Returns:
+            The milliseconds that it took.
+
+        Raises:
+            ArtefactMismatch: as for `infer`.
+        """
+        start = time.perf_counter()
+        for present in self._set_names:
+            self._dispatcher.run(present, self._inputs.stack([self._inputs.blank(present)]))
+        return (time.perf_counter() - start) * 1e3
+
     def close(self) -> None:
         """Free the engines; closing twice is fine."""
         self._dispatcher.close()
@@ -262,6 +287,7 @@ class Runtime:
                     label=label,
                     score=score,
                     probabilities=probabilities,
+                    range=self.range,
                     inputs={name: row.reports[name] for name in ("text", "video")},
                     engine_set=self._set_names[present],
                     backend=self._backend_name,

@@ -354,6 +354,22 @@ def test_classification_answers_the_best_label_with_its_probability(edit_manifes
     assert (answer.label, answer.score, answer.probabilities) == ("only", 1.0, {"only": 1.0})
 
 
+def test_a_runtime_says_what_it_answers(rt, edit_manifest):
+    assert (rt.task, rt.range) == ("regression", (-1.0, 1.0))
+    assert rt.labels == ("negative", "neutral", "positive")
+    assert repr(rt) == "<Runtime 'tiny': regression, portable engines on onnxruntime>"
+    assert rt.infer(text=GOOD).range == rt.range
+
+
+def test_warming_up_loads_every_engine_once_and_changes_no_answer(rt):
+    assert rt.warm_up() > 0
+    assert sorted(loaded(rt)) == sorted(rt.bundle.manifest.engines)
+    engines = dict(rt._dispatcher._engines)
+    with trml_rt.load(TINY) as cold:
+        assert rt.infer(GOOD, NOISE) == cold.infer(GOOD, NOISE)
+    assert rt._dispatcher._engines == engines
+
+
 @pytest.mark.parametrize("module", ["trml_rt", "trml_rt.cli"])
 def test_importing_the_runtime_pulls_in_no_training_package(module):
     heavy = {"torch", "onnx", "open_clip", "transformers", "trml_export", "trml_calibration", "av"}

@@ -49,7 +49,7 @@ class _Program(Exits, click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: trml-rt infer --text t.txt --video v.mp4",
 )
-@click.version_option(__version__, prog_name="trml-rt")
+@click.version_option(__version__, "-V", "--version", prog_name="trml-rt")
 @click.pass_context
 def trml_rt(context: click.Context) -> None:
     """Robust multimodal inference on edge devices.

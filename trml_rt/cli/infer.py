@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["infer"]
 
-_UNITS = ("tokens", "frames")
-
 
 @click.command(
     epilog="""\b
@@ -99,14 +97,7 @@ def _inputs(text: str | None, text_file: Path | None, video: Path | None) -> dic
 
 def _for_people(answer: Answer) -> list[str]:
     lines = [str(answer)]
-    for name, report in answer.to_dict()["inputs"].items():
-        words = [report["state"]]
-        words += [report["reason"].replace("_", " ")] if "reason" in report else []
-        words += [
-            f"{report[u]} {u[: -1 if report[u] == 1 else None]}" for u in _UNITS if u in report
-        ]
-        words += [word for word in ("truncated", "incomplete") if report.get(word)]
-        lines.append(f"  {name:5}  {', '.join(words)}")
+    lines += [f"  {name:5}  {report}" for name, report in answer.inputs.items()]
     lines.append(
         f"  engine set {answer.engine_set} on {answer.backend}, {answer.engines} engines"
         f"{'' if answer.verified else ' (unverified)'}, {answer.ms['total']:.1f} ms"

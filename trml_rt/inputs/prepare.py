@@ -161,6 +161,20 @@ class Inputs:
             )
         return prepared
 
+    def blank(self, present: Modality) -> Prepared:
+        """Return a text of padding and black frames, as long as may be, where `present`."""
+        prepared = Prepared()
+        if Modality.TEXT in present:
+            settings = self._bundle.manifest.text
+            self._tokenizer = self._tokenizer or self._load_tokenizer()
+            padding = np.full(settings.context, settings.pad_id, np.int32)
+            prepared.tokens = Tokens(padding, truncated=False)
+        if Modality.VIDEO in present:
+            video = self._bundle.manifest.video
+            black = np.zeros((video.frames, video.height, video.width, 3), np.uint8)
+            self._video(black, prepared, "rgb")
+        return prepared
+
     def stack(self, rows: Sequence[Prepared]) -> Tensors:
         """Stack prepared rows of one presence into the input tensors of an engine set.
 
@@ -184,8 +198,7 @@ class Inputs:
 
     def _text(self, source: Any, prepared: Prepared) -> None:
         text = source if isinstance(source, str) else read_text(source)
-        if self._tokenizer is None:
-            self._tokenizer = self._load_tokenizer()
+        self._tokenizer = self._tokenizer or self._load_tokenizer()
         start = time.perf_counter()
         tokens = self._tokenizer.encode(text)
         _add_ms(prepared, "preprocess", start)

@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conftest import TINY
+from trml_rt._version import __version__
 from trml_rt.cli import exits, trml_rt
 from trml_rt.errors import UsageError, import_fault, lacks_package
 
@@ -166,6 +167,26 @@ def test_ctrl_c_during_any_import_is_said_in_a_word(tmp_path, module):
     words = [*command, "infer", "--text", str(tmp_path / "t.txt")]
     ended = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr.strip()) == (130, "trml-rt: interrupted")
+
+
+def test_the_package_runs_as_the_program_does_and_ctrl_c_ends_it_in_a_word():
+    run = {"env": ENVIRONMENT, "capture_output": True, "text": True}
+    told = subprocess.run([sys.executable, "-m", "trml_rt", "-V"], **run)
+    assert told.stdout == f"trml-rt, version {__version__}\n"
+    command = "import trml_rt, signal; print(signal.getsignal(2) is signal.default_int_handler)"
+    assert subprocess.run([sys.executable, "-c", command], **run).stdout == "True\n"
+    # A finder of modules that stands in the way of numpy sends Ctrl-C while the package loads.
+    early = f"import sys; sys.argv = ['-m']; sys.orig_argv = ['python', '-m', 'trml_rt']\n{EARLY}"
+    ended = subprocess.run([sys.executable, "-c", early], **run)
+    assert (ended.returncode, ended.stderr) == (130, "trml-rt: interrupted\n")
+
+
+EARLY = """
+import os, signal
+hook = lambda event, words: event == "import" and words[0] == "numpy" and os.kill(os.getpid(), 2)
+sys.addaudithook(hook)
+import trml_rt
+"""
 
 
 def failed(kind, message, cause, **named):
