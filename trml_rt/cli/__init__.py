@@ -33,6 +33,10 @@ __all__ = ["main", "trml_rt"]
 class _Program(Exits, click.Group):
     """The commands; what no option of any of them may be is refused here, once."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the commands in order of use, as they were added."""
+        return [*self.commands]
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -60,8 +64,8 @@ def trml_rt(context: click.Context) -> None:
 
 
 for _command in (
-    *(convert, train, evaluate, export, calibrate, lint, build, verify, bench),
-    *(infer, inspect, doctor),
+    *(infer, build, verify, bench, inspect, doctor, lint),
+    *(calibrate, train, evaluate, export, convert),
 ):
     trml_rt.add_command(_command)
 

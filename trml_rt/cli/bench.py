@@ -23,11 +23,12 @@ __all__ = ["bench"]
 
 
 @click.command(
+    short_help="Time every engine set in each precision.",
     epilog="""\b
 Examples:
   trml-rt bench --precision int8 --calls 100
   trml-rt bench --backend tensorrt
-"""
+""",
 )
 @backend_option
 @bundle_option

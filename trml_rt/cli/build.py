@@ -29,12 +29,13 @@ __all__ = ["build"]
 
 
 @click.command(
+    short_help="Compile engines for this device, and verify them.",
     epilog="""\b
 Examples:
   trml-rt build --precision fp16
   trml-rt build --precision int8 --calibration calibration/
   trml-rt build --backend tensorrt-rtx --target 8.9
-"""
+""",
 )
 @click.option(
     "--precision",

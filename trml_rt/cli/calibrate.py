@@ -19,12 +19,13 @@ __all__ = ["calibrate"]
 
 
 @click.command(
+    short_help="Make INT8 graphs from real inputs.",
     epilog="""\b
 Examples:
   trml-rt calibrate bundle/ --data rows.jsonl
   trml-rt calibrate bundle/ --data rows.jsonl --engine text --max-drop 0.5points
   trml-rt calibrate bundle/ --data MOSI/ --format mmsa
-"""
+""",
 )
 @click.argument("bundle", type=any_path)
 @click.option("--data", type=any_path, required=True, help="Real inputs: a data set.")

@@ -13,7 +13,10 @@ from trml_rt.errors import lacks_package
 __all__ = ["convert"]
 
 
-@click.command(epilog="Example: trml-rt convert unaligned_50.pkl --out mosi.jsonl")
+@click.command(
+    short_help="Turn MMSA's processed pickles into rows of JSON.",
+    epilog="Example: trml-rt convert unaligned_50.pkl --out mosi.jsonl",
+)
 @click.argument("source", metavar="PICKLE", type=any_path)
 @click.option("--out", type=any_path, required=True, help="JSONL file to write.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")

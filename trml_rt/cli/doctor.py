@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 
-@click.command(epilog="Example: trml-rt doctor --backend tensorrt")
+@click.command(
+    short_help="Check this machine, installation and bundle.",
+    epilog="Example: trml-rt doctor --backend tensorrt",
+)
 @any_backend_option("What the machine must be fit for; auto needs no GPU.")
 @bundle_option
 @as_json

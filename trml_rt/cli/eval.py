@@ -28,6 +28,7 @@ __all__ = ["evaluate"]
 
 @click.command(
     name="eval",
+    short_help="Measure how good a model is with inputs missing.",
     epilog="""\b
 Examples:
   trml-rt eval --data MOSI/ --format mmsa --checkpoint checkpoint/

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 
-@click.command(epilog="Example: trml-rt export checkpoint/ --out bundle/ --weights fp16")
+@click.command(
+    short_help="Turn a checkpoint into a bundle.",
+    epilog="Example: trml-rt export checkpoint/ --out bundle/ --weights fp16",
+)
 @click.argument("checkpoint", type=any_path)
 @click.option("--out", type=any_path, required=True, help="Bundle to make.")
 @click.option("--name", help="Name of the model.  [default: the checkpoint folder's]")

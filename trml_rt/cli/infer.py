@@ -26,13 +26,14 @@ __all__ = ["infer"]
 
 
 @click.command(
+    short_help="Answer on a text, a video, or both.",
     epilog="""\b
 Examples:
   trml-rt infer --text t.txt --video v.mp4
   trml-rt infer --text "what a day"
   trml-rt infer --video face.jpg --json
   trml-rt infer --text t.txt --jsonl >> answers.jsonl
-"""
+""",
 )
 @click.option(
     "--text", help="The text itself, or the name of a UTF-8 file. - reads standard input."

@@ -13,7 +13,10 @@ from trml_rt.cli.printing import print_json, print_lines
 __all__ = ["inspect"]
 
 
-@click.command(epilog="Example: trml-rt inspect --bundle my_bundle")
+@click.command(
+    short_help="Show what a bundle holds, and whether it is whole.",
+    epilog="Example: trml-rt inspect --bundle my_bundle",
+)
 @bundle_option
 @as_json
 def inspect(bundle: Path, as_json: bool) -> None:

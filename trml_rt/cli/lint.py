@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["lint"]
 
 
-@click.command(epilog="Example: trml-rt lint --bundle my_bundle")
+@click.command(
+    short_help="Look for what keeps a device from building graphs.",
+    epilog="Example: trml-rt lint --bundle my_bundle",
+)
 @bundle_option
 @as_json
 def lint(bundle: Path, as_json: bool) -> None:

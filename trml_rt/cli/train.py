@@ -18,8 +18,9 @@ __all__ = ["train"]
 
 
 @click.command(
+    short_help="Train on a data set of your own.",
     epilog="Example: trml-rt train --data clips.jsonl --backbone ViT-B-32-quickgelu "
-    "--weights openai.safetensors --set epochs=30 --out checkpoint/"
+    "--weights openai.safetensors --set epochs=30 --out checkpoint/",
 )
 @click.option("--data", type=any_path, required=True, help="Data set.")
 @data_layout

@@ -26,11 +26,12 @@ __all__ = ["verify"]
 
 
 @click.command(
+    short_help="Compare built engines with their references.",
     epilog="""\b
 Examples:
   trml-rt verify --precision int8 --data rows.jsonl --split test
   trml-rt verify --precision fp16 --backend tensorrt --data rows.jsonl
-"""
+""",
 )
 @click.option("--precision", type=precision_choice, required=True, help="Engines to verify.")
 @backend_option

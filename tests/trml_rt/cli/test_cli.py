@@ -50,6 +50,16 @@ def test_every_command_of_this_version_is_there():
     assert expected.split() == COMMANDS
 
 
+def test_help_lists_the_commands_in_order_of_use_with_whole_summaries(run):
+    listed = run("--help").output.split("Commands:\n")[1].split("\n\n")[0].splitlines()
+    expected = "infer build verify bench inspect doctor lint calibrate train eval export convert"
+    assert [line.split()[0] for line in listed] == expected.split()
+    for line in listed:
+        assert len(line) <= 80
+        assert line.endswith(".")
+        assert not line.endswith("...")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_ends_in_an_example(run, command):
     result = run(command, "--help")
