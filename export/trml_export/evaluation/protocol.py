@@ -12,6 +12,7 @@ import logging
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -28,6 +29,7 @@ from trml_export.features.features import Features
 from trml_export.training.run_key import run_key
 from trml_rt.bundle.atomic import write_bytes
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, cannot_write
+from trml_rt.progress import time_left
 
 __all__ = ["COMPLETENESS", "Material", "Run", "run_protocol"]
 
@@ -92,13 +94,15 @@ def run_protocol(
     _log.info("runs to train: %d; in the cache: %d", len(waiting), len(paths) - len(waiting))
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)  # before an hour of work, not after
+    start = time.monotonic()
     with closing(_train_all(waiting, material, workers or os.cpu_count() or 1)) as records:
         for number, (run, record) in enumerate(records, 1):
             with _writing(folder):
                 write_bytes(paths[run], json.dumps(record).encode())
             _log.info(
-                "run %d of %d: %s, seed %d, training %.0f%% complete",
+                "run %d of %d: %s, seed %d, training %.0f%% complete%s",
                 *(number, len(waiting), run.method, run.seed, 100 * run.completeness),
+                time_left(start, number, len(waiting)),
             )
     # A record is named by what was trained, which another call may have given another name.
     return [{**_read(paths[run]), "method": run.method} for run in runs]

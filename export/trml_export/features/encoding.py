@@ -54,8 +54,12 @@ def encode_texts(
     texts = sorted({s.text for s in samples if s.text is not None}, key=lambda t: (len(t), t))
     keys = {text: _key(backbone, "text", text.encode()) for text in texts}
     with _missing(store, keys.values(), "texts") as missing:
+
+        def missing_of(chunk: Sequence[str]) -> int:
+            return sum(keys[text] in missing for text in chunk)
+
         exact = bool(missing) and cutting_is_exact(backbone)
-        for chunk in counted(_chunks(texts), len(texts), "encoding texts", _log, len):
+        for chunk in counted(_chunks(texts), len(missing), "encoding texts", _log, missing_of):
             new = [text for text in chunk if keys[text] in missing]
             if not new:
                 continue
@@ -94,7 +98,13 @@ def encode_clips(
             _missing(store, by_key, "clips") as missing,
             closing(_ahead(pool, decode, missing)) as decoded,
         ):
-            for chunk in counted(_chunks(list(by_key)), len(by_key), "encoding clips", _log, len):
+
+            def missing_of(chunk: Sequence[str]) -> int:
+                return sum(key in missing for key in chunk)
+
+            for chunk in counted(
+                _chunks(list(by_key)), len(missing), "encoding clips", _log, missing_of
+            ):
                 new = {key: next(decoded) for key in chunk if key in missing}
                 if new:
                     store.add(dict(zip(new, _encode(list(new.values()), backbone), strict=True)))

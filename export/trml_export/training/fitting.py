@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from trml_export.method.model import TRML, Views
 from trml_export.training.batches import Batch, batches
 from trml_export.training.state import TrainingState
 from trml_rt.errors import UsageError
+from trml_rt.progress import time_left
 
 __all__ = ["Fit", "fit", "presence_metrics"]
 
@@ -73,6 +75,7 @@ def _fit(run: TrainingState, train: Features, valid: Features, state: Path | Non
     model, config, resumed = run.model, run.model.config, run.epoch
     if resumed:
         _log.info("going on after epoch %d of %d", resumed, config.epochs)
+    start = time.monotonic()
     while run.epoch < config.epochs and run.epoch - run.best_epoch < config.patience:
         run.epoch += 1
         train_loss = _epoch(run, train)
@@ -82,8 +85,9 @@ def _fit(run: TrainingState, train: Features, valid: Features, state: Path | Non
         if state is not None:
             run.save(state)
         _log.info(
-            "epoch %d of %d: loss %.4f, valid %.4f",
+            "epoch %d of %d: loss %.4f, valid %.4f%s",
             *(run.epoch, config.epochs, train_loss, valid_loss),
+            time_left(start, run.epoch - resumed, config.epochs - resumed),
         )
     model.load_state_dict(run.best_weights)
     return Fit(
