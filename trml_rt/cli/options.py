@@ -86,8 +86,8 @@ data_layout = click.option(
     type=click.Choice(LAYOUTS),
     default="jsonl",
     show_default=True,
-    help="Layout of the data set: one JSON object a line, CMU-MOSI and -MOSEI as MMSA has "
-    "them, or MELD.",
+    help="Layout of the data set: JSON lines or a .csv or .tsv table, CMU-MOSI and -MOSEI as "
+    "MMSA has them, or MELD.",
 )
 
 of_data = ("layout", "split", "rows")

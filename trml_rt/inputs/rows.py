@@ -1,31 +1,31 @@
-"""Read one JSON object a line; every fault is found before any work begins.
+"""Read one JSON object a line, or a table; every fault is found before any work begins.
 
     {"id": "a1", "split": "train", "text": "what a day", "video": "clips/a1.mp4", "score": 1.4}
 
-`split` is train, valid or test. `text` or `video` may be left out (or null), not both; a video is
-a video file, a picture or a folder of frame pictures, by a path relative to the file. `score` and
-`label` may both stand in a row. Training, calibration and verification read rows here.
+`split` is train, valid or test; val and dev mean valid. `id` may be left out: then it is the number
+of the line. `text` or `video` may be left out (or null), not both; a video is a video file, a
+picture or a folder of frame pictures, by a path relative to the file. `score` and `label` may both
+stand in a row. Other keys are kept. Training, calibration and verification read rows here.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import math
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trml_rt.bundle.records import parse_json
-from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_rt.errors import UsageError
+from trml_rt.inputs.row_file import extra_keys, misspelt, numbered
 
-__all__ = ["SPLITS", "Row", "Rows", "evenly", "read_rows", "refuse_all"]
+__all__ = ["SPLITS", "Row", "Rows", "Scan", "evenly", "read_rows", "refuse_all", "scan_rows"]
 
 SPLITS = ("train", "valid", "test")
 
-_KEYS = frozenset({"id", "split", "text", "video", "score", "label"})
+_SPLIT_OF = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "test": "test"}
 _SHOWN = 20
 
 Item = TypeVar("Item")
@@ -33,7 +33,11 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Row:
-    """One row; `score` and `label` are None where the file has none."""
+    """One row; `score` and `label` are None where the file has none.
+
+    `line` is where it begins, or 0 in a layout without lines. `extra` holds the keys that nothing
+    here reads, as the file has them.
+    """
 
     id: str
     split: str
@@ -41,6 +45,18 @@ class Row:
     video: Path | None
     score: float | None
     label: str | None
+    line: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The rows of a file without faults, and each fault with the line that has it."""
+
+    path: Path
+    rows: tuple[Row, ...]
+    problems: tuple[tuple[int, str], ...]
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,17 @@ def read_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda
         UsageError: the file cannot be read, or a line is wrong; the message counts the problems
             and lists the first twenty.
     """
+    scan = scan_rows(path, target_faults)
+    refuse_all(scan.path, [f"line {number}: {problem}" for number, problem in scan.problems])
+    return Rows(scan.rows, scan.sha256)
+
+
+def scan_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda _: ()) -> Scan:
+    """Read as `read_rows` does, and return the faults of lines instead of raising them.
+
+    Raises:
+        UsageError: the file cannot be read, or its ending and its content do not go together.
+    """
     if path.is_dir():
         path = path / "data.jsonl"
     try:
@@ -81,29 +108,26 @@ def read_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
     rows: list[Row] = []
-    problems: list[str] = []
+    problems: list[tuple[int, str]] = []
     line_of: dict[str, int] = {}
-    # A byte order mark is what spreadsheets put before the first line.
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
-        if not line.strip():
+    for number, content in numbered(path, data):
+        if isinstance(content, str):
+            problems.append((number, content))
             continue
-        try:
-            content = parse_json(line, f"line {number}")
-        except ArtefactMismatch as problem:
-            problems.append(str(problem))
-            continue
-        faults = list(_faults(content, path.parent))
-        identity = content.get("id")
+        faults = list(misspelt(content))
+        if content.get("id") is None:
+            content["id"] = str(number)
+        faults += _faults(content, path.parent)
+        identity = content["id"]
         if isinstance(identity, str) and identity in line_of:
             faults.append(f"id {identity!r} stands twice, also in line {line_of[identity]}")
         elif isinstance(identity, str):
             line_of[identity] = number
-        faults += _wrong_types(content) or target_faults(_row(content, path.parent))
+        faults += _wrong_types(content) or target_faults(_row(content, path.parent, number))
         if not faults:
-            rows.append(_row(content, path.parent))
-        problems += [f"line {number}: {fault}" for fault in faults]
-    refuse_all(path, problems)
-    return Rows(tuple(rows), hashlib.sha256(data).hexdigest())
+            rows.append(_row(content, path.parent, number))
+        problems += [(number, fault) for fault in faults]
+    return Scan(path, tuple(rows), tuple(problems), hashlib.sha256(data).hexdigest())
 
 
 def refuse_all(path: Path, problems: Sequence[str]) -> None:
@@ -125,15 +149,10 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
 
 def _faults(content: dict[str, Any], folder: Path) -> Iterator[str]:
     """Yield what is wrong with one row."""
-    for key in sorted(content.keys() - _KEYS):
-        nearest = difflib.get_close_matches(key.lower(), sorted(_KEYS), 1)
-        advice = (
-            f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(sorted(_KEYS))}"
-        )
-        yield f"unknown key {key}; {advice}"
-    if not isinstance(content.get("id"), str) or not content["id"]:
-        yield "id must be a string that is not empty"
-    if content.get("split") not in SPLITS:
+    if not isinstance(content["id"], str) or not content["id"]:
+        yield "id must be a string that is not empty; leave it out to have the number of the line"
+    split = content.get("split")
+    if not isinstance(split, str) or split not in _SPLIT_OF:
         yield f"split must be one of {', '.join(SPLITS)}"
     text, video = content.get("text"), content.get("video")
     if text is None and video is None:
@@ -179,14 +198,16 @@ def _unreadable(path: Path) -> str | None:
     return None if regular else "is neither a file nor a folder"
 
 
-def _row(content: dict[str, Any], folder: Path) -> Row:
+def _row(content: dict[str, Any], folder: Path, line: int) -> Row:
     """Return the row; where it has faults, they are known and it is thrown away."""
     video, score = content.get("video"), content.get("score")
     return Row(
         id=str(content.get("id")),
-        split=str(content.get("split")),
+        split=_SPLIT_OF.get(str(content.get("split")), ""),
         text=content.get("text"),
         video=folder / video if isinstance(video, str) else None,
         score=None if score is None else float(score),
         label=content.get("label"),
+        line=line,
+        extra={key: content[key] for key in extra_keys(content)},
     )

@@ -51,11 +51,11 @@ def test_blank_lines_and_a_byte_order_mark_are_no_fault(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"colour": 1}, "unknown key colour"),
+        ({"scroe": 1, "score": None}, "unknown key scroe; did you mean score?"),
         ({"id": ""}, "id must be"),
         ({"id": 3}, "id must be"),
         ({"id": ["a"]}, "id must be"),
-        ({"split": "dev"}, "split must be one of train, valid, test"),
+        ({"split": "eval"}, "split must be one of train, valid, test"),
         ({"text": None}, "neither text nor video"),
         ({"text": "  "}, "not blank"),
         ({"text": 5}, "not blank"),
@@ -102,8 +102,8 @@ def test_training_needs_both_of_its_splits(tmp_path, kept, lacking):
 
 
 def test_all_problems_stand_in_one_error(tmp_path):
-    refusal = _refusal(tmp_path, *GOOD, {"id": "c", "mood": 1}, "{")
-    for part in ("unknown key mood", "split must", "neither text", "score must", "line 4"):
+    refusal = _refusal(tmp_path, *GOOD, {"id": "c", "vidoe": 1}, "{")
+    for part in ("unknown key vidoe", "split must", "neither text", "score must", "line 4"):
         assert part in refusal
 
 

@@ -50,11 +50,11 @@ def test_rows_of_one_split_in_file_order_with_or_without_a_target(lines):
         ({"score": True}, "score must be a number"),
         ({"label": 3}, "label must be a string"),
         ({"vidoe": "c.mp4"}, "unknown key vidoe; did you mean video?"),
-        ({"Text": "a day"}, "unknown key Text; did you mean text?"),
-        ({"mood": 1}, "unknown key mood; known are id, label, score, split, text, video"),
+        ({"text": None, "Text": "a day"}, "unknown key Text; did you mean text?"),
+        ({"labels": "joy"}, "unknown key labels; did you mean label?"),
         ({"id": "r1"}, "id 'r1' stands twice, also in line 1"),
         ({"id": ""}, "id must be a string that is not empty"),
-        ({"split": "dev"}, "split must be one of train, valid, test"),
+        ({"split": "eval"}, "split must be one of train, valid, test"),
         ({"text": " "}, "text must be a string that is not blank"),
         ({"video": "none.mp4"}, "video none.mp4 does not exist"),
     ],
@@ -62,6 +62,26 @@ def test_rows_of_one_split_in_file_order_with_or_without_a_target(lines):
 def test_a_wrong_line_is_named(lines, more, words):
     with pytest.raises(UsageError, match=f"line 2: {re.escape(words)}"):
         read_rows(lines(row(1), row(2, **more)))
+
+
+def test_val_and_dev_mean_valid(lines):
+    path = lines(row(1, split="val"), row(2, split="dev"), row(3, split="valid"), row(4))
+    assert [r.split for r in read_rows(path).rows] == ["valid", "valid", "valid", "train"]
+
+
+def test_a_row_without_an_id_has_the_number_of_its_line(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"split": "test", "text": "a"}\n\n{"id": null, "split": "test", "text": "b"}')
+    assert [(r.id, r.line) for r in read_rows(path).rows] == [("1", 1), ("3", 3)]
+    path.write_text('{"id": "2", "split": "test", "text": "a"}\n{"split": "test", "text": "b"}')
+    with pytest.raises(UsageError, match="line 2: id '2' stands twice, also in line 1"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize("key", ["speaker", "video_id", "context", "texts", "idx"])
+def test_other_keys_are_kept(lines, key):
+    [read] = read_rows(lines(row(1, **{key: ["x"]}))).rows
+    assert read.extra == {key: ["x"]}
 
 
 def test_a_target_is_judged_once_it_is_a_number_or_a_string(lines):
@@ -132,7 +152,10 @@ def test_any_object_is_a_row_or_a_sentence_that_names_its_line(tmp_path, content
         [read] = read_rows(path).rows
     except UsageError as error:
         refusal = str(error)
-    assert "  line 1: " in refusal if refusal else read.id == content["id"]
+    if refusal is None:
+        assert read.id == ("1" if content.get("id") is None else content["id"])
+    else:
+        assert "  line 1: " in refusal
 
 
 @given(st.binary())
