@@ -5,7 +5,7 @@
 ...     answer = rt.infer(text="what a day", video="clip.mp4")
 
 Behind every command of `trml-rt` stands a function of the same name: `build`, `calibrate`,
-`verify`, `bench`, `inspect`, `doctor`, `lint`.
+`check_data`, `verify`, `bench`, `inspect`, `doctor`, `lint`.
 """
 
 # ruff: noqa: E402 - what comes before the imports must hold while they run
@@ -54,6 +54,7 @@ from trml_rt.errors import (
 from trml_rt.inputs.prepare import Sample
 from trml_rt.inspect import Inspection, inspect
 from trml_rt.lint import LintReport, lint
+from trml_rt.proof.check_data import DataCheck, DataProblem, check_data
 from trml_rt.runtime import Runtime, load
 from trml_rt.verify import Verification, verify
 
@@ -67,6 +68,8 @@ __all__ = [
     "Bundle",
     "CalibrationReport",
     "CompileOptions",
+    "DataCheck",
+    "DataProblem",
     "Diagnosis",
     "EnvironmentUnfit",
     "InputReport",
@@ -85,6 +88,7 @@ __all__ = [
     "bench",
     "build",
     "calibrate",
+    "check_data",
     "doctor",
     "inspect",
     "lint",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from trml_rt.bundle.arguments import LAYOUTS, check_one_of
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import Task
 from trml_rt.errors import UsageError, lacks_package
-from trml_rt.inputs.rows import Row, Rows, read_rows
+from trml_rt.inputs.rows import Row, Rows, Scan, read_rows, scan_rows
 from trml_rt.proof.cases import row_cases
 from trml_rt.proof.compare import Case
 
-__all__ = ["read_cases", "read_data"]
+__all__ = ["read_cases", "read_data", "scan_data"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,34 +34,74 @@ def read_data(data: Path, task: Task, *, layout: str, split: str) -> Rows:
     """
     if layout == "jsonl":
         return read_rows(data, lambda row: _target_faults(row, task)).of_split(split)
+    scan = _scan_layout(data, task, layout, ())
+    for _, problem in scan.problems:
+        _log.info("left out: %s", problem)
+    rows = [
+        row for row in scan.rows if row.split == split and (row.text, row.video) != (None, None)
+    ]
+    return Rows(tuple(rows), scan.sha256)
+
+
+def scan_data(data: Path, task: Task | None, *, layout: str, overrides: Sequence[str] = ()) -> Scan:
+    """Return all rows of a data set, and what is wrong with it; see `read_data`.
+
+    Args:
+        data: the data set.
+        task: what scores and labels must fit; None leaves that to `overrides`.
+        layout: jsonl, mmsa or meld.
+        overrides: keys of a training configuration, which then wants a target in every row.
+
+    Raises:
+        UsageError: the data set cannot be read, or a table of mmsa or meld is wrong.
+        EnvironmentUnfit: a package is lacking.
+    """
+    if layout != "jsonl":
+        return _scan_layout(data, task, layout, overrides)
+    if task is not None:
+        return scan_rows(data, lambda row: _target_faults(row, task))
+    if not overrides:
+        return scan_rows(data)
+    try:
+        from trml_export.config import load_config
+        from trml_export.data.jsonl import target_faults
+    except ImportError as error:
+        raise lacks_package("checking the targets of a training", error, "train") from None
+
+    config = load_config(overrides=overrides)
+    return scan_rows(data, lambda row: target_faults(row, config))
+
+
+def _scan_layout(data: Path, task: Task | None, layout: str, overrides: Sequence[str]) -> Scan:
+    """Return what the training side reads of a layout of its own."""
     try:
         from trml_export.config import load_config
         from trml_export.data import FORMATS, config_for, read_dataset
     except ImportError as error:
         raise lacks_package(f"reading the layout {layout}", error, "train") from None
 
-    config = config_for(task, layout)
-    has_targets = task.kind in FORMATS[layout].tasks
-    if not has_targets:  # its inputs are of use all the same
-        config = load_config(defaults=FORMATS[layout].defaults)
+    check_one_of("layout", layout, LAYOUTS)
+    has_targets = task is None or task.kind in FORMATS[layout].tasks
+    if task is None or not has_targets:  # its inputs are of use all the same
+        config = load_config(overrides=overrides, defaults=FORMATS[layout].defaults)
+    else:
+        config = config_for(task, layout)
     dataset = read_dataset(data, config, layout)
-    for problem in dataset.problems:
-        _log.info("left out: %s: %s", problem.id, problem.message)
-    scored = has_targets and task.kind == "regression"
-    labelled = has_targets and task.kind == "classification"
+    scored = has_targets and config.task == "regression"
+    labelled = has_targets and config.task == "classification"
     rows = [
         Row(
             id=sample.id,
-            split=split,
+            split=sample.split,
             text=sample.text,
             video=sample.video,
             score=float(sample.target) if scored else None,
-            label=task.labels[int(sample.target)] if labelled else None,
+            label=config.labels[int(sample.target)] if labelled else None,
         )
         for sample in dataset.samples
-        if sample.split == split and (sample.text, sample.video) != (None, None)
     ]
-    return Rows(tuple(rows), dataset.sha256)
+    problems = [(0, f"{problem.id}: {problem.message}") for problem in dataset.problems]
+    return Scan(data, tuple(rows), tuple(problems), dataset.sha256)
 
 
 def read_cases(bundle: Bundle, data: Path, *, layout: str, split: str, rows: int) -> list[Case]:

@@ -12,7 +12,7 @@ from trml_export.config import Config
 from trml_export.data.samples import DataSet, Sample
 from trml_rt.inputs.rows import Row, read_rows, refuse_all
 
-__all__ = ["read_jsonl"]
+__all__ = ["read_jsonl", "target_faults"]
 
 
 def read_jsonl(path: Path, config: Config) -> DataSet:
@@ -22,7 +22,7 @@ def read_jsonl(path: Path, config: Config) -> DataSet:
         UsageError: the file cannot be read, or anything in it is wrong; the message counts
             the problems and lists the first twenty.
     """
-    table = read_rows(path, lambda row: _target_faults(row, config))
+    table = read_rows(path, lambda row: target_faults(row, config))
     samples = tuple(_sample(row, config) for row in table.rows)
     splits = {sample.split for sample in samples}
     refuse_all(
@@ -32,7 +32,8 @@ def read_jsonl(path: Path, config: Config) -> DataSet:
     return DataSet(samples, table.sha256)
 
 
-def _target_faults(row: Row, config: Config) -> Iterator[str]:
+def target_faults(row: Row, config: Config) -> Iterator[str]:
+    """Yield what is wrong with the target of a row; training wants one in each."""
     if config.task == "classification":
         if row.label not in config.labels:
             yield f"label must be one of {', '.join(config.labels)}"
