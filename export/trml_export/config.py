@@ -7,6 +7,7 @@ checkpoint holds it, so a trained model always says how it was made.
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import json
 from collections.abc import Iterable, Mapping
@@ -14,16 +15,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from trml_rt.bundle.records import problem_text
 from trml_rt.errors import EnvironmentUnfit, TrmlError, UsageError
 
-__all__ = ["Config", "describe", "load_config", "parse_config"]
+__all__ = ["Config", "check_key", "describe", "load_config", "parse_config"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _key(default: Any, meaning: str) -> Any:
+    return Field(default, description=meaning)
 
 
 class Config(BaseModel):
@@ -38,40 +44,72 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     # The method.
-    frames: Annotated[int, Field(ge=1, le=64)] = 8
-    shortest_clip: Positive | None = None  # in seconds; a clip outside counts as missing
-    longest_clip: Positive | None = None
-    normalise: bool = True
-    temporal_encoder: Literal["gru", "mean"] = "gru"
-    generator: Literal["mlp", "copy", "zero", "mean", "constant"] = "mlp"
-    generator_width: Annotated[int, Field(ge=1)] = 2  # in multiples of the embedding size d
-    matching_loss: Literal["infonce", "label_infonce", "cosine", "mse"] = "infonce"
-    matching_level: Literal["vector", "head"] = "vector"
-    matching_weight: NotNegative = 0.1  # lambda; 0 is the ablation
-    detach_targets: bool = True
-    task_teaches_generators: bool = True
-    label_width: Positive = 0.05  # in score ranges; how near two scores must be to match
-    tau: Positive = 0.07
-    alpha: Share = 0.5  # share of the virtual video in the matching loss
-    mask_bits: bool = False
-    head_width: Annotated[int, Field(ge=1)] | None = None  # None: d
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    trained_views: Literal["all", "text", "video", "text_video"] = "all"
+    frames: Annotated[int, Field(ge=1, le=64)] = _key(8, "most frames of a clip, uniform in time")
+    shortest_clip: Positive | None = _key(
+        None, "seconds; a shorter clip counts as missing, null sets no limit"
+    )
+    longest_clip: Positive | None = _key(
+        None, "seconds; a longer clip counts as missing, null sets no limit"
+    )
+    normalise: bool = _key(True, "bring text and frame vectors to length 1")
+    temporal_encoder: Literal["gru", "mean"] = _key(
+        "gru", "what pools the frames: the masked mean of GRU(x) + x, or the mean of x"
+    )
+    generator: Literal["mlp", "copy", "zero", "mean", "constant"] = _key(
+        "mlp", "what stands in for a missing vector; all but mlp are controls"
+    )
+    generator_width: Annotated[int, Field(ge=1)] = _key(
+        2, "hidden width of the generators, in multiples of the embedding size d"
+    )
+    matching_loss: Literal["infonce", "label_infonce", "cosine", "mse"] = _key(
+        "infonce", "what draws a virtual vector to the real one"
+    )
+    matching_level: Literal["vector", "head"] = _key(
+        "vector", "what matching compares: vectors, or what the head's first layer makes of them"
+    )
+    matching_weight: NotNegative = _key(0.1, "weight of the matching loss; 0 is the ablation")
+    detach_targets: bool = _key(True, "real vectors do not move towards virtual ones")
+    task_teaches_generators: bool = _key(
+        True, "false: the generators learn from the matching loss alone"
+    )
+    label_width: Positive = _key(
+        0.05, "of label_infonce: how near two scores must be to match, in score ranges"
+    )
+    tau: Positive = _key(0.07, "temperature of infonce and label_infonce")
+    alpha: Share = _key(0.5, "share of the virtual video in the matching loss")
+    mask_bits: bool = _key(False, "tell the head which side is real")
+    head_width: Annotated[int, Field(ge=1)] | None = _key(
+        None, "hidden width of the head; null is the embedding size d"
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = _key(0.1, "dropout in the head")
+    trained_views: Literal["all", "text", "video", "text_video"] = _key(
+        "all", "which presence cases are trained; one alone makes a model for that case"
+    )
 
     # The task.
-    task: Literal["regression", "classification"] = "regression"
-    labels: Annotated[tuple[str, ...], Field(min_length=1)] = ("negative", "neutral", "positive")
-    score_range: tuple[Finite, Finite] = (-3.0, 3.0)
-    thresholds: tuple[Finite, ...] = (-0.5, 0.5)
+    task: Literal["regression", "classification"] = _key(
+        "regression", "whether a prediction is a score or a label"
+    )
+    labels: Annotated[tuple[str, ...], Field(min_length=1)] = _key(
+        ("negative", "neutral", "positive"), "the classes, or the names of stretches of the score"
+    )
+    score_range: tuple[Finite, Finite] = _key(
+        (-3.0, 3.0), "the least and the largest score of regression"
+    )
+    thresholds: tuple[Finite, ...] = _key(
+        (-0.5, 0.5), "the scores where one label of regression ends and the next begins"
+    )
 
     # The optimiser.
-    learning_rate: Positive = 1e-3
-    weight_decay: NotNegative = 1e-4
-    clip_norm: Positive = 1.0
-    batch_size: Annotated[int, Field(ge=1)] = 64
-    epochs: Annotated[int, Field(ge=1)] = 50
-    patience: Annotated[int, Field(ge=1)] = 8  # epochs without a better validation loss
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    learning_rate: Positive = _key(1e-3, "of AdamW, at the beginning of its cosine")
+    weight_decay: NotNegative = _key(1e-4, "of AdamW")
+    clip_norm: Positive = _key(1.0, "the largest norm of the gradients")
+    batch_size: Annotated[int, Field(ge=1)] = _key(64, "samples in a step")
+    epochs: Annotated[int, Field(ge=1)] = _key(50, "the most passes over the training samples")
+    patience: Annotated[int, Field(ge=1)] = _key(
+        8, "epochs without a better validation loss after which training ends"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = _key(0, "of all that is random in training")
 
     @model_validator(mode="after")
     def _check_task(self) -> Config:
@@ -131,16 +169,35 @@ def load_config(
     values = {**(defaults or {}), **({} if path is None else _read(path))}
     for item in overrides:
         key, equals, text = item.partition("=")
-        if not equals or key.strip() not in Config.model_fields:
-            keys = ", ".join(Config.model_fields)
-            raise UsageError(f"--set {item}: give KEY=VALUE with a KEY of {keys}")
+        if not equals:
+            raise UsageError(f"--set {item}: give KEY=VALUE, such as epochs=30")
+        check_key(key.strip(), f"--set {item}")
         values[key.strip()] = _value(text.strip())
     return parse_config(values, where=str(path or "config"))
 
 
+def check_key(key: str, where: str) -> None:
+    """Raise UsageError, which begins with `where`, unless a configuration has `key`."""
+    if key in Config.model_fields:
+        return
+    nearest = _nearest(key)
+    hint = f"did you mean {nearest}?" if nearest else "see `trml-rt config` for all keys"
+    raise UsageError(f"{where}: unknown key {key}; {hint}")
+
+
+def _nearest(key: str) -> str | None:
+    return next(iter(difflib.get_close_matches(key.lower(), Config.model_fields, 1)), None)
+
+
 def describe(problems: ValidationError) -> str:
     """Return all problems that pydantic found, in one line, without its links."""
-    return "; ".join(map(problem_text, problems.errors(include_url=False)))
+    return "; ".join(map(_text, problems.errors(include_url=False)))
+
+
+def _text(problem: ErrorDetails) -> str:
+    key = problem["loc"][0] if problem["type"] == "extra_forbidden" else None
+    nearest = _nearest(key) if isinstance(key, str) else None
+    return problem_text(problem) + (f", did you mean {nearest}?" if nearest else "")
 
 
 def _value(text: str) -> Any:

@@ -48,7 +48,8 @@ def test_a_word_needs_no_quotes_in_an_override():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("lambda=1", "KEY=VALUE"),
+        ("lambda=1", "unknown key lambda; see `trml-rt config`"),
+        ("epoch=3", "unknown key epoch; did you mean epochs\\?"),
         ("frames", "KEY=VALUE"),
         ("frames=0", "frames"),
         ("frames=eight", "frames"),
@@ -82,8 +83,10 @@ def test_classification_of_one_class_is_refused():
 
 def test_every_problem_of_a_file_stands_in_one_error(tmp_path):
     path = tmp_path / "c.json"
-    path.write_text(json.dumps({"frames": 0, "tau": -1, "colour": "red"}))
-    with pytest.raises(UsageError, match=r"frames.*tau.*colour"):
+    path.write_text(json.dumps({"frames": 0, "tau": -1, "colour": "red", "epoch": 1}))
+    with pytest.raises(
+        UsageError, match=r"frames.*tau.*colour.*epoch: unknown key, did you mean epochs\?"
+    ):
         load_config(path)
 
 

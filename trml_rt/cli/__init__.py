@@ -15,6 +15,7 @@ from trml_rt.cli.bench import bench
 from trml_rt.cli.build import build
 from trml_rt.cli.calibrate import calibrate
 from trml_rt.cli.check_data import check_data
+from trml_rt.cli.config import config
 from trml_rt.cli.convert import convert
 from trml_rt.cli.doctor import doctor
 from trml_rt.cli.eval import evaluate
@@ -66,7 +67,7 @@ def trml_rt(context: click.Context) -> None:
 
 for _command in (
     *(infer, build, verify, bench, inspect, doctor, lint),
-    *(calibrate, check_data, train, evaluate, export, convert),
+    *(calibrate, check_data, config, train, evaluate, export, convert),
 ):
     trml_rt.add_command(_command)
 

@@ -46,8 +46,8 @@ COMMANDS = sorted(trml_rt.commands)
 
 
 def test_every_command_of_this_version_is_there():
-    expected = "bench build calibrate check-data convert doctor eval export infer inspect lint"
-    assert [*expected.split(), "train", "verify"] == COMMANDS
+    expected = "bench build calibrate check-data config convert doctor eval export infer inspect"
+    assert [*expected.split(), "lint", "train", "verify"] == COMMANDS
 
 
 def test_help_lists_the_commands_in_order_of_use_with_whole_summaries(run):

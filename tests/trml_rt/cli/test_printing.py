@@ -56,11 +56,11 @@ def test_a_path_with_escapes_reaches_the_terminal_escaped(bundle):
         assert "\x9b" not in said
 
 
-def test_an_id_of_a_row_is_escaped_in_its_problem(tmp_path):
-    (tmp_path / "rows.jsonl").write_text(json.dumps({EVIL: 1}))
+def test_a_path_in_a_row_is_escaped_in_its_problem(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"video": EVIL}))
     with pytest.raises(UsageError) as caught:
         read_rows(tmp_path / "rows.jsonl")
-    assert f"unknown key {SAFE}" in printing.printable_lines(str(caught.value))
+    assert f"video {SAFE} does not exist" in printing.printable_lines(str(caught.value))
 
 
 def test_a_log_line_is_escaped(tmp_path):
