@@ -61,7 +61,7 @@ def inline_commands(page: Path) -> Iterator[list[str]]:
 
 def check_make(words: list[str]) -> None:
     for target in (word for word in words if "=" not in word and not word.startswith("-")):
-        pattern = re.sub(r"^(protocol|ablation)-\w+$", r"\1-%", target)
+        pattern = re.sub(r"^(protocol|ablation|test-python)-[\w.]+$", r"\1-%", target)
         assert re.search(rf"^{re.escape(pattern)}:", MAKEFILE, re.MULTILINE), target
 
 

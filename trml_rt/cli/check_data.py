@@ -20,6 +20,7 @@ _SHOWN = 20  # as an error lists problems
 
 @click.command(
     name="check-data",
+    short_help="Count the rows of a data set, and list its faults.",
     epilog="""\b
 Examples:
   trml-rt check-data --data rows.jsonl --decode

@@ -14,11 +14,12 @@ __all__ = ["config"]
 
 
 @click.command(
+    short_help="Print every key of a training configuration.",
     epilog="""\b
 Examples:
   trml-rt config
   trml-rt config epochs
-"""
+""",
 )
 @click.argument("key", required=False)
 @as_json

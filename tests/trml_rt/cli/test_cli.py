@@ -52,7 +52,8 @@ def test_every_command_of_this_version_is_there():
 
 def test_help_lists_the_commands_in_order_of_use_with_whole_summaries(run):
     listed = run("--help").output.split("Commands:\n")[1].split("\n\n")[0].splitlines()
-    expected = "infer build verify bench inspect doctor lint calibrate train eval export convert"
+    expected = "infer build verify bench inspect doctor lint calibrate"
+    expected += " check-data config train eval export convert"
     assert [line.split()[0] for line in listed] == expected.split()
     for line in listed:
         assert len(line) <= 80
