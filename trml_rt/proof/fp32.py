@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle.engine_folder import (
@@ -29,6 +30,9 @@ from trml_rt.proof.golden import golden_answers
 __all__ = ["make_record", "reference_answers", "refuse_failed", "run_cases", "verify"]
 
 _log = logging.getLogger(__name__)
+
+_GOLDEN: Literal["golden files"] = "golden files"
+"""What messages and records call the training framework's own answers."""
 
 
 def verify(
@@ -72,13 +76,13 @@ def verify(
 
 def _verdict(fp32: Verdict, golden: Verdict, *, on_data: bool) -> SetVerdict:
     """Return the verdict on one engine set of both references."""
-    by_reference = {"golden files": golden, "FP32": fp32}
+    by_reference = {_GOLDEN: golden, "FP32": fp32}
     problems = [f"{text} ({r})" for r, each in by_reference.items() for text in each.problems]
     return SetVerdict(
         passed=not problems,
         problems=problems,
         warnings=[f"{text} ({r})" for r, each in by_reference.items() for text in each.warnings],
-        inputs="data" if on_data else "golden files",
+        inputs="data" if on_data else _GOLDEN,
         fp32=fp32.measured,
         golden=golden.measured,
     )
@@ -152,8 +156,10 @@ def run_cases(
 
 def refuse_failed(record: VerificationRecord, where: str) -> None:
     """Raise VerificationFailed with all problems of a record that has not passed."""
-    if record.problems:
-        raise VerificationFailed(
-            f"{where}: {'; '.join(record.problems)}; take another precision, or calibrate with "
-            "more --samples or a smaller --max-drop"
-        )
+    if not record.problems:
+        return
+    if all(problem.endswith(f"({_GOLDEN})") for problem in record.problems):
+        remedy = "the engines give what FP32 gives, so export the bundle again"
+    else:
+        remedy = "take another precision, or calibrate with more --samples or a smaller --max-drop"
+    raise VerificationFailed(f"{where}: {'; '.join(record.problems)}; {remedy}")

@@ -33,14 +33,19 @@ def read_data(data: Path, task: Task, *, layout: str, split: str) -> Rows:
         EnvironmentUnfit: a package is lacking.
     """
     if layout == "jsonl":
-        return read_rows(data, lambda row: _target_faults(row, task)).of_split(split)
+        rows = read_rows(data, lambda row: _target_faults(row, task)).of_split(split)
+        if task.kind == "regression" and any(row.label is not None for row in rows.rows):
+            _log.warning("labels of rows are not used: this bundle gives scores")
+        if task.kind == "classification" and any(row.score is not None for row in rows.rows):
+            _log.warning("scores of rows are not used: this bundle gives labels")
+        return rows
     scan = _scan_layout(data, task, layout, ())
     for _, problem in scan.problems:
         _log.info("left out: %s", problem)
-    rows = [
+    of_split = [
         row for row in scan.rows if row.split == split and (row.text, row.video) != (None, None)
     ]
-    return Rows(tuple(rows), scan.sha256)
+    return Rows(tuple(of_split), scan.sha256)
 
 
 def scan_data(data: Path, task: Task | None, *, layout: str, overrides: Sequence[str] = ()) -> Scan:

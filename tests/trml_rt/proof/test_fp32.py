@@ -173,6 +173,7 @@ def test_new_engines_that_equal_fp32_but_not_the_golden_files_are_refused(
         build(folder, "fp32")
     assert "video/score: differs by 0.1, 0.001 allowed (golden files)" in str(refused.value)
     assert "(FP32)" not in str(refused.value)
+    assert str(refused.value).endswith("so export the bundle again")
     assert not [path for path in (folder / "engines").iterdir() if path.is_dir()]
 
 

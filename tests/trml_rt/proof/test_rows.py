@@ -41,6 +41,21 @@ def test_rows_need_no_target_and_a_folder_stands_for_its_file(tmp_path):
         assert (read.score, read.label) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("task", "target", "words"),
+    [
+        (REGRESSION, {"label": "joy"}, ["labels of rows are not used: this bundle gives scores"]),
+        (CLASSES, {"score": 1.0}, ["scores of rows are not used: this bundle gives labels"]),
+        (REGRESSION, {"score": 1.0}, []),
+    ],
+)
+def test_targets_that_are_not_used_are_told(tmp_path, caplog, task, target, words):
+    row = {"id": "a", "split": "train", "text": "x", **target}
+    (tmp_path / "data.jsonl").write_text(json.dumps(row))
+    read_data(tmp_path, task, layout="jsonl", split="train")
+    assert caplog.messages == words
+
+
 def test_an_unknown_layout_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="no layout 'csv'; choose jsonl, mmsa, meld"):
         read_data(tmp_path, CLASSES, layout="csv", split="train")
