@@ -311,8 +311,6 @@ TEST_CASE("the log tells what is loaded") {
   CHECK(lines.find("frame.onnx") == lines.npos);
 }
 
-#endif  // TRML_RT_WITH_OPENVINO
-
 TEST_CASE("the locale of a program changes neither bundles nor answers") {
   const std::string expected = answer_json(Handle().rt);
   CAPTURE(expected);
@@ -342,3 +340,4 @@ TEST_CASE("a forked child is told to open for itself, and may close what it inhe
   CHECK(status == 0);
   CHECK(score(parent.rt, sample) == before);
 }
+#endif  // TRML_RT_WITH_OPENVINO
