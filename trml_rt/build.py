@@ -1,4 +1,4 @@
-"""Compile a bundle's graphs for this device, prove them, and install them in the bundle.
+"""Compile a bundle's graphs for this device, prove them, and install them.
 
 The order of steps: settle what the arguments mean, compile every graph, compare the engines with
 their references, install them, and measure whether they pay.
@@ -31,13 +31,13 @@ from trml_rt.bundle.engine_folder import (
     EngineFolder,
     EngineManifest,
     Precision,
-    open_engine_folder,
     to_json,
 )
 from trml_rt.bundle.folder import BundleLike, open_bundle
+from trml_rt.bundle.places import place_to_build
 from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.compile import BuildJob, compile_all, describe_engines
-from trml_rt.engines.install import fitting_manifest, install
+from trml_rt.engines.install import fitting, install
 from trml_rt.engines.key import built_for_here, key_of
 from trml_rt.errors import ArtefactMismatch, UsageError
 from trml_rt.proof.compare import Case
@@ -126,8 +126,9 @@ def build(
     """Compile the engines of `precision` for this device, verify them, and install them.
 
     Args:
-        bundle: the bundle to build for; its `engines/` folder is written. A path, an open bundle,
-            or None for `TRML_RT_BUNDLE`, else the bundle that ships inside the package.
+        bundle: the bundle to build for. Its `engines/` folder is written, or the cache where that
+            cannot be. A path, an open bundle, or None for `TRML_RT_BUNDLE`, else the bundle that
+            ships inside the package, whose engines always lie in the cache.
         precision: fp32, fp16 or int8. What that means is the back end's: `trml_rt.backends`.
         backend: what the engines are for.
         options: settings of the compiler; with `target` set nothing can be verified.
@@ -143,7 +144,7 @@ def build(
     Raises:
         UsageError: an argument makes no sense, would not be read, or the data cannot be read.
         VerificationFailed: the engines miss a limit; nothing is installed.
-        EnvironmentUnfit: a package, the device, memory or disk is lacking.
+        EnvironmentUnfit: a package, the device, memory, disk or a folder to write is lacking.
         ArtefactMismatch: the bundle or its calibration is damaged, or int8 lacks a calibration.
     """
     table = check_data(data, layout=layout, split=split, rows=rows)
@@ -157,21 +158,22 @@ def build(
     cases: Sequence[Case] = ()
     if table is not None:
         cases = read_cases(job.bundle, table, layout=layout, split=split, rows=rows)
-    manifest, built = install(
+    engines, built = install(
         job.bundle,
-        job.target,
+        job.key,
         job.built_for,
         lambda staging: _make(job, staging, cases if verify else None),
         must_be_verified=verify,
         force=force,
     )
-    verified = open_engine_folder(job.target).is_verified(job.bundle)
+    folder, verified = engines.folder, engines.is_verified(job.bundle)
     if not advise:
-        return BuildReport(job.target, built, verified, manifest)
+        return BuildReport(folder, built, verified, engines.manifest)
     # A back end that may be taken unasked has several precisions that compete.
     precisions = None if job.row.unasked else [job.precision]
     report = bench(job.bundle, precisions, backend=backend, calls=_CALLS)
-    return BuildReport(job.target, built, verified, manifest, report.recommended, report.because)
+    advice = report.recommended, report.because
+    return BuildReport(folder, built, verified, engines.manifest, *advice)
 
 
 def preview_build(
@@ -188,19 +190,20 @@ def preview_build(
 
     Raises:
         UsageError: an argument makes no sense, or would not be read.
-        EnvironmentUnfit: the back end, or the device that it needs, is not here.
+        EnvironmentUnfit: the back end, its device, or a folder to write is not here.
         ArtefactMismatch: the bundle is damaged, or int8 lacks a calibration.
     """
     job = _settle(bundle, precision, backend, options, calibration)
     why: list[str] = ["force is given"] if force else []
+    must_be_verified = verify and job.options.target is None
     try:
-        fitting_manifest(
-            job.bundle, job.target, job.built_for, verify and job.options.target is None
-        )
+        folder = fitting(job.bundle, job.key, job.built_for, must_be_verified).folder
     except ArtefactMismatch as error:
         why.append(str(error))
+    if why:
+        folder = place_to_build(job.bundle, job.key) / job.key
     sources = {name: path for name, (path, _) in job.sources.items()}
-    return BuildPreview(job.target, bool(why), why, sources, job.built_for)
+    return BuildPreview(folder, bool(why), why, sources, job.built_for)
 
 
 def _settle(
@@ -231,7 +234,7 @@ def _settle(
         precision=precision,
         options=options,
         built_for=built_for,
-        target=opened.folder / "engines" / key_of(built_for, precision, row),
+        key=key_of(built_for, precision, row),
         sources={n: source_of(opened, n, calibrated, form) for n in opened.manifest.engines},
     )
 

@@ -30,7 +30,8 @@ class Inspection:
         calibration: for each encoder its forms and how many layers of each compute in INT8; None
             where the bundle has no calibration of its own.
         parity: largest difference to the training framework's answers, as `engine set/tensor`.
-        built: for each folder of compiled engines its precision, verification and whether it fits.
+        built: for each folder of compiled engines where it lies, its precision, verification and
+            whether it fits.
         training: what the training side wrote of itself.
     """
 
@@ -128,9 +129,10 @@ def _built(bundle: Bundle, folder: Path) -> dict[str, Any]:
         engines.verify_files()
         record, passed = engines.verification(), engines.passed_sets()
     except ArtefactMismatch as error:
-        return {"fits": False, "why_not": [str(error)]}
+        return {"folder": str(folder), "fits": False, "why_not": [str(error)]}
     manifest, reasons = engines.manifest, why_not(engines, bundle)
     return {
+        "folder": str(folder),
         "backend": manifest.backend,
         "precision": manifest.precision,
         "weights": manifest.weights,

@@ -116,7 +116,7 @@ def verify(
         verdicts = compare_with_references(opened, engines, precision, cases)
     verification = Verification(found.folder, make_record(precision, found.hashes, verdicts))
     if record:
-        with locked(found.folder.parent, found.folder):
+        with locked(opened, found.folder.parent, found.folder):
             if open_engine_folder(found.folder).hashes != found.hashes:
                 raise EnvironmentUnfit(
                     f"{found.folder}: a build replaced the engines while they were compared; "

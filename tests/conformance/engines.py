@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import trml_rt
 from trml_rt import TrmlError
 from trml_rt.bundle.engine_folder import PRECISIONS
@@ -57,22 +59,25 @@ def lay_out(
     built_for: dict[str, dict[str, str]],
     change: dict[str, str | None] | None = None,
     without: list[str] | None = None,
+    place: Path | None = None,
 ) -> None:
     """Write one engine folder for each precision of `engines`, in the state that it says.
 
     Args:
-        bundle: folder of the bundle; engines that it has are removed.
+        bundle: folder of the bundle.
         engines: state by precision: a word of `RECORDS` or "unverified", then perhaps "elsewhere".
         built_for: what engines of each precision say that they were built for, if they fit.
         change: fields of `built_for` by their other value; None removes one.
         without: engines to leave out.
+        place: where the engines lie, and others are removed; None: beside the bundle.
     """
-    shutil.rmtree(bundle / "engines", ignore_errors=True)
+    place = place or bundle / "engines"
+    shutil.rmtree(place, ignore_errors=True)
     manifest = json.loads((bundle / "model.json").read_text(encoding="utf-8"))
     entry = {"file": "plan", "sha256": hashlib.sha256(PLAN).hexdigest(), "bytes": len(PLAN)}
     for precision, state in engines.items():
         record = state.removesuffix(" elsewhere")
-        folder = bundle / "engines" / precision
+        folder = place / precision
         folder.mkdir(parents=True)
         (folder / "plan").write_bytes(PLAN)
         fields = built_for[precision] | (ELSEWHERE if record != state else {}) | (change or {})
@@ -86,6 +91,20 @@ def lay_out(
         (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
         if record in RECORDS:
             (folder / "verify.json").write_text(RECORDS[record], encoding="utf-8")
+
+
+def place_in(cache: Path, bundle: Path) -> Path:
+    """Return the folder of a bundle's engines in the cache."""
+    digest = hashlib.sha256((bundle / "model.json").read_bytes()).hexdigest()
+    return cache / "engines" / digest[:16]
+
+
+def set_environment(patch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    """Set the variables that name the cache, and no other of them."""
+    for name in ("TRML_RT_CACHE", "XDG_CACHE_HOME", "HOME"):
+        patch.delenv(name, raising=False)
+        if name in environment:
+            patch.setenv(name, environment[name])
 
 
 def here(built_for: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:

@@ -18,7 +18,14 @@ import pytest
 from PIL import Image
 
 import trml_rt
-from tests.conformance.engines import CALLS, RECORDS, lay_out, taken
+from tests.conformance.engines import (
+    CALLS,
+    RECORDS,
+    lay_out,
+    place_in,
+    set_environment,
+    taken,
+)
 from tests.conformance.patches import harm, use
 from tests.conformance.pictures import nv12_to_rgb, picture
 from tests.trml_rt.backends.tensorrt.fake_device import Device
@@ -26,6 +33,7 @@ from trml_rt import Sample, TrmlError
 from trml_rt.backends import row_of
 from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.places import cache_folder
 from trml_rt.engines.key import built_for_here
 from trml_rt.inputs.clip import choose_indices, choose_times
 from trml_rt.inputs.image import Preprocessing, to_pixels
@@ -423,6 +431,7 @@ def engines() -> dict[str, Any]:
     layouts += [{"fp16": state, "fp32": "verified"} for state in odd]
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as parent:
         Device(patch)
+        patch.setenv("TRML_RT_CACHE", f"{parent}/cache")
         row = row_of("tensorrt")
         folder = Path(shutil.copytree(TINY, Path(parent) / "bundle"))
         bundle = Bundle(folder)
@@ -438,6 +447,8 @@ def engines() -> dict[str, Any]:
                 for call, text in refused.items()
                 if call.startswith("tensorrt") and len(layout) < 2
             ]
+        places = places_of_engines(folder, fields)
+        shutil.rmtree(folder.parent / "cache")
         for precision, change, without in (
             *(
                 ("int8", {name: "other"}, [])
@@ -463,7 +474,45 @@ def engines() -> dict[str, Any]:
     for part in fields.values():
         part["system"] = "{system}"
     records = dict(RECORDS)
-    return {"built_for": fields, "records": records, "choices": choices, "messages": messages}
+    parts = {"built_for": fields, "records": records, "choices": choices, "messages": messages}
+    return parts | {"places": places, "caches": caches()}
+
+
+def places_of_engines(folder: Path, fields: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
+    """List which engines each call takes of those beside the bundle and in the cache (E5)."""
+    states = ("", "verified", "unverified", "verified elsewhere", "damaged")
+    layouts = [
+        ({"fp16": own} if own else {}, {"fp16": cached} if cached else {})
+        for own, cached in itertools.product(states, repeat=2)
+    ]
+    layouts += [
+        ({"fp16": "verified"}, {"fp32": "verified"}),
+        ({"fp32": "verified"}, {"int8": "unverified"}),
+    ]
+    layouts += [({"fp16": "verified elsewhere"}, {"fp32": "verified", "int8": "unverified"})]
+    cases = []
+    for own, cached in layouts:
+        lay_out(folder, own, fields)
+        lay_out(folder, cached, fields, place=place_in(folder.parent / "cache", folder))
+        found = {call: taken(folder, call) for call in CALLS}
+        refused = dict.fromkeys((c for c, text in found.items() if ": " in text), "refused")
+        cases.append({"own": own, "cache": cached, "taken": found | refused})
+    return cases
+
+
+def caches() -> list[dict[str, Any]]:
+    """List which folder is the cache by the variables of the environment."""
+    cases = []
+    for named, xdg, home in itertools.product(
+        (None, "", "/named", "relative"), (None, "", "/xdg/", "x"), (None, "", "/home/me", "h")
+    ):
+        given = {"TRML_RT_CACHE": named, "XDG_CACHE_HOME": xdg, "HOME": home}
+        environment = {name: value for name, value in given.items() if value is not None}
+        with pytest.MonkeyPatch.context() as patch:
+            set_environment(patch, environment)
+            folder = cache_folder()
+        cases.append({"environment": environment, "folder": folder and str(folder)})
+    return cases
 
 
 if __name__ == "__main__":

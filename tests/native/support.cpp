@@ -126,17 +126,18 @@ std::string filled_in(std::string text, const fs::path& bundle) {
 }
 
 void BundleCopy::lay_out(const Json& engines, const Json& built_for, const Json& change,
-                         const Json& without) const {
+                         const Json& without, fs::path place) const {
   static const Json records = read_json(conformance / "engines.json")["records"];
   const Json manifest = read_json(folder / "model.json");
   const std::string plan = "plan", suffix = " elsewhere";
-  fs::remove_all(folder / "engines");
+  if (place.empty()) place = folder / "engines";
+  fs::remove_all(place);
   for (const auto& [precision, value] : engines.items()) {
     auto state = value.get<std::string>();
-    const auto place = folder / "engines" / precision;
-    fs::create_directories(place);
-    const auto write = [&place](const std::string& name, const std::string& data) {
-      std::ofstream(place / name, std::ios::binary) << data;
+    const auto built = place / precision;
+    fs::create_directories(built);
+    const auto write = [&built](const std::string& name, const std::string& data) {
+      std::ofstream(built / name, std::ios::binary) << data;
     };
     Json fields = Json::parse(filled_in(built_for.at(precision).dump(), folder));
     if (state.size() > suffix.size() && state.substr(state.size() - suffix.size()) == suffix) {

@@ -41,8 +41,9 @@ class BundleCopy {
   void harm(const Json& change) const;
   // Write one engine folder for each precision of `engines`, in the state that it says, as
   // tests/conformance/engines.py does. `built_for` is that part of engines.json.
+  // They lie in `place`, or beside the bundle where it is empty.
   void lay_out(const Json& engines, const Json& built_for, const Json& change = Json::object(),
-               const Json& without = Json::array()) const;
+               const Json& without = Json::array(), std::filesystem::path place = {}) const;
   std::filesystem::path folder;
 
  private:

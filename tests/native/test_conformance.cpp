@@ -5,6 +5,7 @@
 
 #include "bundle/engine_folder.hpp"
 #include "bundle/folder.hpp"
+#include "bundle/places.hpp"
 #include "error.hpp"
 #include "inputs/charsmap.hpp"
 #include "inputs/clip.hpp"
@@ -103,6 +104,28 @@ std::string taken(const std::filesystem::path& folder, const std::string& call,
     return "portable";  // which this build leaves to OpenVINO
   }
 }
+
+// The variables that name the cache, for as long as this lives.
+class Environment {
+ public:
+  explicit Environment(const Json& values) {
+    for (const char* name : {"TRML_RT_CACHE", "XDG_CACHE_HOME", "HOME"}) {
+      if (const char* value = std::getenv(name)) before_[name] = value;
+      set(name, values);
+    }
+  }
+  ~Environment() {
+    for (const char* name : {"TRML_RT_CACHE", "XDG_CACHE_HOME", "HOME"}) set(name, before_);
+  }
+  Environment(const Environment&) = delete;
+
+ private:
+  static void set(const char* name, const Json& values) {
+    ::unsetenv(name);
+    if (values.contains(name)) ::setenv(name, values[name].get<std::string>().c_str(), 1);
+  }
+  Json before_ = Json::object();
+};
 
 }  // namespace
 
@@ -206,6 +229,49 @@ TEST_CASE("engines that no call takes are refused in the same words") {
     const auto expected = filled_in(row["message"], copy.folder);
     CHECK(taken(copy.folder, row["call"], fields) == expected);
   }
+}
+
+TEST_CASE("a call takes engines of the place that it takes them of in Python") {
+  const Json file = read_json(conformance / "engines.json"), fields = file["built_for"];
+  REQUIRE(file["places"].size() > 5 * 5);
+  const BundleCopy copy;
+  const auto cache = copy.folder.parent_path() / "cache";
+  const auto digest = sha256_hex(read_bytes(copy.folder / "model.json"));
+  const Environment environment(Json::object({{"TRML_RT_CACHE", cache.string()}}));
+  for (const Json& row : file["places"]) {
+    CAPTURE(row.dump());
+    copy.lay_out(row["own"], fields);
+    copy.lay_out(row["cache"], fields, Json::object(), Json::array(),
+                 cache / "engines" / digest.substr(0, 16));
+    for (const auto& [call, expected] : row["taken"].items()) {
+      CAPTURE(call);
+      const auto found = taken(copy.folder, call, fields);
+      CHECK((found.find(": ") == found.npos ? found : "refused") == expected.get<std::string>());
+    }
+  }
+}
+
+TEST_CASE("the cache is the folder that it is in Python") {
+  const Json rows = read_json(conformance / "engines.json")["caches"];
+  REQUIRE(rows.size() > 50);
+  for (const Json& row : rows) {
+    CAPTURE(row.dump());
+    const Environment environment(row["environment"]);
+    const auto found = cache_folder();
+    CHECK((found ? Json(found->string()) : Json()) == row["folder"]);
+  }
+}
+
+TEST_CASE("the cache is looked into once it is there") {
+  const BundleCopy copy;
+  const auto cache = copy.folder.parent_path() / "cache";
+  std::filesystem::create_directories(cache);
+  const Bundle bundle(copy.folder.string());
+  const auto place = cache / "engines" / bundle.sha256.substr(0, 16);
+  const Environment environment(Json::object({{"TRML_RT_CACHE", cache.string()}}));
+  CHECK(engine_places(bundle).size() == 1);
+  std::filesystem::create_directories(place);
+  CHECK(engine_places(bundle).front() == place);
 }
 
 TEST_CASE("of engines that fit alike those of the default options are taken") {

@@ -14,12 +14,13 @@ import pytest
 from PIL import Image
 
 import trml_rt
-from tests.conformance.engines import here, lay_out, taken
+from tests.conformance.engines import here, lay_out, place_in, set_environment, taken
 from tests.conformance.patches import harm, use
 from tests.conformance.pictures import nv12_to_rgb, picture
 from tests.conftest import TINY
 from trml_rt import Sample, TrmlError
 from trml_rt.bundle.folder import default_bundle
+from trml_rt.bundle.places import cache_folder
 from trml_rt.errors import InputUnusable
 from trml_rt.inputs.clip import choose_indices, choose_times
 from trml_rt.inputs.image import Preprocessing, to_pixels
@@ -126,6 +127,24 @@ def test_engines_that_no_call_takes_are_refused_in_these_words(device, bundle_co
         expected = case["message"].replace("{bundle}", str(bundle_copy))
         expected = expected.replace("{system}", fields["fp32"]["system"])
         assert taken(bundle_copy, case["call"]) == expected
+
+
+def test_which_of_two_places_a_call_takes_engines_from(device, bundle_copy, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRML_RT_CACHE", str(tmp_path / "cache"))
+    fields = here(ENGINES["built_for"])
+    assert len(ENGINES["places"]) > 5**2
+    for case in ENGINES["places"]:
+        lay_out(bundle_copy, case["own"], fields)
+        lay_out(bundle_copy, case["cache"], fields, place=place_in(tmp_path / "cache", bundle_copy))
+        found = {call: taken(bundle_copy, call) for call in case["taken"]}
+        refused = dict.fromkeys((c for c, text in found.items() if ": " in text), "refused")
+        assert found | refused == case["taken"], case
+
+
+@pytest.mark.parametrize("case", ENGINES["caches"], ids=lambda case: str(case["environment"]))
+def test_which_folder_is_the_cache(case, monkeypatch):
+    set_environment(monkeypatch, case["environment"])
+    assert cache_folder() == (case["folder"] and Path(case["folder"]))
 
 
 def answered(rt: trml_rt.Runtime, case: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from trml_rt.bundle.files import FileEntry, check_files, check_hash
 from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.places import engine_places
 from trml_rt.bundle.records import Strict, parse_json, validate
 from trml_rt.errors import ArtefactMismatch
 
@@ -26,6 +27,7 @@ __all__ = [
     "SetVerdict",
     "VerificationRecord",
     "engine_folders",
+    "folders_in",
     "open_engine_folder",
     "to_json",
 ]
@@ -51,7 +53,7 @@ class BuiltFile(FileEntry):
 
 
 class EngineManifest(Strict):
-    """The content of `engines/<key>/manifest.json`.
+    """The content of the `manifest.json` of an engine folder.
 
     `built_for` is the cache key. `products` and `plan_layers` count what computes in which type,
     as parsed and as compiled. `islands` names the nodes that stay FP32 in an FP16 graph.
@@ -186,20 +188,31 @@ def open_engine_folder(folder: Path) -> EngineFolder:
 
 
 def engine_folders(bundle: Bundle) -> list[Path]:
-    """Return the engine folders of a bundle, without what killed builds left.
+    """Return the engine folders of a bundle, by name, each key once (E5).
 
     Raises:
-        ArtefactMismatch: `engines/` is there and cannot be read.
+        ArtefactMismatch: a place of engines is there and cannot be read.
     """
-    engines = bundle.folder / "engines"
+    found: dict[str, Path] = {}
+    for place in reversed(engine_places(bundle)):
+        found |= {path.name: path for path in folders_in(place)}
+    return [found[name] for name in sorted(found)]
+
+
+def folders_in(place: Path) -> list[Path]:
+    """Return the engine folders of one place, without what killed builds left.
+
+    Raises:
+        ArtefactMismatch: the place is there and cannot be read.
+    """
     try:
         return sorted(
-            path for path in engines.iterdir() if path.is_dir() and not path.name.startswith(".")
+            path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")
         )
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise ArtefactMismatch(f"{engines}: cannot be read ({error.strerror})") from None
+        raise ArtefactMismatch(f"{place}: cannot be read ({error.strerror})") from None
 
 
 def to_json(record: EngineManifest | VerificationRecord) -> bytes:

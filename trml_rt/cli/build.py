@@ -90,7 +90,10 @@ def build(
     as_json: bool,
     **arguments: Any,
 ) -> None:
-    """Compile the bundle's graphs for this device, verify them, and install them in the bundle.
+    """Compile the bundle's graphs for this device, verify them, and install them.
+
+    Engines lie in the bundle, or in the cache $TRML_RT_CACHE, else in ~/.cache/trml-rt. There lie
+    those of the bundle that ships inside the package, and of a bundle that cannot be written.
 
     Verified means compared with the golden files, the training framework's own answers, and with
     the FP32 graphs on the same inputs.

@@ -57,6 +57,7 @@ def _for_people(content: dict[str, Any]) -> list[str]:
             "fits this device" if built["fits"] else "does not fit: " + "; ".join(built["why_not"])
         )
         lines.append(f"  {key}  {fits}{_verified(built)}")
+        lines.append(f"    {built['folder']}")
         for engine, layers in built.get("layers", {}).items():
             in_fp32 = [layer for layer, kind in layers.items() if kind != "int8"]
             lines.append(

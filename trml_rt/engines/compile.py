@@ -42,7 +42,7 @@ class BuildJob:
         precision: of the engines.
         options: settings of the compiler.
         built_for: the fields of the cache key.
-        target: the engine folder.
+        key: the name of the engine folder.
         sources: for each engine its graph, and the calibration's entry if it is an INT8 one.
     """
 
@@ -51,7 +51,7 @@ class BuildJob:
     precision: Precision
     options: CompileOptions
     built_for: dict[str, str]
-    target: Path
+    key: str
     sources: dict[str, tuple[Path, Form | None]]
 
     @property
@@ -166,7 +166,7 @@ def _compile(
             target=target,
             computes=computes,
             options=job.options,
-            keep=job.target.parent,
+            keep=target.parents[1],  # beside the staging folder, which is to replace another
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Put built engines under `engines/<key>`: locked, whole or not at all, found again."""
+"""Put built engines in their place: locked, whole or not at all, found again."""
 
 from __future__ import annotations
 
@@ -10,105 +10,130 @@ from pathlib import Path
 import filelock
 
 from trml_rt.bundle.atomic import refuse_links, remove_partials, staged_folder
-from trml_rt.bundle.engine_folder import EngineManifest, open_engine_folder
+from trml_rt.bundle.engine_folder import (
+    EngineFolder,
+    EngineManifest,
+    engine_folders,
+    open_engine_folder,
+)
 from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.places import own_place, place_to_build
 from trml_rt.bundle.records import refuse
 from trml_rt.engines.key import misfits
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, cannot_write
 
-__all__ = ["fitting_manifest", "install", "locked"]
+__all__ = ["LOCK", "fitting", "install", "locked"]
 
 _log = logging.getLogger(__name__)
 
 LOCK = ".lock"
-"""The file of `engines/` that writers lock."""
+"""The file of a place of engines that writers lock."""
 
 _LOCK_SECONDS = 600
 
 
 def install(
     bundle: Bundle,
-    target: Path,
+    key: str,
     built_for: dict[str, str],
     make: Callable[[Path], EngineManifest],
     *,
     must_be_verified: bool,
     force: bool,
-) -> tuple[EngineManifest, bool]:
-    """Let `make` fill an empty folder, and put it in place as `target`.
+) -> tuple[EngineFolder, bool]:
+    """Let `make` fill an empty folder, and put it in its place as `key`.
 
     Args:
         bundle: the bundle that gets the engines.
-        target: the folder that the engines get, `engines/<key>` of the bundle.
+        key: the name of their folder.
         built_for: what they are built for; engines that are there and fit are kept.
         make: fills the folder that it is given and returns its manifest.
         must_be_verified: engines that are there serve only if they are verified.
         force: make the engines even if fitting ones are there.
 
     Returns:
-        The manifest, and whether the engines were made anew.
+        The engines, and whether they were made anew.
 
     Raises:
-        EnvironmentUnfit: the bundle's folder cannot be written, or the disk is full.
+        EnvironmentUnfit: there is no place that can be written, or the disk is full.
         ArtefactMismatch: a link stands where something is to be written.
     """
-    with locked(target.parent, target):
-        if target.is_dir() and not force:
-            try:
-                return fitting_manifest(bundle, target, built_for, must_be_verified), False
+    if not force:
+        with contextlib.suppress(ArtefactMismatch):  # engines that fit need no place to write
+            return fitting(bundle, key, built_for, must_be_verified), False
+    place = place_to_build(bundle, key)
+    target = place / key
+    with locked(bundle, place, target):
+        if not force:
+            try:  # again: another build may have ended meanwhile
+                return fitting(bundle, key, built_for, must_be_verified), False
             except ArtefactMismatch as error:
-                _log.info("building anew, because %s", error)
+                if key in {folder.name for folder in engine_folders(bundle)}:
+                    _log.info("building anew, because %s", error)
         with staged_folder(target, replace=True) as staging:
             manifest = make(staging)
-        return manifest, True
+        return EngineFolder(target, manifest), True
 
 
 @contextlib.contextmanager
-def locked(engines: Path, target: Path) -> Iterator[None]:
-    """Let one writer at a time into the folder `engines`, to write `target` in it.
+def locked(
+    bundle: Bundle, place: Path, *targets: Path, instead: str | None = None
+) -> Iterator[None]:
+    """Let one writer at a time into a place of engines, to write `targets` in it.
 
     What killed writers left is removed first.
 
+    Args:
+        bundle: the bundle whose engines lie there.
+        place: one of its places of engines; it is made if it is absent.
+        targets: what is to be written.
+        instead: what to do if the place cannot be written; None: build in another one.
+
     Raises:
-        EnvironmentUnfit: another writer does not end, the folder cannot be written, or the disk
+        EnvironmentUnfit: another writer does not end, the place cannot be written, or the disk
             is full.
         ArtefactMismatch: a link stands where something is to be written.
     """
-    refuse_links(engines, engines / LOCK, target)
+    if instead is None and place == own_place(bundle):
+        instead = "copy the bundle to a folder of yours and name it with --bundle"
+    refuse_links(place, place / LOCK, *targets)
     try:
-        engines.mkdir(exist_ok=True)
-        lock = filelock.FileLock(engines / LOCK)
+        place.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(place / LOCK)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            _log.info("waiting for another build that holds %s", engines / LOCK)
+            _log.info("waiting for another build that holds %s", place / LOCK)
             lock.acquire(timeout=_LOCK_SECONDS)
         try:
-            remove_partials(engines)
+            remove_partials(place)
             yield
         finally:
             lock.release()
     except filelock.Timeout:
         raise EnvironmentUnfit(
-            f"{engines}: another build holds the lock; wait for it to end"
+            f"{place}: another build holds the lock; wait for it to end"
         ) from None
     except OSError as error:
-        instead = "copy the bundle to a folder of yours and name it with --bundle"
-        raise cannot_write(engines, error, instead) from None
+        instead = instead or "name another folder for built engines with TRML_RT_CACHE"
+        raise cannot_write(place, error, instead) from None
 
 
-def fitting_manifest(
-    bundle: Bundle, target: Path, built_for: dict[str, str], must_be_verified: bool
-) -> EngineManifest:
-    """Return the manifest of engines that are in `target` already, fit, and are whole.
+def fitting(
+    bundle: Bundle, key: str, built_for: dict[str, str], must_be_verified: bool
+) -> EngineFolder:
+    """Return the engines `key` that are there already, fit, and are whole.
 
     Raises:
         ArtefactMismatch: they are not there, are damaged, do not fit, or are not verified.
     """
-    engines = open_engine_folder(target)
+    folder = next((path for path in engine_folders(bundle) if path.name == key), None)
+    if folder is None:
+        raise ArtefactMismatch(f"{bundle.folder}: no engines {key} yet")
+    engines = open_engine_folder(folder)
     if differences := misfits(engines, bundle, built_for):
-        refuse(str(target), differences)
+        refuse(str(folder), differences)
     if must_be_verified and not engines.is_verified(bundle):
-        refuse(str(target), ["its engines are not verified"])
+        refuse(str(folder), ["its engines are not verified"])
     engines.verify_files()
-    return engines.manifest
+    return engines

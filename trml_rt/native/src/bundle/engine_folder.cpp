@@ -4,6 +4,7 @@
 #include <map>
 #include <system_error>
 
+#include "bundle/places.hpp"
 #include "bundle/records.hpp"
 #include "error.hpp"
 
@@ -195,19 +196,21 @@ EngineFolder open_engine_folder(const fs::path& folder) {
 }
 
 std::vector<fs::path> engine_folders(const Bundle& bundle) {
-  std::vector<fs::path> folders;
-  std::error_code error, unknown;
-  const auto engines = bundle.folder / "engines";
-  for (const auto& entry : fs::directory_iterator(engines, error)) {
-    if (entry.is_directory(unknown) && entry.path().filename().string()[0] != '.') {
-      folders.push_back(entry.path());
+  std::map<std::string, fs::path> found;
+  for (const auto& place : engine_places(bundle)) {
+    std::error_code error, unknown;
+    for (const auto& entry : fs::directory_iterator(place, error)) {
+      const auto name = entry.path().filename().string();
+      // What is there already is of an earlier place, whose engines win.
+      if (entry.is_directory(unknown) && name[0] != '.') found.emplace(name, entry.path());
+    }
+    if (error && error != std::errc::no_such_file_or_directory &&
+        error != std::errc::not_a_directory) {
+      throw ArtefactMismatch(place.string() + ": cannot be read (" + error.message() + ")");
     }
   }
-  if (error && error != std::errc::no_such_file_or_directory &&
-      error != std::errc::not_a_directory) {
-    throw ArtefactMismatch(engines.string() + ": cannot be read (" + error.message() + ")");
-  }
-  std::sort(folders.begin(), folders.end());
+  std::vector<fs::path> folders;
+  for (const auto& [name, path] : found) folders.push_back(path);
   return folders;
 }
 

@@ -1,4 +1,5 @@
-// Engines compiled for one device: engines/<key>/ of a bundle, which `trml-rt build` writes.
+// Engines compiled for one device: a folder with the name of their key, which `trml-rt build`
+// writes.
 #pragma once
 
 #include <filesystem>
@@ -38,7 +39,7 @@ EngineFolder read_engine_manifest(std::string_view data, const std::string& sour
 // Read an engine folder's manifest and look at its files, without hashing them (E3).
 EngineFolder open_engine_folder(const std::filesystem::path& folder);
 
-// The engine folders of a bundle, without what killed builds left.
+// The engine folders of a bundle, by name, each key once (E5), without what killed builds left.
 std::vector<std::filesystem::path> engine_folders(const Bundle& bundle);
 
 }  // namespace trml::core

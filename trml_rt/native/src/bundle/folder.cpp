@@ -107,6 +107,7 @@ Bundle::Bundle(const std::string& name) : folder(name) {
     throw ArtefactMismatch(folder.string() + ": not a bundle: model.json cannot be read (" +
                            error.code().message() + "); name a folder that `trml-rt export` made");
   }
+  sha256 = sha256_hex(data);
   manifest = read_manifest(data, (folder / "model.json").string());
   check_files(folder, manifest.files);
 }

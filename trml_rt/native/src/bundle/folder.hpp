@@ -30,6 +30,8 @@ class Bundle {
   std::filesystem::path path(const std::string& name) const { return folder / name; }
 
   std::filesystem::path folder;
+  // Hash of the manifest, which holds all other hashes: names the whole bundle.
+  std::string sha256;
   Manifest manifest;
 };
 
