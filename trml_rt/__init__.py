@@ -5,7 +5,7 @@
 ...     answer = rt.infer(text="what a day", video="clip.mp4")
 
 Behind every command of `trml-rt` stands a function of the same name: `build`, `calibrate`,
-`check_data`, `verify`, `bench`, `inspect`, `doctor`, `lint`.
+`check_data`, `verify`, `bench`, `inspect`, `doctor`, `lint`. `copy_bundle` stands behind `bundle copy`.
 """
 
 # ruff: noqa: E402 - what comes before the imports must hold while they run
@@ -38,6 +38,7 @@ from trml_rt.answer import Answer, InputReport, Reason
 from trml_rt.backends import CompileOptions
 from trml_rt.bench import BenchReport, bench
 from trml_rt.build import BuildPreview, BuildReport, build, preview_build
+from trml_rt.bundle.copy import BundleCopy, copy_bundle
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.modality import Modality
 from trml_rt.calibrate import CalibrationReport, calibrate
@@ -66,6 +67,7 @@ __all__ = [
     "BuildPreview",
     "BuildReport",
     "Bundle",
+    "BundleCopy",
     "CalibrationReport",
     "CompileOptions",
     "DataCheck",
@@ -89,6 +91,7 @@ __all__ = [
     "build",
     "calibrate",
     "check_data",
+    "copy_bundle",
     "doctor",
     "inspect",
     "lint",

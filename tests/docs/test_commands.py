@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -33,9 +34,20 @@ EXTRAS = re.findall(
     re.MULTILINE,
 )
 PRESETS = json.loads((ROOT / "CMakePresets.json").read_text())
+
+
+def leaves(group: click.Group, *words: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command that is no group, by the words that call it."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, *words, name)
+        else:
+            yield " ".join((*words, name)), command
+
+
 OPTIONS = {
-    name: {option for p in command.params for option in (*p.opts, *p.secondary_opts)} | {"--help"}
-    for name, command in program.commands.items()
+    words: {option for p in command.params for option in (*p.opts, *p.secondary_opts)} | {"--help"}
+    for words, command in leaves(program)
 }
 
 
@@ -99,9 +111,10 @@ def check_preset(kind: str, words: list[str]) -> None:
 
 
 def check_trml_rt(words: list[str]) -> None:
-    assert words[0] in OPTIONS
+    called = words[0] if words[0] in OPTIONS else " ".join(words[:2])
+    assert called in OPTIONS
     named = {word.split("=")[0] for word in words if word.startswith("--")}
-    assert named <= OPTIONS[words[0]]
+    assert named <= OPTIONS[called]
 
 
 CHECKS: dict[str, Callable[[list[str]], None]] = {
@@ -137,6 +150,8 @@ def test_commands_of_every_kind_are_found_in_the_pages():
         "cmake --preset nowhere",
         "cmake --preset default -DTRML_RT_NOTHING=ON",
         "trml-rt infer --no-such-option",
+        "trml-rt bundle lend",
+        "trml-rt bundle path --force",
     ],
 )
 def test_a_command_that_names_nothing_is_refused(command):

@@ -13,6 +13,7 @@ import click
 from trml_rt._version import __version__
 from trml_rt.cli.bench import bench
 from trml_rt.cli.build import build
+from trml_rt.cli.bundle import bundle
 from trml_rt.cli.calibrate import calibrate
 from trml_rt.cli.check_data import check_data
 from trml_rt.cli.config import config
@@ -25,28 +26,19 @@ from trml_rt.cli.infer import infer
 from trml_rt.cli.inspect import inspect
 from trml_rt.cli.lint import lint
 from trml_rt.cli.logs import logs_on_stderr
-from trml_rt.cli.options import refuse_repeats
+from trml_rt.cli.options import Commands
 from trml_rt.cli.train import train
 from trml_rt.cli.verify import verify
 
 __all__ = ["main", "trml_rt"]
 
 
-class _Program(Exits, click.Group):
-    """The commands; what no option of any of them may be is refused here, once."""
+class _Program(Exits, Commands):
+    """All commands in order of use, and how each of them ends."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the commands in order of use, as they were added."""
         return [*self.commands]
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command, and refuse options of it that are repeated or empty."""
-        name, command, words = super().resolve_command(ctx, args)
-        if command is not None and not ctx.resilient_parsing:
-            refuse_repeats(click.Context(command, ctx, name), words)
-        return name, command, words
 
 
 @click.group(
@@ -66,7 +58,7 @@ def trml_rt(context: click.Context) -> None:
 
 
 for _command in (
-    *(infer, build, verify, bench, inspect, doctor, lint),
+    *(infer, build, verify, bench, inspect, doctor, lint, bundle),
     *(calibrate, check_data, config, train, evaluate, export, convert),
 ):
     trml_rt.add_command(_command)

@@ -15,6 +15,7 @@ from trml_rt.bundle.folder import default_bundle
 from trml_rt.errors import UsageError
 
 __all__ = [
+    "Commands",
     "any_backend_option",
     "any_path",
     "as_json",
@@ -31,6 +32,20 @@ __all__ = [
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Commands(click.Group):
+    """A group of commands; what no option of any of them may be is refused here, once."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command, and refuse options of it that are repeated or empty."""
+        name, command, words = super().resolve_command(ctx, args)
+        if command is not None and not ctx.resilient_parsing:
+            refuse_repeats(click.Context(command, ctx, name), words)
+        return name, command, words
+
 
 # A file that is absent or may not be read is for the library to refuse, with its exit code.
 any_path = click.Path(path_type=Path, readable=False)

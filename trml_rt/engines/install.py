@@ -95,7 +95,7 @@ def locked(
         ArtefactMismatch: a link stands where something is to be written.
     """
     if instead is None and place == own_place(bundle):
-        instead = "copy the bundle to a folder of yours and name it with --bundle"
+        instead = "copy the bundle with `trml-rt bundle copy`, and name the copy with --bundle"
     refuse_links(place, place / LOCK, *targets)
     try:
         place.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ import inspect
 import json
 import textwrap
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -14,6 +15,7 @@ from PIL import Image
 
 from tests import media
 from tests.conftest import TINY
+from trml_rt.bundle.folder import default_bundle
 from trml_rt.cli import trml_rt
 
 
@@ -42,17 +44,28 @@ def one_sentence(result) -> str:
     return lines[0]
 
 
-COMMANDS = sorted(trml_rt.commands)
+def leaves(group, *words):
+    """Yield every command that is no group, by the words that call it."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, *words, name)
+        else:
+            yield " ".join((*words, name)), command
+
+
+BY_WORDS = dict(leaves(trml_rt))
+COMMANDS = sorted(BY_WORDS)
 
 
 def test_every_command_of_this_version_is_there():
-    expected = "bench build calibrate check-data config convert doctor eval export infer inspect"
-    assert [*expected.split(), "lint", "train", "verify"] == COMMANDS
+    expected = "bench build bundle calibrate check-data config convert doctor eval export infer"
+    assert [*expected.split(), "inspect", "lint", "train", "verify"] == sorted(trml_rt.commands)
+    assert sorted(trml_rt.commands["bundle"].commands) == ["copy", "path"]
 
 
 def test_help_lists_the_commands_in_order_of_use_with_whole_summaries(run):
     listed = run("--help").output.split("Commands:\n")[1].split("\n\n")[0].splitlines()
-    expected = "infer build verify bench inspect doctor lint calibrate"
+    expected = "infer build verify bench inspect doctor lint bundle calibrate"
     expected += " check-data config train eval export convert"
     assert [line.split()[0] for line in listed] == expected.split()
     for line in listed:
@@ -61,16 +74,16 @@ def test_help_lists_the_commands_in_order_of_use_with_whole_summaries(run):
         assert not line.endswith("...")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "bundle"])
 def test_help_ends_in_an_example(run, command):
-    result = run(command, "--help")
+    result = run(*command.split(), "--help")
     assert result.exit_code == 0
     assert "Example" in result.output.strip().rsplit("\n\n", 1)[-1]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_prints_json_on_request(command):
-    assert "--json" in [option for p in trml_rt.commands[command].params for option in p.opts]
+    assert "--json" in [option for p in BY_WORDS[command].params for option in p.opts]
 
 
 def test_infer_answers_for_people(run, text):
@@ -231,7 +244,7 @@ def test_a_clip_that_breaks_off_says_so(run, tmp_path):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_parses_calls_one_function_and_prints(command):
-    function = ast.parse(textwrap.dedent(inspect.getsource(trml_rt.commands[command].callback)))
+    function = ast.parse(textwrap.dedent(inspect.getsource(BY_WORDS[command].callback)))
     body = function.body[0].body[1:]  # without its docstring
     assert body[-1].end_lineno - body[0].lineno < 20
 
@@ -239,7 +252,7 @@ def test_a_command_parses_calls_one_function_and_prints(command):
 SINGLE = [
     (command, option)
     for command in COMMANDS
-    for option in trml_rt.commands[command].params
+    for option in BY_WORDS[command].params
     if option.param_type_name == "option" and not option.multiple
 ]
 
@@ -249,8 +262,8 @@ SINGLE = [
 )
 def test_an_option_that_is_given_twice_is_refused(run, command, option):
     words = [option.opts[0]] if option.is_flag else [option.opts[0], "x"]
-    needed = ["x"] * sum(p.param_type_name == "argument" for p in trml_rt.commands[command].params)
-    result = run(command, *words, *needed, *words)
+    needed = ["x"] * sum(p.param_type_name == "argument" for p in BY_WORDS[command].params)
+    result = run(*command.split(), *words, *needed, *words)
     assert result.exit_code == 2
     assert one_sentence(result) == f"trml-rt: {option.opts[0]}: is given 2 times; give it once"
 
@@ -305,3 +318,26 @@ def test_two_sources_of_one_input_are_a_usage_error(run, words, why):
     result = run("infer", *words)
     assert result.exit_code == 2
     assert why in one_sentence(result)
+
+
+def test_the_path_of_the_bundle_is_that_which_commands_use(run, tmp_path, monkeypatch):
+    assert run("bundle", "path").stdout == f"{TINY}\n"
+    assert json.loads(run("bundle", "path", "--json").stdout) == {"bundle": str(TINY)}
+    monkeypatch.chdir(TINY.parent)
+    monkeypatch.setenv("TRML_RT_BUNDLE", TINY.name)
+    assert run("bundle", "path").stdout == f"{TINY}\n"
+    monkeypatch.delenv("TRML_RT_BUNDLE")
+    assert run("bundle", "path").stdout == f"{default_bundle()}\n"
+    monkeypatch.setenv("TRML_RT_BUNDLE", str(tmp_path))
+    assert run("bundle", "path").exit_code == 5
+
+
+def test_a_bundle_is_copied(run, tmp_path):
+    result = run("bundle", "copy", tmp_path / "copy")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"copied: {tmp_path / 'copy'}, ")
+    again = run("bundle", "copy", tmp_path / "copy")
+    assert again.exit_code == 2
+    assert "pass --force" in one_sentence(again)
+    report = json.loads(run("bundle", "copy", tmp_path / "copy", "--force", "--json").stdout)
+    assert report["folder"] == str(tmp_path / "copy")
