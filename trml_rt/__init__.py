@@ -5,7 +5,8 @@
 ...     answer = rt.infer(text="what a day", video="clip.mp4")
 
 Behind every command of `trml-rt` stands a function of the same name: `build`, `calibrate`,
-`check_data`, `verify`, `bench`, `inspect`, `doctor`, `lint`. `copy_bundle` stands behind `bundle copy`.
+`check_data`, `verify`, `bench`, `inspect`, `doctor`, `lint`, `clean`. `copy_bundle` stands behind
+`bundle copy`.
 """
 
 # ruff: noqa: E402 - what comes before the imports must hold while they run
@@ -43,6 +44,7 @@ from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.modality import Modality
 from trml_rt.calibrate import CalibrationReport, calibrate
 from trml_rt.doctor import Diagnosis, doctor
+from trml_rt.engines.clean import CleanReport, clean
 from trml_rt.errors import (
     ArtefactMismatch,
     BackendUnavailable,
@@ -69,6 +71,7 @@ __all__ = [
     "Bundle",
     "BundleCopy",
     "CalibrationReport",
+    "CleanReport",
     "CompileOptions",
     "DataCheck",
     "DataProblem",
@@ -91,6 +94,7 @@ __all__ = [
     "build",
     "calibrate",
     "check_data",
+    "clean",
     "copy_bundle",
     "doctor",
     "inspect",

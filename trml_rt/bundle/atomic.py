@@ -20,7 +20,9 @@ from trml_rt.errors import ArtefactMismatch, UsageError, cannot_write
 __all__ = [
     "check_target",
     "check_writable",
+    "has_partials",
     "refuse_links",
+    "remove_folder",
     "remove_partials",
     "staged_folder",
     "write_bytes",
@@ -145,6 +147,18 @@ def _rename_to_absent(staging: Path, target: Path) -> None:
         if target.exists():  # a folder is never renamed over a full one, nor over a file
             raise UsageError(_EXISTS.format(target)) from None
         raise
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder that readers may open, all at once; call it only under its parent's lock."""
+    gone = folder.with_name(f"{_PREFIX}{folder.name}")  # made by a rename: a disk may be full
+    folder.rename(gone)
+    shutil.rmtree(gone)
+
+
+def has_partials(folder: Path) -> bool:
+    """Say whether writers have left anything in `folder`, or are at work."""
+    return any(folder.glob(f"{_PREFIX}*"))
 
 
 def remove_partials(folder: Path) -> None:

@@ -7,14 +7,13 @@ uninstallation would leave engines there. The C++ reader has the same rules
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
 from trml_rt.bundle.folder import Bundle, default_bundle
 from trml_rt.errors import EnvironmentUnfit
 
-__all__ = ["cache_folder", "engine_places", "own_place", "place_to_build", "remove_if_empty"]
+__all__ = ["cache_folder", "engine_places", "own_place", "place_to_build"]
 
 
 def cache_folder() -> Path | None:
@@ -65,16 +64,6 @@ def place_to_build(bundle: Bundle, key: str) -> Path:
             "name a folder with TRML_RT_CACHE"
         )
     return cache
-
-
-def remove_if_empty(place: Path, bundle: Bundle) -> None:
-    """Remove a place without entries, and with it what is empty above it in the cache."""
-    emptied = [place]
-    if place != own_place(bundle):
-        emptied += [place.parent] if os.environ.get("TRML_RT_CACHE") else place.parents[:2]
-    with contextlib.suppress(OSError):
-        for folder in emptied:
-            folder.rmdir()
 
 
 def _place_in_cache(bundle: Bundle) -> Path | None:

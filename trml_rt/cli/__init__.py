@@ -16,6 +16,7 @@ from trml_rt.cli.build import build
 from trml_rt.cli.bundle import bundle
 from trml_rt.cli.calibrate import calibrate
 from trml_rt.cli.check_data import check_data
+from trml_rt.cli.clean import clean
 from trml_rt.cli.config import config
 from trml_rt.cli.convert import convert
 from trml_rt.cli.doctor import doctor
@@ -58,7 +59,7 @@ def trml_rt(context: click.Context) -> None:
 
 
 for _command in (
-    *(infer, build, verify, bench, inspect, doctor, lint, bundle),
+    *(infer, build, verify, bench, inspect, doctor, lint, bundle, clean),
     *(calibrate, check_data, config, train, evaluate, export, convert),
 ):
     trml_rt.add_command(_command)

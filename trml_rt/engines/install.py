@@ -22,7 +22,7 @@ from trml_rt.bundle.records import refuse
 from trml_rt.engines.key import misfits
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, cannot_write
 
-__all__ = ["LOCK", "fitting", "install", "locked"]
+__all__ = ["fitting", "install", "locked"]
 
 _log = logging.getLogger(__name__)
 

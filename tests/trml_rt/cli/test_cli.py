@@ -58,14 +58,16 @@ COMMANDS = sorted(BY_WORDS)
 
 
 def test_every_command_of_this_version_is_there():
-    expected = "bench build bundle calibrate check-data config convert doctor eval export infer"
-    assert [*expected.split(), "inspect", "lint", "train", "verify"] == sorted(trml_rt.commands)
+    expected = "bench build bundle calibrate check-data clean config convert doctor eval export"
+    assert [*expected.split(), "infer", "inspect", "lint", "train", "verify"] == sorted(
+        trml_rt.commands
+    )
     assert sorted(trml_rt.commands["bundle"].commands) == ["copy", "path"]
 
 
 def test_help_lists_the_commands_in_order_of_use_with_whole_summaries(run):
     listed = run("--help").output.split("Commands:\n")[1].split("\n\n")[0].splitlines()
-    expected = "infer build verify bench inspect doctor lint bundle calibrate"
+    expected = "infer build verify bench inspect doctor lint bundle clean calibrate"
     expected += " check-data config train eval export convert"
     assert [line.split()[0] for line in listed] == expected.split()
     for line in listed:
@@ -341,3 +343,16 @@ def test_a_bundle_is_copied(run, tmp_path):
     assert "pass --force" in one_sentence(again)
     report = json.loads(run("bundle", "copy", tmp_path / "copy", "--force", "--json").stdout)
     assert report["folder"] == str(tmp_path / "copy")
+
+
+def test_engines_are_cleaned(run, bundle_copy):
+    run("build", "--bundle", bundle_copy)
+    [folder] = (p for p in (bundle_copy / "engines").iterdir() if p.is_dir())
+    dry = run("clean", "--bundle", bundle_copy, "--dry-run").stdout.splitlines()
+    assert dry[0] == f"would remove: {folder}"
+    assert dry[1].startswith("would free 0.")
+    kept = run("clean", "--bundle", bundle_copy, "--unfit").stdout.splitlines()
+    assert kept == [f"kept: {folder} (fits this device)", "freed 0.0 MB"]
+    report = json.loads(run("clean", "--bundle", bundle_copy, "--json").stdout)
+    assert report["removed"] == [str(folder)]
+    assert not folder.exists()
