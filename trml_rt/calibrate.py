@@ -12,12 +12,13 @@ from typing import Any
 from trml_rt.bundle.arguments import (
     check_data,
     check_number,
+    check_one_of,
     check_whole,
     names_of,
     path_of,
 )
 from trml_rt.bundle.atomic import refuse_links
-from trml_rt.bundle.calibration import Calibration, encoders
+from trml_rt.bundle.calibration import FORMS, Calibration, encoders
 from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.errors import UsageError, lacks_package
 from trml_rt.proof.cases import encoder_inputs, row_cases
@@ -55,13 +56,14 @@ def calibrate(
     methods: Mapping[str, str] | None = None,
     max_drop: float | None = None,
     max_drop_points: float | None = None,
+    forms: Sequence[str] | str | None = None,
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
 ) -> CalibrationReport:
     """Measure activation ranges on real inputs, and make the encoders' INT8 graphs from them.
 
     A quarter of the rows takes no part in that. On those the answers of INT8 are compared with
-    those of FP32.
+    those of FP32. A call that was interrupted goes on where it was when it is made again.
 
     Args:
         bundle: the bundle, as in `build`; its FP32 graphs are what is quantised.
@@ -75,8 +77,10 @@ def calibrate(
         methods: another method for some encoders, by name.
         max_drop: what the worst row's cosine to FP32 may lose; None: 0.01.
         max_drop_points: what an engine set's accuracy may lose, in points; None: 1.
+        forms: the forms to make, or one: `portable` for TensorRT, `cpu` for ONNX Runtime. None:
+            both.
         out: the folder to make; None: `calibration/` of the bundle.
-        force: replace an existing calibration.
+        force: replace an existing calibration, and find everything anew.
 
     Raises:
         UsageError: an argument or the data is wrong, or there are too few samples.
@@ -94,6 +98,9 @@ def calibrate(
     if methods is not None and not isinstance(methods, Mapping):
         raise UsageError(f"methods: must be a dict of encoders, not {type(methods).__name__}")
     chosen = None if engines is None else names_of("engines", engines)
+    named = FORMS if forms is None else names_of("forms", forms)
+    for form in named:
+        check_one_of("form", form, FORMS)
     try:
         from trml_calibration.calibrate import calibrate as make_calibration
         from trml_calibration.judge import MaxDrop
@@ -120,6 +127,7 @@ def calibrate(
         data={"sha256": table.sha256, "split": split},
         methods=method_of,
         max_drop=drop,
+        wanted=[form for form in FORMS if form in named],
         force=force,
     )
     return CalibrationReport(folder, record)

@@ -7,7 +7,7 @@ and stay as they are.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, partial
 from importlib import metadata
@@ -18,17 +18,27 @@ import onnx
 
 from trml_calibration.fp16_stored import store_fp16
 from trml_calibration.graph import Feed, load_basic
-from trml_calibration.int8 import FORMS, layers, tensors_to_watch
+from trml_calibration.int8 import layers, tensors_to_watch
 from trml_calibration.judge import Check, MaxDrop
 from trml_calibration.ranges import METHODS, Ranges, check_feeds, collect_ranges
 from trml_calibration.refine import measure_channels, smooth
+from trml_calibration.resume import Finding, Findings, key_of
 from trml_calibration.search import Guarded, Judged, Source, guard
 from trml_rt._version import __version__
 from trml_rt.bundle.atomic import check_target, staged_folder, write_bytes
-from trml_rt.bundle.calibration import CALIBRATION_SCHEMA, RECORD, Calibration, encoders, to_json
+from trml_rt.bundle.calibration import (
+    CALIBRATION_SCHEMA,
+    FORMS,
+    RECORD,
+    Calibration,
+    FormName,
+    encoders,
+    to_json,
+)
 from trml_rt.bundle.files import describe_files
 from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import UsageError, VerificationFailed, cannot_write
+from trml_rt.progress import counted
 from trml_rt.proof.compare import Case
 from trml_rt.proof.golden import golden_answers
 
@@ -46,9 +56,13 @@ def calibrate(
     data: Mapping[str, str | int],
     methods: Mapping[str, str],
     max_drop: MaxDrop,
+    wanted: Sequence[FormName] = FORMS,
     force: bool = False,
 ) -> Calibration:
     """Write the calibration of `bundle` to `out`, whole or not at all, and return its record.
+
+    What is found of each encoder and form is kept beside `out`. A run that is interrupted goes on
+    there when it is called with the same inputs again.
 
     Args:
         bundle: its FP32 graphs are what is quantised.
@@ -59,7 +73,8 @@ def calibrate(
         data: what the samples are: the data file's `sha256`, its `split`.
         methods: for each encoder that is to have an INT8 form `max`, `entropy` or `percentile`.
         max_drop: what INT8 may lose; layers stay in FP32 until that holds.
-        force: replace a calibration that is there.
+        wanted: the forms to make.
+        force: replace a calibration that is there, and find everything anew.
 
     Raises:
         UsageError: too few samples, constant ones, or an unknown method.
@@ -71,18 +86,28 @@ def calibrate(
         if methods[name] not in METHODS:
             raise UsageError(f"no method {methods[name]!r}; choose {', '.join(METHODS)}")
         check_feeds(name, feeds.get(name, ()))
+    versions = {p: metadata.version(p) for p in ("onnx", "onnxruntime")}
+    settings = [[name, methods[name]] for name in names]
+    truths = [[case.score, case.label] for case in cases]
+    facts = [__version__, versions, bundle.sha256, settings, asdict(max_drop), truths]
+    used = [*(feeds[name] for name in names), [case.inputs for case in cases]]
+    findings = Findings(out, key_of(facts, used))
+    if force:
+        findings.forget()
     plain, refined = {}, {}
     for name in names:
         _log.info("%s: ranges by %s from %d samples", name, methods[name], len(feeds[name]))
         graph = load_basic(bundle.path(bundle.manifest.engines[name].file))
-        plain[name] = _source(graph, feeds[name], methods[name])
+        told = counted(feeds[name], len(feeds[name]), f"{name}: ranges", _log)
+        plain[name] = _source(graph, told, methods[name])
         refined[name] = _refining(graph, feeds[name], methods[name])
     _log.info("answers of FP32 to %d rows", len(cases))
     check = Check(bundle, [*cases, *golden_answers(bundle)[0]], max_drop)
     try:
         with staged_folder(out, replace=force) as staging:
-            forms, left_out = _quantised(staging, plain, refined, check)
+            forms, left_out = _quantised(staging, plain, refined, check, wanted, findings)
             if not any(forms.values()):
+                findings.forget()
                 raise VerificationFailed(
                     f"{bundle.folder}: no encoder holds the gate in INT8 with half of its layers "
                     "in it; allow more with --max-drop"
@@ -91,7 +116,7 @@ def calibrate(
                 {
                     "schema": CALIBRATION_SCHEMA,
                     "created_by": f"trml-rt {__version__}",
-                    "versions": {p: metadata.version(p) for p in ("onnx", "onnxruntime")},
+                    "versions": versions,
                     "data": dict(data),
                     "max_drop": asdict(max_drop),
                     "engines": {
@@ -112,6 +137,7 @@ def calibrate(
             write_bytes(staging / RECORD, to_json(record))
     except OSError as error:
         raise cannot_write(out, error, "name another folder with --out") from None
+    findings.forget()
     return record
 
 
@@ -124,6 +150,8 @@ def _quantised(
     plain: Mapping[str, Source],
     refined: Mapping[str, Callable[[], Source]],
     check: Check,
+    wanted: Sequence[FormName],
+    findings: Findings,
 ) -> tuple[_Found, _Found]:
     """Write the INT8 graphs; return what was found of those, and of those that are not worth it.
 
@@ -131,23 +159,28 @@ def _quantised(
     """
     forms: _Found = {name: {} for name in plain}
     left_out: _Found = {name: {} for name in plain}
-    for form in FORMS:
+    number = 0
+    for form in wanted:
         check.restart()
         for name, source in plain.items():
-            _log.info("%s: the %s form", name, form)
-            guarded = guard(source, refined[name], form, partial(check.judge, name))
-            if guarded.model is None:
-                left_out[name][form] = _found(guarded)
+            number += 1
+            found = findings.take(name, form)
+            again = "" if found is None else ", found by an earlier run"
+            words = f"{name}: the {form} form, {number} of {len(wanted) * len(plain)}{again}"
+            _log.info("%s", words)
+            if found is None:
+                guarded = guard(source, refined[name], form, partial(check.judge, name))
+                found = _finding(source.graph, guarded)
+                findings.keep(name, form, found)
+            if found.model is None:
+                left_out[name][form] = found.said
                 continue
-            check.settle(name, guarded.model)
-            forms[name][form] = _write(staging, f"{name}.{form}.onnx", guarded.model) | {
-                "layers": _layers(source.graph, guarded),
-                **_found(guarded),
-            }
+            check.settle(name, found.model)
+            forms[name][form] = _write(staging, f"{name}.{form}.onnx", found.model) | found.said
     return forms, left_out
 
 
-def _source(graph: onnx.ModelProto, feeds: Sequence[Feed], method: str) -> Source:
+def _source(graph: onnx.ModelProto, feeds: Iterable[Feed], method: str) -> Source:
     return Source(graph, collect_ranges(graph, tensors_to_watch(graph), feeds, method))
 
 
@@ -179,12 +212,15 @@ def _layers(graph: onnx.ModelProto, guarded: Guarded) -> dict[str, str]:
     return {name: "fp32" if name in guarded.kept else "int8" for name in layers(graph)}
 
 
-def _found(guarded: Guarded) -> dict[str, object]:
-    return {
+def _finding(graph: onnx.ModelProto, guarded: Guarded) -> Finding:
+    said = {
         "refined": guarded.refined,
         "checked": _checked(guarded.judged),
         "sensitivity": [asdict(harm) for harm in guarded.table],
     }
+    if guarded.model is None:
+        return Finding(None, said)
+    return Finding(guarded.model, {"layers": _layers(graph, guarded), **said})
 
 
 def _checked(judged: Judged) -> dict[str, object]:

@@ -28,9 +28,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from trml_calibration.ranges import Ranges
 from trml_calibration.refine import Channels, correct_biases, drop_unused
 
-__all__ = ["FORMS", "layers", "quantise", "tensors_to_watch"]
-
-FORMS = ("portable", "cpu")
+__all__ = ["layers", "quantise", "tensors_to_watch"]
 
 _PRODUCTS = ("MatMul", "Gemm")
 _PASSING = ("Clip", "Relu")  # keep a convolution's output quantised, in the cpu form

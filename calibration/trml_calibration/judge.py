@@ -150,7 +150,7 @@ class Check:
             passed=not problems,
             vectors=max(1 - each["tensors"][output]["mean_cosine"] for each in measured.values()),
             scores=max(each["mean_score_difference"] for each in measured.values()),
-            summary=_summary(measured),
+            summary=_summary(measured) + _missed(problems),
             measured=measured,
         )
 
@@ -187,6 +187,15 @@ def _trouble(expected: dict[str, Tensors], answers: dict[str, Tensors]) -> float
         for name, tensors in answers.items()
     ]
     return float(np.nan_to_num(differences, nan=np.inf, posinf=np.inf).max())
+
+
+def _missed(problems: Sequence[str]) -> str:
+    """Return which limits were missed, as the end of a line: of each measure the first set's."""
+    first: dict[str, str] = {}
+    for problem in problems:
+        measure, _, found = problem.partition("/")[2].partition(": ")
+        first.setdefault(measure, f"{measure} {found}")
+    return f"; missed: {', '.join(first.values())}" if first else ""
 
 
 def _summary(sets: dict[str, Any]) -> str:

@@ -18,13 +18,13 @@ from onnx import ModelProto
 from trml_calibration.int8 import layers, quantise
 from trml_calibration.ranges import Ranges
 from trml_calibration.refine import Channels
+from trml_rt.progress import counted
 
 __all__ = ["Guarded", "Harm", "Judge", "Judged", "Source", "guard"]
 
 _log = logging.getLogger(__name__)
 
 _MOST_KEPT = 0.5  # of the layers
-_TELL = 10  # every so many layers the ranking says how far it is
 
 
 @dataclass(frozen=True)
@@ -155,9 +155,7 @@ def _ranking(source: Source, form: str, judge: Judge) -> list[Harm]:
     """
     table: list[Harm] = []
     names = layers(source.graph)
-    for number, name in enumerate(names):
-        if number and number % _TELL == 0:
-            _log.info("%d of %d layers ranked", number, len(names))
+    for name in counted(names, len(names), "layers ranked", _log):
         alone = quantise(
             source.graph, source.ranges, form, only={name}, tables=False, channels=source.channels
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -18,6 +19,7 @@ import trml_rt
 from tests.trml_calibration.tiny_cases import cases
 from trml_calibration.calibrate import calibrate
 from trml_calibration.judge import MaxDrop
+from trml_calibration.search import guard
 from trml_rt.build import build
 from trml_rt.bundle.calibration import open_calibration
 from trml_rt.bundle.folder import Bundle
@@ -88,6 +90,99 @@ def test_the_same_data_give_the_same_bytes(bundle_copy):
     first = {p.name: p.read_bytes() for p in (bundle_copy / "calibration").iterdir()}
     calibrated(bundle_copy, force=True)
     assert {p.name: p.read_bytes() for p in (bundle_copy / "calibration").iterdir()} == first
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in (folder / "calibration").iterdir()}
+
+
+class Searches:
+    """Counts the searches, and stops before the one of number `last` as Ctrl-C does."""
+
+    def __init__(self):
+        self.done, self.last = 0, None
+
+    def __call__(self, *words):
+        if self.done == self.last:
+            raise KeyboardInterrupt
+        self.done += 1
+        return guard(*words)
+
+
+@pytest.fixture
+def searches(monkeypatch):
+    counting = Searches()
+    monkeypatch.setattr("trml_calibration.calibrate.guard", counting)
+    return counting
+
+
+def stop_after(searches, folder, count, **options):
+    """Calibrate `folder`, interrupted after `count` searches; then count anew, without a stop."""
+    searches.done, searches.last = 0, count
+    with pytest.raises(KeyboardInterrupt):
+        calibrated(folder, **options)
+    searches.done, searches.last = 0, None
+
+
+def leftovers(folder):
+    return [path.name for path in folder.glob(".partial-*")]
+
+
+@pytest.mark.parametrize("max_drop", [WIDE, MaxDrop(cosine=1e-6, points=100)])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_interrupted_calibration_goes_on_to_the_same_bytes(
+    bundle_copy, searches, count, max_drop
+):
+    calibrated(bundle_copy, max_drop=max_drop)
+    expected = content(bundle_copy)
+    shutil.rmtree(bundle_copy / "calibration")
+    stop_after(searches, bundle_copy, count, max_drop=max_drop)
+    assert leftovers(bundle_copy) == [".partial-calibration"]
+    calibrated(bundle_copy, max_drop=max_drop)
+    assert searches.done == 4 - count
+    assert content(bundle_copy) == expected
+    assert leftovers(bundle_copy) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"max_drop": MaxDrop(cosine=0.03, points=100)}, {"methods": METHODS | {"text": "entropy"}}],
+)
+def test_what_was_found_of_another_input_is_found_anew(bundle_copy, searches, change):
+    stop_after(searches, bundle_copy, 3)
+    calibrated(bundle_copy, **change)
+    assert searches.done == 4
+
+
+def test_force_finds_everything_anew(bundle_copy, searches):
+    stop_after(searches, bundle_copy, 3)
+    calibrated(bundle_copy, force=True)
+    assert searches.done == 4
+
+
+def test_a_user_of_one_form_does_not_wait_for_the_other(bundle_copy, searches):
+    record = open_calibration(calibrated(bundle_copy, wanted=["cpu"])).record
+    assert searches.done == 2
+    assert [list(engine.forms) for engine in record.engines.values()] == [["cpu"], ["cpu"]]
+    assert [list(engine.left_out) for engine in record.engines.values()] == [[], []]
+    assert build(Bundle(bundle_copy), "int8").verified
+
+
+def test_a_build_that_takes_the_form_that_was_not_made_says_what_makes_it(bundle_copy):
+    calibrated(bundle_copy, wanted=["portable"])
+    words = r"calibrated without the cpu form, .*: trml-rt calibrate .* --data rows.jsonl --force"
+    with pytest.raises(ArtefactMismatch, match=words):
+        build(Bundle(bundle_copy), "int8")
+
+
+def test_the_command_takes_forms_and_refuses_others(bundle_copy, rows):
+    words = ["calibrate", str(bundle_copy), "--data", str(rows), "--max-drop", "0.02", "--json"]
+    result = CliRunner().invoke(program, [*words, "--form", "cpu"])
+    engines = json.loads(result.stdout)["engines"]
+    assert [list(engine["forms"]) for engine in engines.values()] == [["cpu"], ["cpu"]]
+    assert CliRunner().invoke(program, [*words, "--form", "gpu"]).exit_code == 2
+    with pytest.raises(UsageError, match="no form 'gpu'; choose portable, cpu"):
+        trml_rt.calibrate(bundle_copy, rows, forms="gpu", force=True)
 
 
 def test_an_existing_calibration_is_not_replaced_unasked(bundle_copy):

@@ -11,8 +11,9 @@ from onnx import TensorProto, numpy_helper
 from tests.trml_calibration import onnx_graphs
 from tests.trml_calibration.onnx_graphs import cosines, outputs
 from trml_calibration.graph import load_basic
-from trml_calibration.int8 import FORMS, layers, quantise, tensors_to_watch
+from trml_calibration.int8 import layers, quantise, tensors_to_watch
 from trml_calibration.ranges import METHODS, check_feeds, collect_ranges
+from trml_rt.bundle.calibration import FORMS
 from trml_rt.errors import UsageError
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,16 @@ def test_a_graph_that_drifts_misses_it_on_every_set_that_runs_it(bundle_copy, ha
     assert not judged.passed
     assert list(judged.measured) == ["text", "text_video"]
     assert judged.vectors > 0.05
+
+
+def test_the_line_of_progress_names_the_limits_that_were_missed(bundle_copy, harmed):
+    graphs, other = harmed
+    check = Check(Bundle(bundle_copy), cases(), MaxDrop(cosine=0.02))
+    assert "missed" not in check.judge("text", graphs["text"]).summary
+    missed = check.judge("text", other).summary.partition("; missed: ")[2]
+    assert re.search(r"text_vector least cosine -?0\.\d+, 0\.98 needed", missed)
+    assert re.search(r"score differs by [\d.]+, 0\.03 allowed", missed)
+    assert missed.count("score differs") == 1
 
 
 def test_a_graph_that_gives_nan_misses_it_and_is_as_bad_as_can_be(bundle_copy, harmed):

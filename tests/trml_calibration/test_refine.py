@@ -12,9 +12,10 @@ from onnx import numpy_helper
 from tests.trml_calibration import onnx_graphs
 from tests.trml_calibration.onnx_graphs import SIZE, cosines, outputs
 from trml_calibration.graph import load_basic
-from trml_calibration.int8 import FORMS, layers, quantise, tensors_to_watch
+from trml_calibration.int8 import layers, quantise, tensors_to_watch
 from trml_calibration.ranges import collect_ranges
 from trml_calibration.refine import measure_channels, smooth
+from trml_rt.bundle.calibration import FORMS
 
 
 def vectors(count=48):

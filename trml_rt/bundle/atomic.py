@@ -21,6 +21,7 @@ __all__ = [
     "check_target",
     "check_writable",
     "has_partials",
+    "partial_of",
     "refuse_links",
     "remove_folder",
     "remove_partials",
@@ -159,6 +160,11 @@ def remove_folder(folder: Path) -> None:
 def has_partials(folder: Path) -> bool:
     """Say whether writers have left anything in `folder`, or are at work."""
     return any(folder.glob(f"{_PREFIX}*"))
+
+
+def partial_of(target: Path) -> Path:
+    """Return where work on `target` that may go on later is kept, beside it."""
+    return target.with_name(f"{_PREFIX}{target.name}")
 
 
 def remove_partials(folder: Path) -> None:

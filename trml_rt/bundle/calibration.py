@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ from trml_rt.errors import ArtefactMismatch, shell_word
 
 __all__ = [
     "CALIBRATION_SCHEMA",
+    "FORMS",
     "RECORD",
     "Calibrated",
     "Calibration",
@@ -39,6 +40,8 @@ RECORD = "calibration.json"
 
 
 FormName = Literal["portable", "cpu"]
+FORMS: tuple[FormName, ...] = get_args(FormName)
+"""`portable` is for TensorRT, `cpu` for ONNX Runtime."""
 
 
 class Harm(Strict):
@@ -202,9 +205,19 @@ def open_calibration(bundle: Bundle, folder: Path | None = None) -> Calibrated:
 def source_of(
     bundle: Bundle, engine: str, calibrated: Calibrated | None, form: FormName
 ) -> tuple[Path, Form | None]:
-    """Return the graph that an engine is compiled from, and its entry where it is an INT8 one."""
+    """Return the graph that an engine is compiled from, and its entry where it is an INT8 one.
+
+    Raises:
+        ArtefactMismatch: the engine was calibrated, and not in this form.
+    """
     entry = None if calibrated is None else calibrated.form(engine, form)
     if calibrated is None or entry is None:
+        made = None if calibrated is None else calibrated.record.engines.get(engine)
+        if made is not None and form not in made.left_out:
+            raise ArtefactMismatch(
+                f"{bundle.folder}: {engine} was calibrated without the {form} form, which this "
+                f"back end takes; calibrate again: {calibration_command(bundle)} --force"
+            )
         return bundle.path(bundle.manifest.engines[engine].file), None
     return calibrated.path(entry), entry
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trml_rt.bundle.calibration import FORMS
 from trml_rt.cli.options import any_path, as_json, data_layout, rows_option, whole
 from trml_rt.cli.printing import print_json, print_lines
 from trml_rt.errors import UsageError
@@ -25,6 +26,7 @@ Examples:
   trml-rt calibrate bundle/ --data rows.jsonl
   trml-rt calibrate bundle/ --data rows.jsonl --engine text --max-drop 0.5points
   trml-rt calibrate bundle/ --data MOSI/ --format mmsa
+  trml-rt calibrate bundle/ --data rows.jsonl --form cpu
 """,
 )
 @click.argument("bundle", type=any_path)
@@ -62,8 +64,15 @@ Examples:
     help="What the worst row's cosine to FP32 may lose, or the accuracy of an engine set in "
     "points, or both; layers stay in FP32 until that holds.  [default: 0.01, 1points]",
 )
+@click.option(
+    "--form",
+    "forms",
+    type=click.Choice(FORMS),
+    multiple=True,
+    help="portable is what TensorRT takes, cpu what ONNX Runtime does.  [default: both]",
+)
 @click.option("--out", type=any_path, help="Folder to make.  [default: calibration/ of the bundle]")
-@click.option("--force", is_flag=True, help="Replace an existing calibration.")
+@click.option("--force", is_flag=True, help="Replace a calibration; find everything anew.")
 @as_json
 def calibrate(
     bundle: Path,
@@ -71,13 +80,14 @@ def calibrate(
     engines: tuple[str, ...],
     methods: tuple[str, ...],
     max_drops: tuple[str, ...],
+    forms: tuple[str, ...],
     as_json: bool,
     **arguments: Any,
 ) -> None:
     """Measure activation ranges on real inputs, and make the encoders' INT8 graphs from them.
 
     A quarter of the rows takes no part in that: on those the answers of INT8 are compared with
-    those of FP32.
+    those of FP32. A run that was interrupted goes on where it was.
     """
     from trml_rt.calibrate import calibrate as make_calibration
 
@@ -85,6 +95,7 @@ def calibrate(
         bundle,
         data,
         engines=engines or None,
+        forms=forms or None,
         **_methods(methods),
         **_max_drop(max_drops),
         **arguments,
