@@ -106,3 +106,9 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_a_configuration_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         Config().frames = 4
+
+
+@pytest.mark.parametrize("item", ["epoch=3", " epoch =3", "Epochs=3"])
+def test_a_key_that_is_nearly_right_is_named(item):
+    with pytest.raises(UsageError, match="did you mean epochs"):
+        load_config(overrides=[item])

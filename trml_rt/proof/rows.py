@@ -129,7 +129,7 @@ def _target_faults(row: Row, task: Task) -> Iterator[str]:
     """Yield what is wrong with the score or the label of a row; it need have neither."""
     if task.kind == "classification":
         if row.label is not None and row.label not in task.labels:
-            yield f"label must be one of {', '.join(task.labels)}"
+            yield f"label must be one of {', '.join(task.labels)}, not {row.label!r}"
     elif row.score is not None and task.range is not None:
         low, high = task.range
         if not low <= row.score <= high:

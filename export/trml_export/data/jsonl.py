@@ -36,11 +36,16 @@ def target_faults(row: Row, config: Config) -> Iterator[str]:
     """Yield what is wrong with the target of a row; training wants one in each."""
     if config.task == "classification":
         if row.label not in config.labels:
-            yield f"label must be one of {', '.join(config.labels)}"
+            found = "" if row.label is None else f", not {row.label!r}"
+            yield (
+                f"label must be one of {', '.join(config.labels)}{found}; name others with "
+                "--set 'labels=[...]'"
+            )
         return
     low, high = config.score_range
     if row.score is None:
-        yield "score must be a number"
+        labelled = "; for a model of labels pass --set task=classification"
+        yield f"score must be a number{labelled if row.label is not None else ''}"
     elif not low <= row.score <= high:
         yield f"score {row.score:g} is outside of score_range, {low} to {high}"
 

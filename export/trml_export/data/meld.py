@@ -16,7 +16,7 @@ from pathlib import Path
 
 from trml_export.config import Config
 from trml_export.data.samples import DataSet
-from trml_export.data.tables import Clips, Collector, class_number, read_table
+from trml_export.data.tables import Clips, Collector, check_folder, class_number, read_table
 from trml_rt.errors import UsageError
 
 __all__ = ["DEFAULTS", "read_meld"]
@@ -48,6 +48,7 @@ def read_meld(path: Path, config: Config) -> DataSet:
             to twenty of them named.
     """
     column = _column(config)
+    check_folder(path, _SPLITS["train"][0])
     collector = Collector(path)
     for split, (table, folder) in _SPLITS.items():
         rows, data = read_table(path / table, _COLUMNS)

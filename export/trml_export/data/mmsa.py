@@ -15,7 +15,14 @@ from pathlib import Path
 
 from trml_export.config import Config
 from trml_export.data.samples import DataSet
-from trml_export.data.tables import Clips, Collector, TableRow, class_number, read_table
+from trml_export.data.tables import (
+    Clips,
+    Collector,
+    TableRow,
+    check_folder,
+    class_number,
+    read_table,
+)
 from trml_rt.errors import UsageError
 from trml_rt.inputs.rows import SPLITS
 
@@ -31,6 +38,7 @@ def read_mmsa(path: Path, config: Config) -> DataSet:
     Raises:
         UsageError: no such layout, or faults of the table, up to twenty of them named.
     """
+    check_folder(path, "label.csv")
     raw = path / "Raw"
     if not raw.is_dir():
         raise UsageError(f"{path}: has no folder Raw with the clips; name the folder of label.csv")

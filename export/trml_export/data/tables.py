@@ -15,7 +15,7 @@ from trml_export.data.samples import DataSet, InputProblem, Sample
 from trml_rt.errors import UsageError
 from trml_rt.inputs.rows import refuse_all
 
-__all__ = ["Clips", "Collector", "TableRow", "class_number", "read_table"]
+__all__ = ["Clips", "Collector", "TableRow", "check_folder", "class_number", "read_table"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,13 @@ class TableRow:
 
     def __getitem__(self, column: str) -> str:
         return self.cells[column]
+
+
+def check_folder(path: Path, file: str) -> None:
+    """Raise UsageError unless `path` is a folder; `file` is what it should hold."""
+    if not path.is_dir():
+        what = "is not a folder" if path.exists() else "does not exist"
+        raise UsageError(f"{path}: {what}; name the folder of {file}")
 
 
 def read_table(path: Path, columns: Sequence[str]) -> tuple[list[TableRow], bytes]:

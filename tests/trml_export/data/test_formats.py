@@ -34,3 +34,15 @@ def test_what_a_user_sets_wins_over_what_a_layout_brings(tmp_path):
     config = load_config(path, overrides=["shortest_clip=1"], defaults=FORMATS["meld"].defaults)
     assert (config.shortest_clip, config.longest_clip) == (1.0, 10.0)
     assert config.task == "classification"
+
+
+@pytest.mark.parametrize(
+    ("layout", "file"), [("mmsa", "label.csv"), ("meld", "train_sent_emo.csv")]
+)
+def test_a_folder_that_is_absent_or_a_file_is_said_to_be(tmp_path, layout, file):
+    config = load_config(defaults=FORMATS[layout].defaults)
+    with pytest.raises(UsageError, match=f"nowhere: does not exist; name the folder of {file}"):
+        read_dataset(tmp_path / "nowhere", config, layout)
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=f"file: is not a folder; name the folder of {file}"):
+        read_dataset(tmp_path / "file", config, layout)

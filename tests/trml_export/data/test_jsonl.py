@@ -84,7 +84,15 @@ def test_a_line_that_is_no_plain_object_is_named(tmp_path, line):
 def test_an_unknown_label_is_refused_with_the_known_ones(tmp_path):
     config = Config(task="classification", labels=("anger", "joy"))
     rows = [{**row, "label": "bliss"} for row in GOOD]
-    assert "line 1: label must be one of anger, joy" in _refusal(tmp_path, *rows, config=config)
+    words = "line 1: label must be one of anger, joy, not 'bliss'; name others with --set 'labels="
+    assert words in _refusal(tmp_path, *rows, config=config)
+
+
+def test_labels_without_scores_say_which_task_they_are_of(tmp_path):
+    rows = [{**row, "label": "joy", "score": None} for row in GOOD]
+    assert "must be a number; for a model of labels pass --set task=class" in _refusal(
+        tmp_path, *rows
+    )
 
 
 def test_an_infinite_score_is_refused(tmp_path):

@@ -45,7 +45,7 @@ class TensorRtBackend:
         else:
             trt = library
         cuda = Cuda(cuda_runtime())
-        gpu = current_gpu(cuda.api)
+        gpu = current_gpu(name, cuda.api)
         self._log = new_log(library)
         logger = self._log.logger
         self._runtime = construct(self._log, "runtime", lambda: trt.Runtime(logger))

@@ -51,8 +51,8 @@ def cuda_runtime() -> Any:
     return runtime
 
 
-def current_gpu(runtime: Any | None = None) -> Gpu:
-    """Describe the GPU that this process would use.
+def current_gpu(backend: str, runtime: Any | None = None) -> Gpu:
+    """Describe the GPU that this process would use; `backend` is what asks for it.
 
     Raises:
         BackendUnavailable: cuda-bindings is not installed.
@@ -63,7 +63,7 @@ def current_gpu(runtime: Any | None = None) -> Gpu:
         properties = cuda.call("cudaGetDeviceProperties", cuda.call("cudaGetDevice"))
     except EnvironmentUnfit as error:
         raise EnvironmentUnfit(
-            f"no GPU can be used ({error}); look at the driver: trml-rt doctor --backend tensorrt"
+            f"no GPU can be used ({error}); look at the driver: trml-rt doctor --backend {backend}"
         ) from None
     free, total = cuda.call("cudaMemGetInfo")
     name = properties.name.decode() if isinstance(properties.name, bytes) else str(properties.name)

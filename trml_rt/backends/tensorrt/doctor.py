@@ -32,7 +32,7 @@ def nvidia_checks(backend: str, required: bool) -> list[Check]:
         backend: "tensorrt" or "tensorrt-rtx".
         required: whether the machine must pass; else the checks only inform.
     """
-    gpu, cuda = _cuda(required)
+    gpu, cuda = _cuda(backend, required)
     return [*_jetson(required), cuda, *_tensorrt(backend, gpu, required)]
 
 
@@ -76,7 +76,7 @@ def _jetson(needed: bool) -> list[Check]:
     ]
 
 
-def _cuda(needed: bool) -> tuple[Gpu | None, Check]:
+def _cuda(backend: str, needed: bool) -> tuple[Gpu | None, Check]:
     """Return the GPU if it can be used, and the check of CUDA and its driver."""
     try:
         runtime = cuda_runtime()
@@ -94,7 +94,7 @@ def _cuda(needed: bool) -> tuple[Gpu | None, Check]:
         remedy = f'pip install "cuda-bindings<{driver // 1000 + 1}"'
         return None, Check("CUDA", False, description, needed, remedy)
     try:
-        gpu = current_gpu(runtime)
+        gpu = current_gpu(backend, runtime)
     except EnvironmentUnfit as error:
         return None, Check("CUDA", False, str(error), needed)
     kind = "integrated" if gpu.integrated else "discrete"

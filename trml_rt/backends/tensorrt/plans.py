@@ -107,9 +107,9 @@ def checks(name: str, required: bool) -> list[Check]:
     return nvidia_checks(name, required)
 
 
-def device(name: str) -> dict[str, str]:  # noqa: ARG001
+def device(name: str) -> dict[str, str]:
     """Return the GPU's name."""
-    return {"gpu": current_gpu().name}
+    return {"gpu": current_gpu(name).name}
 
 
 def profile_of(engine: EngineSpec, axes: Axes) -> dict[str, tuple[list[int], list[int], list[int]]]:
@@ -137,7 +137,7 @@ def _device(name: str, target: str | None) -> dict[str, str]:
     if target is not None:
         capability(import_tensorrt(name), target)
         return {"compute capability": target}
-    gpu = current_gpu()
+    gpu = current_gpu(name)
     if name == "tensorrt-rtx":
         return {"compute capability": gpu.compute_capability}
     return {

@@ -61,5 +61,6 @@ def test_without_a_driver_the_real_cuda_is_an_error_in_a_sentence():
     status, count = runtime.cudaGetDeviceCount()
     if int(status) == 0 and count:
         pytest.skip("there is a GPU")
-    with pytest.raises(EnvironmentUnfit, match=r"no GPU can be used \(CUDA: cuda\w+: .*error \d+"):
-        cuda.current_gpu()
+    words = r"no GPU can be used \(CUDA: cuda\w+: .*error \d+.*doctor --backend tensorrt-rtx$"
+    with pytest.raises(EnvironmentUnfit, match=words):
+        cuda.current_gpu("tensorrt-rtx")

@@ -224,7 +224,7 @@ def _has_gpu() -> bool:
     from trml_rt.errors import TrmlError
 
     try:
-        current_gpu()
+        current_gpu("tensorrt-rtx")
     except TrmlError:
         return False
     return True
