@@ -25,7 +25,10 @@ __all__ = ["train"]
 @click.option("--data", type=any_path, required=True, help="Data set.")
 @data_layout
 @click.option(
-    "--backbone", required=True, help="Folder with an open_clip_config.json, or a model's name."
+    "--backbone",
+    required=True,
+    help="Folder with an open_clip_config.json, a model's name, bundle:FOLDER for the encoders of "
+    "a bundle, or default for those of the shipped one.",
 )
 @click.option("--weights", type=any_path, help="Weights of the backbone.  [default: the folder's]")
 @click.option("--config", type=any_path, help="Configuration, JSON or TOML.")

@@ -1,7 +1,8 @@
 """Open a frozen CLIP-type model from local files, and never from the network.
 
-A backbone is named in one of two ways. One is the name of a model that open_clip knows, with a
-weights file. The other is a folder in open_clip's own layout:
+A backbone is named in one of three ways. One is the name of a model that open_clip knows, with a
+weights file. Another is a bundle, whose graphs are taken as they are: see `graph_backbone`. The
+third is a folder in open_clip's own layout:
 
     open_clip_config.json   {"model_cfg": ..., "preprocess_cfg": ...}
     model.safetensors       weights of both towers (open_clip_model.safetensors works too)
@@ -30,10 +31,12 @@ from trml_export.backbone.config import (
     read_backbone_config,
     text_files_unusable,
 )
+from trml_export.backbone.graph_backbone import GraphBackbone, open_graphs
 from trml_rt.bundle.atomic import write_bytes
 from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_rt.inputs.image import Preprocessing
 
-__all__ = ["Backbone", "load_backbone"]
+__all__ = ["Backbone", "Encoders", "load_backbone"]
 
 WEIGHTS = "model.safetensors"
 _WEIGHT_NAMES = (WEIGHTS, "open_clip_model.safetensors")
@@ -56,6 +59,17 @@ class Backbone:
     tokenizer: Any
     weights: Path | None
     seed: int | None
+
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        return self.config.name
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes pixels."""
+        p = self.config.preprocess
+        return Preprocessing(p.height, p.width, p.resize, p.interpolation, p.fill)
 
     @property
     def size(self) -> int:
@@ -102,6 +116,18 @@ class Backbone:
             return x
         return projection(x) if isinstance(projection, nn.Linear) else x @ projection
 
+    def encode_full_text(self, ids: Tensor) -> Tensor:
+        """Return raw text vectors (batch, d) for `ids` (batch, context), by open_clip's forward."""
+        return self.model.encode_text(ids)
+
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """Return raw image vectors (n, d) for `frames` (n, height, width, 3) uint8."""
+        mean, std = (
+            torch.tensor(v) for v in (self.config.preprocess.mean, self.config.preprocess.std)
+        )
+        scaled = (frames.float() / 255 - mean) / std
+        return self.encode_image(scaled.permute(0, 3, 1, 2))
+
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Return raw image vectors (n, d) for normalised `pixels` (n, 3, height, width)."""
         return self.model.visual(pixels)
@@ -137,13 +163,18 @@ class Backbone:
             shutil.copyfile(self.weights, target)
 
 
+Encoders = Backbone | GraphBackbone
+"""What a model is trained over."""
+
+
 def load_backbone(
     source: str | Path, *, weights: Path | None = None, seed: int | None = None
-) -> Backbone:
-    """Open the backbone `source`: a folder, or the name of a model that open_clip knows.
+) -> Encoders:
+    """Open the backbone `source`: a folder, a bundle, or the name of a model of open_clip.
 
     Args:
-        source: a folder as above, or a name such as "ViT-B-32-quickgelu".
+        source: a folder as above, a name such as "ViT-B-32-quickgelu", "bundle:FOLDER", or
+            "default" for the bundle that ships inside the package.
         weights: a safetensors file; None takes the one in the folder.
         seed: make random weights from this seed and read none, for tests and for timing.
 
@@ -154,6 +185,10 @@ def load_backbone(
     """
     if weights is not None and seed is not None:
         raise UsageError("give weights or a seed for random ones, not both")
+    if graphs := open_graphs(source):
+        if weights is not None or seed is not None:
+            raise UsageError(f"{source}: a bundle has its own weights; leave --weights out")
+        return graphs
     config = read_backbone_config(source)
     if seed is None:
         weights = _find_weights(config, weights)

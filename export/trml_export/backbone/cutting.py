@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trml_export.backbone.backbone import Backbone
+from trml_export.backbone.backbone import Encoders
+from trml_export.backbone.graph_backbone import GraphBackbone
 
 __all__ = ["TEXTS", "cut", "cutting_is_exact"]
 
@@ -24,13 +25,15 @@ _TOLERANCE = 1e-5
 
 
 @torch.inference_mode()
-def cutting_is_exact(backbone: Backbone) -> bool:
+def cutting_is_exact(backbone: Encoders) -> bool:
     """Say whether texts of several lengths, alone or padded to a neighbour, may be cut.
 
     The reference is open_clip's own forward on full sequences.
     """
+    if isinstance(backbone, GraphBackbone):
+        return backbone.record.text.cut  # tried when its bundle was made
     ids = backbone.tokenize(TEXTS)
-    full = backbone.model.encode_text(ids)
+    full = backbone.encode_full_text(ids)
     try:
         together = backbone.encode_text(cut(backbone, ids))
         alone = [backbone.encode_text(cut(backbone, row[None])) for row in ids]
@@ -40,7 +43,7 @@ def cutting_is_exact(backbone: Backbone) -> bool:
     return worst <= _TOLERANCE * float(full.abs().max())
 
 
-def cut(backbone: Backbone, ids: Tensor) -> Tensor:
+def cut(backbone: Encoders, ids: Tensor) -> Tensor:
     """Return `ids` (batch, context) without the columns that are padding in every row."""
     padding = backbone.tokenize([""])[0, -1]  # an empty text ends in padding
     # CLIP pads with the id of "!", so a pad may also stand inside a text.

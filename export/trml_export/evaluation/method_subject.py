@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trml_export.backbone.backbone import Backbone
+from trml_export.backbone.backbone import Encoders
 from trml_export.config import Config
 from trml_export.evaluation.methods import METHODS, Method
 from trml_export.evaluation.protocol import COMPLETENESS, Material, Run, run_protocol
@@ -33,7 +33,7 @@ class MethodSubject:
         workers: trainings at a time; None takes one a core.
     """
 
-    backbone: Backbone
+    backbone: Encoders
     config: Config
     cache: Path
     methods: Mapping[str, Method] = field(default_factory=METHODS.copy)
@@ -61,7 +61,7 @@ class MethodSubject:
         subject = {
             "kind": "method",
             "backbone": {
-                "name": self.backbone.config.name,
+                "name": self.backbone.name,
                 "fingerprint": self.backbone.fingerprint,
             },
             "methods": {name: method.title for name, method in self.methods.items()},

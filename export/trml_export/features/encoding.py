@@ -23,13 +23,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trml_export.backbone.backbone import Backbone
+from trml_export.backbone.backbone import Encoders
 from trml_export.backbone.cutting import cut, cutting_is_exact
 from trml_export.data import Sample
 from trml_export.features.clips import digest, seconds
 from trml_export.features.store import Failure, FeatureStore, Stored
 from trml_rt.errors import ArtefactMismatch, InputUnusable
-from trml_rt.inputs.image import Preprocessing, to_pixels
+from trml_rt.inputs.image import to_pixels
 from trml_rt.inputs.video import read_frames
 from trml_rt.progress import counted
 
@@ -47,7 +47,7 @@ Out = TypeVar("Out")
 
 
 def encode_texts(
-    samples: Sequence[Sample], backbone: Backbone, store: FeatureStore
+    samples: Sequence[Sample], backbone: Encoders, store: FeatureStore
 ) -> dict[str, str]:
     """Store the vector of every new text, and return the key of each text."""
     # Texts of like length share a chunk, which is cut to the longest of them.
@@ -72,7 +72,7 @@ def encode_texts(
 
 
 def encode_clips(
-    samples: Sequence[Sample], backbone: Backbone, frames: int, store: FeatureStore
+    samples: Sequence[Sample], backbone: Encoders, frames: int, store: FeatureStore
 ) -> tuple[dict[Path, str], dict[Path, str]]:
     """Store the vectors of every new clip, or why it has none.
 
@@ -146,38 +146,26 @@ def _digest(path: Path) -> bytes | OSError:
         return problem
 
 
-def _decode(path: Path, backbone: Backbone, frames: int) -> _Decoded:
-    p = backbone.config.preprocess
-    preprocessing = Preprocessing(
-        height=p.height,
-        width=p.width,
-        resize=p.resize,
-        interpolation=p.interpolation,
-        fill=p.fill,
-    )
+def _decode(path: Path, backbone: Encoders, frames: int) -> _Decoded:
+    preprocessing = backbone.preprocessing
+    empty = np.zeros((0, preprocessing.height, preprocessing.width, 3), np.uint8)
     length = seconds(path)
     try:
         clip = read_frames(path, frames)
     except InputUnusable as problem:
         failure = Failure(problem.reason, str(problem).removeprefix(f"{path}: "))
-        return _Decoded(np.zeros((0, p.height, p.width, 3), np.uint8), False, length, failure)
+        return _Decoded(empty, False, length, failure)
     pixels = np.stack([to_pixels(frame, preprocessing) for frame in clip.frames])
     return _Decoded(pixels, clip.incomplete, length)
 
 
-def _encode(clips: Sequence[_Decoded], backbone: Backbone) -> Iterator[Stored]:
-    """Yield what to store of each clip; pixels are scaled as in the graph.
-
-    The formula is `(x / 255 - mean) / std`.
-    """
-    p = backbone.config.preprocess
-    mean, std = torch.tensor(p.mean), torch.tensor(p.std)
+def _encode(clips: Sequence[_Decoded], backbone: Encoders) -> Iterator[Stored]:
+    """Yield what to store of each clip."""
     pixels = torch.from_numpy(np.concatenate([clip.pixels for clip in clips]))
     parts = [np.zeros((0, backbone.size), np.float32)]
     for batch in pixels.split(_FRAMES) if len(pixels) else ():
-        scaled = (batch.float() / 255 - mean) / std
         with torch.inference_mode():
-            parts.append(_checked(backbone.encode_image(scaled.permute(0, 3, 1, 2)), backbone))
+            parts.append(_checked(backbone.encode_frames(batch), backbone))
     vectors, start = np.concatenate(parts), 0
     for clip in clips:
         of_clip = vectors[start : start + len(clip.pixels)]
@@ -185,9 +173,9 @@ def _encode(clips: Sequence[_Decoded], backbone: Backbone) -> Iterator[Stored]:
         yield Stored(of_clip, clip.incomplete, clip.seconds, clip.failure)
 
 
-def _checked(vectors: Tensor, backbone: Backbone) -> npt.NDArray[np.float32]:
+def _checked(vectors: Tensor, backbone: Encoders) -> npt.NDArray[np.float32]:
     if not vectors.isfinite().all():
-        name = backbone.config.name
+        name = backbone.name
         raise ArtefactMismatch(f"{name}: gives vectors that are no numbers; check its weights")
     array: npt.NDArray[np.float32] = vectors.numpy()
     return array
@@ -215,7 +203,7 @@ def _chunks(items: Sequence[In]) -> Iterator[Sequence[In]]:
         yield items[first : first + _CHUNK]
 
 
-def _key(backbone: Backbone, kind: str, content: bytes) -> str:
+def _key(backbone: Encoders, kind: str, content: bytes) -> str:
     digest = hashlib.sha256(f"{_VERSION} {backbone.fingerprint} {kind}\0".encode())
     digest.update(content)
     return digest.hexdigest()

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trml_export.backbone.backbone import Backbone
+from trml_export.backbone.backbone import Encoders
+from trml_export.backbone.graph_backbone import GraphBackbone
 from trml_export.config import Config
 from trml_export.data import DataSet, InputProblem, Sample
 from trml_export.features.clips import check_length
@@ -119,7 +120,7 @@ class Features:
 
 def compute_features(
     samples: Sequence[Sample],
-    backbone: Backbone,
+    backbone: Encoders,
     config: Config,
     *,
     cache: Path,
@@ -134,6 +135,8 @@ def compute_features(
         ArtefactMismatch: the backbone gives vectors that are no numbers, or a damaged cache.
         EnvironmentUnfit: the cache cannot be written.
     """
+    if isinstance(backbone, GraphBackbone):
+        backbone.check_config(config)
     store = FeatureStore(cache / backbone.fingerprint[:16], backbone.size)
     texts = encode_texts(samples, backbone, store)
     clips, unread = encode_clips(samples, backbone, config.frames, store)
@@ -166,7 +169,7 @@ def compute_features(
 
 
 def compute_split(
-    dataset: DataSet, split: str, backbone: Backbone, config: Config, *, cache: Path
+    dataset: DataSet, split: str, backbone: Encoders, config: Config, *, cache: Path
 ) -> Features:
     """Return the features of one split; see `compute_features`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from trml_export.backbone.backbone import Backbone
+from trml_export.backbone.backbone import Backbone, Encoders
 from trml_export.backbone.cutting import cutting_is_exact
 from trml_export.method.model import TRML
 from trml_export.to_bundle.golden import Tensors, golden_tensors
 from trml_export.to_bundle.graphs import GraphSpec, graphs, write_onnx
 from trml_export.to_bundle.rounding import keep_batch_norms_apart, round_to_fp16
-from trml_export.to_bundle.tokenizer import TokenizerInfo, write_tokenizer
+from trml_export.to_bundle.tokenizer import write_tokenizer
 from trml_export.training.checkpoint import Checkpoint, load_checkpoint
 from trml_rt._version import __version__
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
@@ -30,7 +31,6 @@ from trml_rt.errors import UsageError, VerificationFailed, cannot_write
 __all__ = ["ExportReport", "export"]
 
 _log = logging.getLogger(__name__)
-
 
 _SETS = {
     "text": ["text", "fuse_text"],
@@ -93,7 +93,8 @@ def export(
     _log.info("opening the encoders")
     backbone, model = loaded.backbone(), loaded.model()
     if store_weights is not None:
-        round_to_fp16(backbone.model)
+        if isinstance(backbone, Backbone):
+            round_to_fp16(backbone.model)
         round_to_fp16(model)
     name = name or checkpoint.resolve().name
     try:
@@ -110,7 +111,7 @@ def export(
 def _fill(
     staging: Path,
     loaded: Checkpoint,
-    backbone: Backbone,
+    backbone: Encoders,
     model: TRML,
     name: str,
     store_weights: Callable[[Path], None] | None,
@@ -119,17 +120,15 @@ def _fill(
     cut = cutting_is_exact(backbone)
     # The reference is computed first, because the export rearranges the backbone.
     golden = golden_tensors(backbone, model, cut=cut)
-    if store_weights is not None:
+    if store_weights is not None and isinstance(backbone, Backbone):
         keep_batch_norms_apart(backbone.model)
-    tokenizer = write_tokenizer(
-        backbone.tokenizer, backbone.context_length, staging / "tokenizer.json"
-    )
+    pad_id = _write_tokenizer(backbone, staging / "tokenizer.json")
     specs = graphs(backbone, model, cut=cut)
     (staging / "onnx").mkdir()
     for number, (engine, spec) in enumerate(specs.items(), 1):
         _log.info("graph %d of %d: exporting %s", number, len(specs), engine)
         write_onnx(spec, staging / "onnx" / f"{engine}.onnx")
-        if store_weights is not None:
+        if store_weights is not None and spec.weights is None:
             store_weights(staging / "onnx" / f"{engine}.onnx")
     _log.info("comparing with PyTorch")
     (staging / "golden").mkdir()
@@ -139,7 +138,7 @@ def _fill(
         loaded,
         backbone,
         specs,
-        tokenizer,
+        pad_id,
         name=name,
         cut=cut,
         weights="fp16" if store_weights else "fp32",
@@ -202,9 +201,9 @@ def check_parity(manifest: Manifest, folder: Path, golden: dict[str, Tensors]) -
 
 def _manifest(
     loaded: Checkpoint,
-    backbone: Backbone,
+    backbone: Encoders,
     specs: dict[str, GraphSpec],
-    tokenizer: TokenizerInfo,
+    pad_id: int,
     *,
     name: str,
     cut: bool,
@@ -212,7 +211,7 @@ def _manifest(
     staging: Path,
 ) -> dict[str, Any]:
     """Return the content of model.json, in which no parity is stated yet."""
-    config, picture = loaded.config, backbone.config.preprocess
+    config, picture = loaded.config, backbone.preprocessing
     task: dict[str, Any] = {"kind": config.task, "labels": list(config.labels)}
     if config.task == "regression":
         task |= {"range": list(config.score_range), "thresholds": list(config.thresholds)}
@@ -226,7 +225,7 @@ def _manifest(
         "text": {
             "tokenizer": "tokenizer.json",
             "context": context,
-            "pad_id": tokenizer.pad_id,
+            "pad_id": pad_id,
             "cut": cut,
         },
         "video": {
@@ -248,7 +247,7 @@ def _manifest(
                 "file": f"onnx/{engine}.onnx",
                 "inputs": [tensor.model_dump() for tensor in spec.inputs],
                 "outputs": [tensor.model_dump() for tensor in spec.outputs],
-                "weights": weights,
+                "weights": spec.weights or weights,
                 "compute": "fp32",
             }
             for engine, spec in specs.items()
@@ -272,6 +271,14 @@ def _manifest(
         },
         "files": {key: entry.model_dump() for key, entry in describe_files(staging, names).items()},
     }
+
+
+def _write_tokenizer(backbone: Encoders, path: Path) -> int:
+    """Write or copy the tokenizer; return the id that pads a row."""
+    if isinstance(backbone, Backbone):
+        return write_tokenizer(backbone.tokenizer, backbone.context_length, path).pad_id
+    shutil.copyfile(backbone.files["tokenizer"], path)
+    return backbone.record.text.pad_id
 
 
 def _to_json(content: dict[str, Any]) -> bytes:

@@ -1,7 +1,8 @@
 """What PyTorch answers on fixed inputs: the golden files.
 
 The reference goes the way of open_clip itself, full-length ids and its own forward, so that
-a graph is compared with something that was not made from the same code.
+a graph is compared with something that was not made from the same code. The graphs of another
+bundle are their own reference: they were compared when that bundle was made.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trml_export.backbone.backbone import Backbone
+from trml_export.backbone.backbone import Encoders
 from trml_export.backbone.cutting import TEXTS
 from trml_export.backbone.cutting import cut as cut_tail
 from trml_export.method.model import TRML
@@ -21,24 +22,22 @@ Tensors = dict[str, NDArray[np.generic]]
 
 
 @torch.inference_mode()
-def golden_tensors(backbone: Backbone, model: TRML, *, cut: bool) -> dict[str, Tensors]:
+def golden_tensors(backbone: Encoders, model: TRML, *, cut: bool) -> dict[str, Tensors]:
     """Return inputs and PyTorch's outputs for each engine set, by the format's tensor names.
 
     The rows differ in their number of tokens and of frames; the last clip is one frame.
     """
     ids = backbone.tokenize(TEXTS)
-    text = model.text_state(backbone.model.encode_text(ids))
+    text = model.text_state(backbone.encode_full_text(ids))
     if cut:
         ids = cut_tail(backbone, ids)
 
     n = model.config.frames
     lengths = [n, max(1, n // 2), max(1, n - 1), 1]
     mask = torch.arange(n) < torch.tensor(lengths)[:, None]  # (batch, n)
-    picture = backbone.config.preprocess
+    picture = backbone.preprocessing
     frames = _frames(sum(lengths), picture.height, picture.width)
-    mean, std = (torch.tensor(v)[:, None, None] for v in (picture.mean, picture.std))
-    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255
-    vectors = model.frame_states(backbone.model.encode_image((pixels - mean) / std))
+    vectors = model.frame_states(backbone.encode_frames(torch.from_numpy(frames)))
     laid_out = torch.from_numpy(lay_out(vectors.numpy(), mask.numpy()))
 
     from_text, virtual_video = model.fuse_text(text)

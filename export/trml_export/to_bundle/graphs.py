@@ -6,6 +6,7 @@ comments there hold here.
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
-from trml_export.backbone.backbone import Backbone
+from trml_export.backbone.backbone import Backbone, Encoders
+from trml_export.backbone.graph_backbone import GraphBackbone
 from trml_export.method.model import TRML
 from trml_rt.bundle.manifest import TensorSpec
 
@@ -76,14 +78,18 @@ class Fuse(nn.Module):
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """One graph: the module, its tensors, and example inputs to trace it with."""
+    """One graph: its tensors, and the module to trace, or the file that holds it already.
 
-    module: nn.Module
+    `weights` says how that file stores them.
+    """
+
+    module: nn.Module | Path
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
+    weights: str | None = None
 
 
-def graphs(backbone: Backbone, model: TRML, *, cut: bool) -> dict[str, GraphSpec]:
+def graphs(backbone: Encoders, model: TRML, *, cut: bool) -> dict[str, GraphSpec]:
     """Return the five graphs by engine name.
 
     Args:
@@ -92,10 +98,6 @@ def graphs(backbone: Backbone, model: TRML, *, cut: bool) -> dict[str, GraphSpec
         cut: whether the text graph may see fewer tokens than the context.
     """
     d, n, k = backbone.size, model.config.frames, model.config.outputs
-    picture = backbone.config.preprocess
-    tokens: int | str = "tokens" if cut else backbone.context_length
-    ids = _tensor("ids", "int32", "batch", tokens)
-    frames = _tensor("frames", "uint8", "frames", picture.height, picture.width, 3)
     text_vector = _tensor("text_vector", "float32", "batch", d)
     clip = [
         _tensor("frame_vectors", "float32", "batch", n, d),
@@ -105,12 +107,7 @@ def graphs(backbone: Backbone, model: TRML, *, cut: bool) -> dict[str, GraphSpec
     virtual_video = _tensor("virtual_video", "float32", "batch", d)
     virtual_text = _tensor("virtual_text", "float32", "batch", d)
     return {
-        "text": GraphSpec(TextGraph(backbone, model), [ids], [text_vector]),
-        "frame": GraphSpec(
-            FrameGraph(backbone, model),
-            [frames],
-            [_tensor("frame_vectors", "float32", "frames", d)],
-        ),
+        **_encoders(backbone, model, cut=cut),
         "fuse_text": GraphSpec(
             Fuse(model, "fuse_text"), [text_vector], [prediction, virtual_video]
         ),
@@ -121,8 +118,34 @@ def graphs(backbone: Backbone, model: TRML, *, cut: bool) -> dict[str, GraphSpec
     }
 
 
+def _encoders(backbone: Encoders, model: TRML, *, cut: bool) -> dict[str, GraphSpec]:
+    if isinstance(backbone, GraphBackbone):
+        engines = backbone.record.engines
+        return {
+            name: GraphSpec(backbone.files[name], e.inputs, e.outputs, e.weights)
+            for name, e in engines.items()
+        }
+    picture = backbone.preprocessing
+    tokens: int | str = "tokens" if cut else backbone.context_length
+    return {
+        "text": GraphSpec(
+            TextGraph(backbone, model),
+            [_tensor("ids", "int32", "batch", tokens)],
+            [_tensor("text_vector", "float32", "batch", backbone.size)],
+        ),
+        "frame": GraphSpec(
+            FrameGraph(backbone, model),
+            [_tensor("frames", "uint8", "frames", picture.height, picture.width, 3)],
+            [_tensor("frame_vectors", "float32", "frames", backbone.size)],
+        ),
+    }
+
+
 def write_onnx(spec: GraphSpec, path: Path) -> None:
-    """Trace the graph with PyTorch's exporter and write it as one ONNX file."""
+    """Trace the graph with PyTorch's exporter and write it as one ONNX file, or copy its file."""
+    if isinstance(spec.module, Path):
+        shutil.copyfile(spec.module, path)
+        return
     example = tuple(_example(tensor) for tensor in spec.inputs)
     # A module of variable arguments takes its dynamic axes as one tuple.
     axes = tuple(

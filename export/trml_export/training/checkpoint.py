@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from trml_export.backbone.backbone import Backbone, load_backbone
+from trml_export.backbone.backbone import Encoders, load_backbone
 from trml_export.config import Config, parse_config
 from trml_export.method.model import TRML
 from trml_rt.bundle import atomic
@@ -100,7 +100,7 @@ class Checkpoint:
             raise ArtefactMismatch(f"{path}: does not fit its configuration: {problem}") from None
         return model.eval()
 
-    def backbone(self) -> Backbone:
+    def backbone(self) -> Encoders:
         """Return the frozen encoders."""
         return load_backbone(self.folder / BACKBONE)
 
@@ -111,7 +111,7 @@ def check_checkpoint_target(out: Path, *, force: bool) -> None:
 
 
 def save_checkpoint(
-    out: Path, model: TRML, backbone: Backbone, training: TrainingRecord, *, force: bool = False
+    out: Path, model: TRML, backbone: Encoders, training: TrainingRecord, *, force: bool = False
 ) -> None:
     """Write `out` whole or not at all; see `check_checkpoint_target` for what may be replaced.
 
@@ -127,7 +127,7 @@ def save_checkpoint(
         raise cannot_write(out, error, "name another folder with --out") from None
 
 
-def _write(folder: Path, model: TRML, backbone: Backbone, training: TrainingRecord) -> None:
+def _write(folder: Path, model: TRML, backbone: Encoders, training: TrainingRecord) -> None:
     from safetensors.torch import save
 
     weights = save({name: value.contiguous() for name, value in model.state_dict().items()})
@@ -138,7 +138,7 @@ def _write(folder: Path, model: TRML, backbone: Backbone, training: TrainingReco
         schema=SCHEMA,
         config=model.config.model_dump(mode="json"),
         backbone=BackboneRecord(
-            name=backbone.config.name,
+            name=backbone.name,
             embed_dim=backbone.size,
             fingerprint=backbone.fingerprint,
             seed=backbone.seed,

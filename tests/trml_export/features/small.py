@@ -48,6 +48,6 @@ class Counting:
         self.texts += len(ids)
         return self._backbone.encode_text(ids)
 
-    def encode_image(self, pixels):
-        self.frames += len(pixels)
-        return self._backbone.encode_image(pixels)
+    def encode_frames(self, frames):
+        self.frames += len(frames)
+        return self._backbone.encode_frames(frames)

@@ -115,10 +115,10 @@ def test_an_interrupted_run_goes_on_where_it_was(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(encoding, "_CHUNK", 2)
 
     class _Interrupted(Counting):
-        def encode_image(self, pixels):
+        def encode_frames(self, pixels):
             if self.frames == 2:
                 raise KeyboardInterrupt
-            return super().encode_image(pixels)
+            return super().encode_frames(pixels)
 
     samples = [sample(str(i), video=picture(tmp_path / f"{i}.png", i)) for i in range(5)]
     with pytest.raises(KeyboardInterrupt):
@@ -176,10 +176,10 @@ def test_clips_are_decoded_ahead_but_not_without_bound(clip, tmp_path, monkeypat
         return decode(*arguments)
 
     class _Slow(Counting):
-        def encode_image(self, pixels):
+        def encode_frames(self, pixels):
             time.sleep(0.02)  # long enough for the threads to run ahead as far as they may
             most.append(len(started) - self.frames)
-            return super().encode_image(pixels)
+            return super().encode_frames(pixels)
 
     monkeypatch.setattr(encoding, "_decode", watched)
     samples = [sample(str(i), video=picture(tmp_path / f"{i}.png", i)) for i in range(12)]
