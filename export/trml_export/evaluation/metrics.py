@@ -13,10 +13,20 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from trml_export.config import Config
 
-__all__ = ["classification_metrics", "main_metric", "measure", "regression_metrics"]
+__all__ = [
+    "METRIC_TITLES",
+    "classification_metrics",
+    "main_metric",
+    "measure",
+    "regression_metrics",
+]
 
 # MMSA: a score clipped to [-k, k] and rounded half to even is one of 2k + 1 classes.
 _CLASSES = {"acc_7": 3, "acc_5": 2, "acc_3": 1}
+
+
+METRIC_TITLES = {"mae": "MAE", "macro_f1": "macro F1"}
+"""The main metrics, as pictures call them."""
 
 
 def main_metric(config: Config) -> str:

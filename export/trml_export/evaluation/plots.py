@@ -1,70 +1,52 @@
-"""Draw the metric against the missing rate, one curve a method."""
+"""Choose the pictures of an evaluation, and say in each what was measured on what."""
 
 from __future__ import annotations
 
-import io
-
-from trml_export.evaluation.masks import CASES
-from trml_export.evaluation.metrics import main_metric
+from trml_export.evaluation.curves import curves
+from trml_export.evaluation.dots import dots
+from trml_export.evaluation.metrics import METRIC_TITLES, main_metric
 from trml_export.evaluation.record import Evaluation
+from trml_export.plots.picture import COLOURS
 
-__all__ = ["missing_rate_plot"]
-
-_PANELS = {
-    "random": "a random modality missing (share of all)",
-    "video": "video missing (share of samples)",
-    "text": "text missing (share of samples)",
-}
+__all__ = ["evaluation_pictures", "headline"]
 
 
-def missing_rate_plot(evaluation: Evaluation, completeness: float) -> bytes:
-    """Return a PNG of three panels: a random modality missing, video missing, text missing.
+def evaluation_pictures(evaluation: Evaluation) -> dict[str, dict[str, bytes]]:
+    """Return the pictures of an evaluation by name, each by the ending of its file.
 
-    A line is the mean over seeds, a band its standard deviation. Every panel starts with the case
-    in which nothing is missing.
+        missing_<c>  the main metric against the missing rate, training c complete
+        gains_<c>    each method's gain over the learned constant, sorted, one row a method
+
+    There are no curves where no sample is complete, for then nothing can be taken away, nor
+    where the methods outnumber the colours. There are no gains of a single method. Without a
+    constant the rows show the metric itself.
     """
-    from matplotlib.figure import Figure
+    pictures = {}
+    several = len(evaluation.methods) > 1
+    for share in evaluation.completeness:
+        title = headline(evaluation, share)
+        if evaluation.data["samples"]["text_video"] and len(evaluation.methods) <= len(COLOURS):
+            pictures[f"missing_{share:g}"] = curves(evaluation, share, title)
+        if several:
+            pictures[f"gains_{share:g}"] = dots(evaluation, share, title)
+    return pictures
 
-    metric = main_metric(evaluation.config)
-    figure = Figure(figsize=(12, 4.4), layout="constrained")
-    axes = figure.subplots(1, len(_PANELS), sharey=True)
-    for panel, (kind, title) in zip(axes, _PANELS.items(), strict=True):
-        cases = [c for c in CASES if c.kind == kind or c.name == "random_0.0"]
-        for method in evaluation.methods:
-            points = [
-                (case.rate, statistic)
-                for case in cases
-                if (statistic := evaluation.statistic(method, completeness, case.name, metric))
-            ]
-            rates = [rate for rate, _ in points]
-            means = [statistic.mean for _, statistic in points]
-            spreads = [statistic.deviation or 0.0 for _, statistic in points]
-            (line,) = panel.plot(
-                rates,
-                means,
-                marker="o",
-                markersize=3,
-                linewidth=2 if method == "trml" else 1,
-                label=evaluation.title(method),
-            )
-            panel.fill_between(
-                rates,
-                [mean - spread for mean, spread in zip(means, spreads, strict=True)],
-                [mean + spread for mean, spread in zip(means, spreads, strict=True)],
-                color=line.get_color(),
-                alpha=0.12,
-                linewidth=0,
-            )
-        panel.set_xlabel(title)
-        panel.grid(alpha=0.3)
-    better = "lower" if metric == "mae" else "higher"
-    axes[0].set_ylabel(f"{metric.replace('_', ' ')} ({better} is better)")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
-    figure.suptitle(
-        f"{evaluation.data['name']}, {evaluation.data['split']} split, training "
-        f"{completeness:.0%} complete"
-    )
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
-    return file.getvalue()
+
+def headline(evaluation: Evaluation, completeness: float) -> str:
+    """Return the title of a picture: the model, the data, and how many rows."""
+    data, samples = evaluation.data, evaluation.data["samples"]
+    kinds = {"text_video": "with both inputs", "text": "text alone", "video": "video alone"}
+    counts = [f"{samples[k]:,} {words}" for k, words in kinds.items() if samples[k]]
+    metric = METRIC_TITLES[main_metric(evaluation.config)]
+    lines = [f"{evaluation.name}: {metric} on {data['name']}, {data['split']} split"]
+    total = f"{sum(samples.values()):,} rows: " if len(counts) > 1 else "rows: "
+    lines.append(total + ", ".join(counts))
+    if evaluation.subject["kind"] == "method":
+        trained = evaluation.subject["training_samples"]
+        whole = f", {completeness:.0%} of the complete ones left whole"
+        seeds = len({run["seed"] for run in evaluation.runs})
+        lines.append(
+            f"trained on {sum(trained.values()):,} rows{whole if trained['text_video'] else ''}; "
+            f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
+        )
+    return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -18,7 +19,7 @@ from trml_export.evaluation.metrics import main_metric
 
 __all__ = ["Evaluation", "Statistic", "table"]
 
-_NOT_METRICS = {"case", "kind", "rate", "samples"}
+_NOT_METRICS = {"case", "kind", "rate", "samples", "interval"}
 _COLUMNS = ("as_is", "random_0.0", "video_missing_1.0", "text_missing_1.0", "random_0.3")
 _TITLES = {
     "as_is": "as it is",
@@ -61,7 +62,8 @@ class Evaluation:
     `subject` says what was evaluated, `data` on which samples, and `problems` which inputs
     were unusable. `floors` are the metrics of answers that look at no input, over all samples
     and over the complete ones. A run is a record with `method`, `completeness`, `seed`,
-    `training`, `cases` and `retrieval`.
+    `training`, `cases` and `retrieval`. Where one model is the subject, a case has the `interval`
+    of its main metric, two ends.
     """
 
     subject: dict[str, Any]
@@ -76,14 +78,29 @@ class Evaluation:
         self, method: str, completeness: float, case: str, metric: str
     ) -> Statistic | None:
         """Return `metric` over the seeds, or None where no run has it."""
-        values = [
+        values = self.values(method, completeness, case, metric)
+        return Statistic.of(values) if values else None
+
+    def values(self, method: str, completeness: float, case: str, metric: str) -> list[float]:
+        """Return `metric`, a number a seed; empty where no run has it."""
+        return [
             case_of[metric]
             for run in self.runs
             if (run["method"], run["completeness"]) == (method, completeness)
             for case_of in run["cases"]
             if case_of["case"] == case and metric in case_of
         ]
-        return Statistic.of(values) if values else None
+
+    def interval(self, method: str, case: str) -> tuple[float, float] | None:
+        """Return the interval of the main metric of a single model, or None where none was made."""
+        ends = [
+            case_of["interval"]
+            for run in self.runs
+            if run["method"] == method
+            for case_of in run["cases"]
+            if case_of["case"] == case and "interval" in case_of
+        ]
+        return tuple(ends[0]) if len(ends) == 1 else None
 
     @property
     def methods(self) -> list[str]:
@@ -99,6 +116,24 @@ class Evaluation:
         """Return the name of a method for people."""
         title: str = self.subject["methods"][method]
         return title
+
+    @property
+    def name(self) -> str:
+        """What was evaluated, in words: the model's name, or the method's backbone."""
+        if self.subject["kind"] == "method":
+            return f"TRML and controls over {self.subject['backbone']['name']}"
+        engines = f", {self.subject['engines']}" if "engines" in self.subject else ""
+        return f"{self.subject['name']}{engines}"
+
+    @classmethod
+    def from_json(cls, text: str) -> Evaluation:
+        """Return what `to_json` wrote, with floats of six digits; null becomes NaN."""
+        content = json.loads(text)
+        runs = content["runs"]
+        for case in (case for run in runs for case in run["cases"]):
+            case.update({k: math.nan for k, v in case.items() if v is None and k != "rate"})
+        fields = {f.name: content[f.name] for f in dataclasses.fields(cls)}
+        return cls(**fields | {"config": Config.model_validate_json(json.dumps(content["config"]))})
 
     def to_json(self) -> str:
         """Return the whole record as JSON, a line for each run; what is not a number is null."""

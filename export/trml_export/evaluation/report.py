@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from trml_export.evaluation.paired import paired
-from trml_export.evaluation.plots import missing_rate_plot
+from trml_export.evaluation.plots import evaluation_pictures
 from trml_export.evaluation.record import Evaluation
+from trml_export.plots.picture import check_drawing
 from trml_rt.bundle import atomic
 from trml_rt.errors import cannot_write
 
@@ -16,7 +17,8 @@ RESULTS = "results.json"
 
 
 def check_report_target(out: Path, *, force: bool) -> None:
-    """Refuse a folder that a report may not replace; see `atomic.check_target`."""
+    """Refuse a folder that a report may not replace, and to draw without matplotlib."""
+    check_drawing()
     atomic.check_target(out, marker=RESULTS, what="report", replace=force)
 
 
@@ -27,13 +29,11 @@ def write_report(evaluation: Evaluation, out: Path, *, force: bool = False) -> N
         results.csv        one line a run, case and metric
         results.md         the main metric as tables
         paired.md          gains over the learned constant, where that was trained
-        missing_<c>.png    the main metric against the missing rate, training c complete
-
-    There is no plot where no sample is complete, for then nothing can be taken away.
+        *.png, *.svg       see `evaluation_pictures`
 
     Raises:
         UsageError: `out` exists and may not be replaced.
-        EnvironmentUnfit: `out` cannot be written.
+        EnvironmentUnfit: `out` cannot be written, or matplotlib is not installed.
     """
     check_report_target(out, force=force)
     try:
@@ -49,7 +49,6 @@ def _write(evaluation: Evaluation, folder: Path) -> None:
     (folder / "results.md").write_text(evaluation.to_markdown(), encoding="utf-8")
     if (gains := paired(evaluation)) is not None:
         (folder / "paired.md").write_text(gains, encoding="utf-8")
-    if evaluation.data["samples"]["text_video"]:
-        for completeness in evaluation.completeness:
-            plot = missing_rate_plot(evaluation, completeness)
-            (folder / f"missing_{completeness:g}.png").write_bytes(plot)
+    for name, endings in evaluation_pictures(evaluation).items():
+        for ending, content in endings.items():
+            (folder / f"{name}.{ending}").write_bytes(content)

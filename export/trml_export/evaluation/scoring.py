@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trml_export.config import Config
+from trml_export.evaluation.intervals import bootstrap
 from trml_export.evaluation.masks import BOTH, CASES, TEXT, VIDEO, presence
 from trml_export.evaluation.metrics import measure
 from trml_export.evaluation.predictions import Predictions
@@ -23,14 +24,22 @@ def truth_of(features: Features) -> NDArray[np.generic]:
 
 
 def score_cases(
-    predictions: Predictions, features: Features, config: Config
+    predictions: Predictions, features: Features, config: Config, *, intervals: bool = False
 ) -> list[dict[str, Any]]:
     """Return one record a case: its name, kind, rate, number of samples, and every metric.
 
     `as_is` covers every sample with the modalities it has. The cases of the protocol take
     modalities away from the complete samples, so all of them cover the same samples. They
-    are left out if no sample is complete.
+    are left out if no sample is complete. With `intervals` a record has the `interval` of the
+    main metric, too; see `bootstrap`.
     """
+
+    def measured(
+        truth: NDArray[np.generic], prediction: NDArray[np.floating]
+    ) -> dict[str, float | list[float]]:
+        interval = {"interval": bootstrap(config, truth, prediction)} if intervals else {}
+        return {**measure(config, truth, prediction), **interval}
+
     truth = truth_of(features)
     natural = (TEXT * features.has_text + VIDEO * features.has_video).astype(np.int8)
     records = [
@@ -39,7 +48,7 @@ def score_cases(
             "kind": "as_is",
             "rate": None,
             "samples": len(truth),
-            **measure(config, truth, predictions.at(natural)),
+            **measured(truth, predictions.at(natural)),
         }
     ]
     complete = natural == BOTH
@@ -49,7 +58,7 @@ def score_cases(
     for case in CASES:
         keeps = natural.copy()
         keeps[complete] = presence(ids, case)
-        metrics = measure(config, truth[complete], predictions.at(keeps)[complete])
+        metrics = measured(truth[complete], predictions.at(keeps)[complete])
         records.append(
             {
                 "case": case.name,

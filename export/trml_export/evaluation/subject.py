@@ -70,7 +70,7 @@ def model_run(
         "completeness": 1.0,
         "seed": config.seed,
         "training": {},
-        "cases": score_cases(predictions, features, config),
+        "cases": score_cases(predictions, features, config, intervals=True),
         "retrieval": score_retrieval(predictions, features),
     }
 

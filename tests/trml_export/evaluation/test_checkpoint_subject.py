@@ -31,3 +31,13 @@ def test_the_record_names_the_weights_that_were_evaluated(checkpoint, data, cach
     assert (subject["kind"], subject["name"]) == ("checkpoint", "checkpoint")
     assert subject["backbone"] == record.backbone.fingerprint
     assert subject["weights"] == record.files["model.safetensors"].sha256
+
+
+def test_every_case_of_one_model_has_an_interval_and_the_table_no_column_for_it(
+    checkpoint, data, cache
+):
+    evaluation = evaluate(CheckpointSubject(checkpoint, cache), DataSplit(data))
+    for case in evaluation.runs[0]["cases"]:
+        low, high = evaluation.interval("checkpoint", case["case"])
+        assert low <= case["mae"] <= high
+    assert "interval" not in evaluation.to_csv()

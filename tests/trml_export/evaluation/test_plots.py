@@ -1,55 +1,59 @@
-"""The plot shows the statistics of the record, on three panels that start alike."""
+"""Which pictures an evaluation gets, and what their titles say."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
 pytest.importorskip("torch")
-matplotlib = pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib")
 
-from matplotlib.figure import Figure
-
-from trml_export.evaluation.masks import CASES
-from trml_export.evaluation.plots import missing_rate_plot
+from tests.pictures import words_of
+from trml_export.evaluation.plots import evaluation_pictures, headline
 
 
-@pytest.fixture
-def axes(protocol, monkeypatch):
-    """The three panels of a plot, as they were drawn."""
-    figures = []
-
-    def keep(self, file, **_):
-        figures.append(self)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    missing_rate_plot(protocol, 0.5)
-    return figures[0].axes
+def test_the_same_record_gives_the_same_pictures(protocol):
+    pictures = evaluation_pictures(protocol)
+    assert pictures == evaluation_pictures(protocol)
+    assert pictures["missing_1"] != pictures["missing_0.5"]
 
 
-def test_the_same_record_gives_the_same_picture(protocol):
-    picture = missing_rate_plot(protocol, 1.0)
-    assert picture.startswith(b"\x89PNG")
-    assert picture == missing_rate_plot(protocol, 1.0)
-    assert picture != missing_rate_plot(protocol, 0.5)
+def test_the_title_names_model_metric_data_split_and_rows(protocol):
+    name = protocol.subject["backbone"]["name"]
+    protocol = replace(
+        protocol, data=protocol.data | {"samples": {"text_video": 4000, "text": 7, "video": 0}}
+    )
+    first, rows, trained = headline(protocol, 0.5).split("\n")
+    assert first == f"TRML and controls over {name}: MAE on {protocol.data['name']}, test split"
+    assert rows == "4,007 rows: 4,000 with both inputs, 7 text alone"
+    total = sum(protocol.subject["training_samples"].values())
+    assert trained == (f"trained on {total} rows, 50% of the complete ones left whole; 2 seeds")
+    for pictures in evaluation_pictures(protocol).values():
+        assert {first, rows} <= words_of(pictures["svg"])
 
 
-def test_each_line_is_the_mean_of_one_method_over_the_rates(protocol, axes):
-    for panel, kind in zip(axes, ("random", "video", "text"), strict=True):
-        cases = [c for c in CASES if c.kind == kind or c.name == "random_0.0"]
-        assert [line.get_label() for line in panel.lines] == [
-            protocol.title(method) for method in protocol.methods
-        ]
-        for method, line in zip(protocol.methods, panel.lines, strict=True):
-            statistics = [protocol.statistic(method, 0.5, c.name, "mae") for c in cases]
-            assert list(line.get_xdata()) == [c.rate for c in cases]
-            assert list(line.get_ydata()) == [statistic.mean for statistic in statistics]
+def test_a_bundle_is_titled_by_its_name_and_engines_and_no_training(protocol):
+    subject = {"kind": "bundle", "name": "mini", "engines": "int8", "methods": {"trml": "int8"}}
+    data = {**protocol.data, "samples": {"text_video": 0, "text": 7, "video": 0}}
+    titled = headline(replace(protocol, subject=subject, data=data), 1.0)
+    assert titled == f"mini, int8: MAE on {data['name']}, test split\nrows: 7 text alone"
 
 
-def test_every_panel_starts_where_nothing_is_missing(axes):
-    starts = {(line.get_label(), line.get_ydata()[0]) for panel in axes for line in panel.lines}
-    assert len(starts) == len(axes[0].lines)
-    assert {line.get_xdata()[0] for panel in axes for line in panel.lines} == {0.0}
+def test_more_methods_than_colours_are_rows_alone(protocol):
+    runs = [
+        {**run, "method": f"trml {number}"}
+        for run in protocol.runs
+        if run["method"] == "trml"
+        for number in range(9)
+    ]
+    titles = {f"trml {number}": f"variant {number}" for number in range(9)}
+    many = replace(protocol, runs=runs, subject=protocol.subject | {"methods": titles})
+    pictures = evaluation_pictures(many)
+    assert sorted(pictures) == ["gains_0.5", "gains_1"]
+    assert {*titles.values()} <= words_of(pictures["gains_1"]["svg"])
 
 
-def test_the_axis_says_which_way_is_better(axes):
-    assert axes[0].get_ylabel() == "mae (lower is better)"
+def test_where_no_row_is_complete_nothing_can_be_taken_away(protocol):
+    data = {**protocol.data, "samples": {"text_video": 0, "text": 7, "video": 0}}
+    assert "missing_1" not in evaluation_pictures(replace(protocol, data=data))

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from trml_export.evaluation.record import Statistic
+from trml_export.evaluation.record import Evaluation, Statistic
 
 
 def test_the_summary_is_mean_and_deviation_over_the_seeds(protocol):
@@ -44,3 +44,14 @@ def test_the_tables_show_retrieval_of_both_directions_beside_its_floor(protocol)
     table = text[text.index("| video to text") : text.index("| text to video")]
     assert f"| TRML | {Statistic.of(values)} |" in table
     assert "| floor: no vector at all |" in table
+
+
+def test_the_runs_are_read_back_from_json_as_they_were_written(protocol):
+    runs = json.loads(json.dumps(protocol.runs))
+    runs[0]["cases"][0]["mae"] = float("nan")
+    text = replace(protocol, runs=runs).to_json()
+    read = Evaluation.from_json(text)
+    assert json.loads(read.to_json())["runs"] == json.loads(text)["runs"]
+    assert read.config == protocol.config
+    assert np.isnan(read.runs[0]["cases"][0]["mae"])
+    assert read.runs[0]["cases"][0]["rate"] is None
