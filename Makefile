@@ -9,7 +9,7 @@ NATIVE := .venv-native
 DOCS := .venv-docs
 
 .PHONY: demo test test-runtime lint docs bench reference wheel encoders default-bundle clean \
-	native native-packages native-sanitized native-bench
+	native native-packages native-sanitized native-bench plots
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
 	$(RUNTIME)/bin/trml-rt infer --text samples/glad.txt --video samples/smiling.mp4
@@ -120,6 +120,9 @@ ablation-%: $(TRAIN)/.ready
 		--backbone $(WORK)/encoders --config benchmarks/protocols/$*.json \
 		--set matching_loss=infonce --set matching_weight=0.1 --set task_teaches_generators=true \
 		--cache $(WORK)/cache --out benchmarks/results/ablation_$*
+
+plots: $(TRAIN)/.ready  ## draw the committed results again from their JSON; nothing is trained
+	$(TRAIN)/bin/python benchmarks/redraw.py --out build/plots
 
 clean:
 	rm -rf $(RUNTIME) $(TRAIN) $(NATIVE) $(DOCS) dist build
