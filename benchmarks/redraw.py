@@ -27,7 +27,9 @@ def main() -> None:
     args = parser.parse_args()
     for path in sorted(RESULTS.glob("*/results.json")):
         pictures = evaluation_pictures(Evaluation.from_json(path.read_text(encoding="utf-8")))
-        write_pictures(args.out / path.parent.name, pictures)
+        folder = args.out / path.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        write_pictures(folder, pictures)
         for name, endings in pictures.items():
             if (shown := path.with_name(f"{name}.png")).exists():
                 shown.write_bytes(endings["png"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from trml_rt.cli.options import (
     threads_option,
     whole,
 )
+from trml_rt.cli.out_folder import check_out, force_option, out_option, write_out
 from trml_rt.cli.printing import print_json, print_lines
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ __all__ = ["bench"]
     epilog="""\b
 Examples:
   trml-rt bench --precision int8 --calls 100
-  trml-rt bench --backend tensorrt
+  trml-rt bench --backend tensorrt --out timing/
 """,
 )
 @backend_option
@@ -41,15 +43,25 @@ Examples:
 )
 @click.option("--calls", type=whole("calls"), default=50, show_default=True, help="Of each.")
 @threads_option
+@out_option
+@force_option
 @as_json
-def bench(precisions: tuple[str, ...], as_json: bool, **arguments: Any) -> None:
+def bench(
+    precisions: tuple[str, ...], out: Path | None, force: bool, as_json: bool, **arguments: Any
+) -> None:
     """Time every engine set in each precision, interleaved, each in a process of its own.
 
     The reference is always the portable graphs on ONNX Runtime.
     """
     from trml_rt.bench import bench as measure
 
+    check_out(out, "bench", force=force)
     report = measure(precisions=precisions or None, **arguments)
+    if out is not None:
+        from trml_export.plots.bench import bench_picture
+
+        content = report.to_dict()
+        write_out(out, "bench", content, bench_picture(content), force=force)
     print_json(report.to_dict()) if as_json else print_lines(_for_people(report))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from trml_rt.bundle.folder import open_bundle
 from trml_rt.cli.options import (
     any_path,
     as_json,
@@ -17,6 +19,7 @@ from trml_rt.cli.options import (
     refuse_strangers,
     rows_option,
 )
+from trml_rt.cli.out_folder import check_out, force_option, out_option, write_out
 from trml_rt.cli.printing import print_json, print_lines
 
 if TYPE_CHECKING:
@@ -41,8 +44,10 @@ Examples:
 @click.option("--split", default="valid", show_default=True, help="The rows of --data to use.")
 @rows_option
 @click.option("--record/--no-record", default=True, help="Whether to write verify.json.  [on]")
+@out_option
+@force_option
 @as_json
-def verify(as_json: bool, **arguments: Any) -> None:
+def verify(out: Path | None, force: bool, as_json: bool, **arguments: Any) -> None:
     """Compare built engines with their references; exit 4 if a limit is missed.
 
     The verdict on each engine set is written to verify.json beside the engines.
@@ -51,7 +56,14 @@ def verify(as_json: bool, **arguments: Any) -> None:
 
     if arguments["data"] is None:
         refuse_strangers(of_data, "without --data")
+    check_out(out, "verify", force=force)
     report = compare(**arguments)
+    if out is not None:
+        from trml_export.plots.verification import verification_picture
+
+        content, model = report.to_dict(), open_bundle(arguments["bundle"]).manifest.name
+        picture = verification_picture(content, model)
+        write_out(out, "verify", content, picture, force=force)
     print_json(report.to_dict()) if as_json else print_lines(_for_people(report.record))
     report.raise_if_failed()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from trml_export.evaluation.paired import paired
 from trml_export.evaluation.plots import evaluation_pictures
 from trml_export.evaluation.record import Evaluation
-from trml_export.plots.picture import check_drawing
+from trml_export.plots.picture import check_drawing, write_pictures
 from trml_rt.bundle import atomic
 from trml_rt.errors import cannot_write
 
@@ -49,6 +49,4 @@ def _write(evaluation: Evaluation, folder: Path) -> None:
     (folder / "results.md").write_text(evaluation.to_markdown(), encoding="utf-8")
     if (gains := paired(evaluation)) is not None:
         (folder / "paired.md").write_text(gains, encoding="utf-8")
-    for name, endings in evaluation_pictures(evaluation).items():
-        for ending, content in endings.items():
-            (folder / f"{name}.{ending}").write_bytes(content)
+    write_pictures(folder, evaluation_pictures(evaluation))

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trml_rt.bundle.atomic import write_bytes
-from trml_rt.errors import cannot_write, lacks_package
+from trml_rt.errors import lacks_package
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,15 +101,7 @@ def _small(png: bytes) -> bytes:
 
 
 def write_pictures(folder: Path, pictures: Mapping[str, Mapping[str, bytes]]) -> None:
-    """Write the pictures that `draw` gave, by name, into a folder that is made if need be.
-
-    Raises:
-        EnvironmentUnfit: they cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, endings in pictures.items():
-            for ending, content in endings.items():
-                write_bytes(folder / f"{name}.{ending}", content)
-    except OSError as error:
-        raise cannot_write(folder, error, "name another folder with --out") from None
+    """Write the pictures that `draw` gave, by name; OSError where that cannot be done."""
+    for name, endings in pictures.items():
+        for ending, content in endings.items():
+            (folder / f"{name}.{ending}").write_bytes(content)

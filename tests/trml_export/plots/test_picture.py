@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from tests.pictures import words_of
-from trml_export.plots.picture import check_drawing, draw, write_pictures
+from trml_export.plots.picture import check_drawing, draw
 from trml_rt.errors import EnvironmentUnfit
 
 
@@ -33,9 +33,3 @@ def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(EnvironmentUnfit, match=r"^drawing needs the package matplotlib.*\[train\]"):
         check_drawing()
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(EnvironmentUnfit, match=f"^{tmp_path / 'file'}"):
-        write_pictures(tmp_path / "file", {"a": {"png": b""}})
