@@ -3,6 +3,8 @@
     trml.json          schema, configuration, backbone, training record, versions, file hashes
     model.safetensors  the weights of TRML
     backbone/          the frozen encoders, as `backbone.load_backbone` opens them
+    history.json       losses and metrics of each epoch; nothing reads it
+    curves.png, .svg   the same as pictures, where matplotlib is installed
 
 `trml-rt export CHECKPOINT --out BUNDLE` needs nothing but this folder.
 """
@@ -10,6 +12,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -111,9 +114,17 @@ def check_checkpoint_target(out: Path, *, force: bool) -> None:
 
 
 def save_checkpoint(
-    out: Path, model: TRML, backbone: Encoders, training: TrainingRecord, *, force: bool = False
+    out: Path,
+    model: TRML,
+    backbone: Encoders,
+    training: TrainingRecord,
+    *,
+    beside: Mapping[str, bytes] | None = None,
+    force: bool = False,
 ) -> None:
     """Write `out` whole or not at all; see `check_checkpoint_target` for what may be replaced.
+
+    `beside` are files that people read and no hash covers, by name.
 
     Raises:
         UsageError: `out` exists and may not be replaced.
@@ -123,6 +134,8 @@ def save_checkpoint(
     try:
         with atomic.staged_folder(out, replace=force) as folder:
             _write(folder, model, backbone, training)
+            for name, content in (beside or {}).items():
+                (folder / name).write_bytes(content)
     except OSError as error:
         raise cannot_write(out, error, "name another folder with --out") from None
 

@@ -7,6 +7,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,8 @@ _EVALUATION_BATCH = 256
 class Fit:
     """A trained model in eval mode, and how it came about; epochs count from 1.
 
-    `resumed` is the number of epochs that an earlier, stopped run did.
+    `resumed` is the number of epochs that an earlier, stopped run did. `history` has a record for
+    each epoch: its number, the mean loss in training, and what `presence_metrics` gives on valid.
     """
 
     model: TRML
@@ -40,6 +42,7 @@ class Fit:
     resumed: int
     train: dict[str, float]
     valid: dict[str, float]
+    history: list[dict[str, Any]]
 
 
 def fit(
@@ -79,7 +82,9 @@ def _fit(run: TrainingState, train: Features, valid: Features, state: Path | Non
     while run.epoch < config.epochs and run.epoch - run.best_epoch < config.patience:
         run.epoch += 1
         train_loss = _epoch(run, train)
-        valid_loss = presence_metrics(model, valid)["loss"]
+        measured = presence_metrics(model, valid)
+        valid_loss = measured["loss"]
+        run.history.append({"epoch": run.epoch, "train_loss": train_loss, "valid": measured})
         if valid_loss < run.best_loss:
             run.keep(valid_loss)
         if state is not None:
@@ -97,6 +102,7 @@ def _fit(run: TrainingState, train: Features, valid: Features, state: Path | Non
         resumed=resumed,
         train=presence_metrics(model, train),
         valid=presence_metrics(model, valid),
+        history=run.history,
     )
 
 

@@ -7,9 +7,11 @@ follows from the number of the step.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,7 +30,7 @@ _DAMAGE = (SafetensorError, OSError, RuntimeError, LookupError, ValueError, Type
 
 @dataclass
 class TrainingState:
-    """A model in training, its optimiser, and the best epoch on validation so far."""
+    """A model in training, its optimiser, the best epoch so far, and the losses of each."""
 
     model: TRML
     optimiser: torch.optim.AdamW
@@ -36,6 +38,7 @@ class TrainingState:
     best_epoch: int = 0
     best_loss: float = math.inf
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def start(cls, model: TRML, config: Config) -> TrainingState:
@@ -65,6 +68,7 @@ class TrainingState:
             "epoch": str(self.epoch),
             "best_epoch": str(self.best_epoch),
             "best_loss": self.best_loss.hex(),  # every bit of it
+            "history": json.dumps(self.history),
         }
         content = save({k: v.contiguous() for k, v in tensors.items()}, numbers)
         try:
@@ -98,6 +102,7 @@ class TrainingState:
             self.epoch, self.best_epoch = int(numbers["epoch"]), int(numbers["best_epoch"])
             self.best_loss = float.fromhex(numbers["best_loss"])
             self.best_weights = parts["best"]
+            self.history = json.loads(numbers.get("history", "[]"))  # an older state has none
         except _DAMAGE as error:
             raise ArtefactMismatch(
                 f"{path}: the state of a stopped training is damaged ({error}); delete it to "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -14,13 +15,16 @@ from trml_export.backbone.backbone import load_backbone
 from trml_export.config import Config
 from trml_export.data import InputProblem, read_dataset
 from trml_export.features.features import Features, compute_split
+from trml_export.plots.picture import check_drawing
+from trml_export.plots.training import training_picture
 from trml_export.training.checkpoint import (
     TrainingRecord,
     check_checkpoint_target,
     save_checkpoint,
 )
-from trml_export.training.fitting import fit
+from trml_export.training.fitting import Fit, fit
 from trml_export.training.run_key import run_key
+from trml_rt.errors import EnvironmentUnfit
 
 __all__ = ["TrainReport", "train"]
 
@@ -84,6 +88,7 @@ def train(
     """
     config = config or Config()
     check_checkpoint_target(out, force=force)  # before an hour of work, not after
+    drawing = _can_draw()
     dataset = read_dataset(data, config, layout)
     encoders = load_backbone(backbone, weights=weights)
     cache = cache or out.absolute().parent / ".trml-cache"
@@ -103,7 +108,8 @@ def train(
         train=result.train,
         valid=result.valid,
     )
-    save_checkpoint(out, result.model, encoders, record, force=force)
+    beside = _curves(result, record, out.resolve().name, drawing=drawing)
+    save_checkpoint(out, result.model, encoders, record, beside=beside, force=force)
     _remove(state)
     return TrainReport(
         checkpoint=str(out),
@@ -115,6 +121,33 @@ def train(
         valid=record.valid,
         problems=(*dataset.problems, *features["train"].problems, *features["valid"].problems),
     )
+
+
+def _can_draw() -> bool:
+    """Return whether curves can be drawn, and say so where they cannot."""
+    try:
+        check_drawing()
+    except EnvironmentUnfit as error:
+        _log.warning("no curves are drawn: %s", error)
+        return False
+    return True
+
+
+def _curves(result: Fit, record: TrainingRecord, name: str, *, drawing: bool) -> dict[str, bytes]:
+    """Return the history of a training as JSON, and as pictures of the model `name`."""
+    files = {"history.json": (json.dumps(result.history, indent=1) + "\n").encode()}
+    if not drawing or not result.history:  # the state of an older version had none
+        return files
+    rows = {
+        split: sum(n for case, n in record.samples.items() if case.startswith(split))
+        for split in ("train", "valid")
+    }
+    title = (
+        f"{name}: training, {rows['train']:,} rows of train and {rows['valid']:,} of valid\n"
+        f"epoch {result.best_epoch} of {result.epochs} kept"
+    )
+    pictures = training_picture(result.history, result.best_epoch, title)
+    return files | {f"curves.{ending}": content for ending, content in pictures.items()}
 
 
 def _remove(state: Path) -> None:

@@ -15,6 +15,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
 from trml_export.config import Config
 from trml_export.data import Sample
 from trml_export.features.features import Features
@@ -61,10 +64,11 @@ def test_a_stopped_training_ends_with_the_same_weights(epochs, generator, monkey
     _stop_after(epochs, monkeypatch, tmp_path / "state", config)
     resumed = fit(TRAIN, VALID, config, SIZE, state=tmp_path / "state")
     assert resumed.resumed == epochs
-    assert (resumed.train, resumed.valid, resumed.best_epoch) == (
+    assert (resumed.train, resumed.valid, resumed.best_epoch, resumed.history) == (
         whole.train,
         whole.valid,
         whole.best_epoch,
+        whole.history,
     )
     for name, value in whole.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], value)
@@ -83,6 +87,15 @@ def test_a_finished_training_that_was_not_saved_is_not_trained_again(tmp_path):
     again = fit(TRAIN, VALID, CONFIG, SIZE, state=tmp_path / "state")
     assert again.resumed == first.epochs
     assert again.valid == first.valid
+
+
+def test_the_state_of_an_older_version_has_no_history_and_is_taken(tmp_path):
+    state = tmp_path / "state"
+    fit(TRAIN, VALID, CONFIG, SIZE, state=state)
+    with safe_open(state, framework="pt") as file:
+        numbers = {k: v for k, v in file.metadata().items() if k != "history"}
+    save_file(load_file(state), state, numbers)
+    assert fit(TRAIN, VALID, CONFIG, SIZE, state=state).history == []
 
 
 def test_a_damaged_state_is_refused_by_name(tmp_path):

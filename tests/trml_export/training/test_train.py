@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 
 from tests import tiny
+from tests.pictures import words_of
 from trml_export.config import Config
 from trml_export.training.checkpoint import load_checkpoint
 from trml_export.training.train import train
@@ -86,3 +88,27 @@ def test_a_state_that_cannot_be_removed_is_a_warning_and_the_checkpoint_is_there
     load_checkpoint(tmp_path / "out")
     warning = caplog.messages[-1]
     assert warning.endswith(".safetensors: no longer needed, but not removed (Permission denied)")
+
+
+def test_the_checkpoint_has_the_history_of_each_epoch_and_curves(clip_folder, data, tmp_path):
+    pytest.importorskip("matplotlib")
+    report = train(data, clip_folder, tmp_path / "out", config=Config(epochs=2, frames=2))
+    history = json.loads((tmp_path / "out" / "history.json").read_text())
+    assert [each["epoch"] for each in history] == [1, 2]
+    assert history[report.best_epoch - 1]["valid"] == report.valid
+    words = words_of((tmp_path / "out" / "curves.svg").read_bytes())
+    assert {f"epoch {report.best_epoch} of 2 kept", "loss (lower is better)"} <= words
+    assert (tmp_path / "out" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "out" / "curves.png").unlink()  # nothing reads it
+    load_checkpoint(tmp_path / "out")
+
+
+def test_without_matplotlib_training_says_so_and_goes_on(
+    clip_folder, data, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    train(data, clip_folder, tmp_path / "out", config=Config(epochs=1, frames=2))
+    assert "no curves are drawn: drawing needs the package matplotlib" in caplog.text
+    assert (tmp_path / "out" / "history.json").exists()
+    assert not (tmp_path / "out" / "curves.png").exists()

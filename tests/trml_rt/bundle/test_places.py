@@ -81,9 +81,9 @@ def test_engines_of_another_bundle_lie_in_the_cache_and_are_found_there(kind, ca
 
 
 def test_a_folder_that_really_cannot_be_written_sends_the_build_to_the_cache(bundle_copy, cache):
-    if os.geteuid() == 0:
-        pytest.skip("nothing keeps root from writing")
     bundle_copy.chmod(0o555)
+    if os.access(bundle_copy, os.W_OK):
+        pytest.skip("nothing keeps root from writing")
     try:
         assert build(bundle_copy, "fp32").folder.parent == place_of(cache, bundle_copy)
     finally:
