@@ -62,7 +62,7 @@ Examples:
     multiple=True,
     metavar="COSINE|Npoints",
     help="What the worst row's cosine to FP32 may lose, or the accuracy of an engine set in "
-    "points, or both; layers stay in FP32 until that holds.  [default: 0.01, 1points]",
+    "points, or give both; layers stay in FP32 until that holds.  [default: 0.01 and 1points]",
 )
 @click.option(
     "--form",
@@ -133,7 +133,7 @@ def _max_drop(words: tuple[str, ...]) -> dict[str, Any]:
         if match is None or (match[2] is None and float(match[1]) > 1):
             raise UsageError(
                 f"--max-drop {word}: a drop of the cosine, such as 0.01, or of the accuracy, such "
-                "as 0.5points"
+                "as 0.5points; for both, give the option twice"
             )
         name = "max_drop_points" if match[2] else "max_drop"
         if name in arguments:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import click
@@ -11,6 +12,8 @@ from trml_rt.cli.options import as_json, bundle_option
 from trml_rt.cli.printing import print_json, print_lines
 
 __all__ = ["inspect"]
+
+_WIDTH, _DEEP = 88, 6 * " "  # of a list of many names
 
 
 @click.command(
@@ -62,8 +65,9 @@ def _for_people(content: dict[str, Any]) -> list[str]:
             in_fp32 = [layer for layer, kind in layers.items() if kind != "int8"]
             lines.append(
                 f"    {engine}: {len(layers) - len(in_fp32)} of {len(layers)} layers in INT8"
-                + (f"; in FP32: {', '.join(in_fp32)}" if in_fp32 else "")
+                + ("; in FP32:" if in_fp32 else "")
             )
+            lines += wrap(", ".join(in_fp32), _WIDTH, initial_indent=_DEEP, subsequent_indent=_DEEP)
     if not content["built"]:
         lines.append("  none; the portable graphs run on ONNX Runtime anywhere")
     return lines

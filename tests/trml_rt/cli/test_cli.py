@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import sys
 import textwrap
+from dataclasses import replace
 
 import click
 import numpy as np
@@ -17,6 +19,7 @@ from tests import media
 from tests.conftest import TINY
 from trml_rt.bundle.folder import default_bundle
 from trml_rt.cli import trml_rt
+from trml_rt.inspect import inspect as inspected
 
 
 @pytest.fixture
@@ -206,6 +209,17 @@ def test_inspect_describes_the_bundle_and_its_engines(run, bundle_copy):
 def test_inspect_for_people_names_every_engine(run):
     output = run("inspect").output
     assert all(name in output for name in ("text", "frame", "fuse_text_video"))
+
+
+def test_inspect_breaks_a_long_list_of_layers(run, monkeypatch):
+    names = [f"/blocks.{n}/attention/MatMulAddFusion" for n in range(25)]
+    built = {"fits": True, "why_not": [], "layers": {"text": dict.fromkeys(names, "fp32")}}
+    described = inspected(TINY)
+    described = replace(described, built={"cpu_int8": built})
+    monkeypatch.setattr(sys.modules["trml_rt.inspect"], "inspect", lambda _: described)
+    told = run("inspect").stdout.split("0 of 25 layers in INT8; in FP32:\n")[1].splitlines()
+    assert max(map(len, told)) <= 88
+    assert ", ".join(line.strip().rstrip(",") for line in told) == ", ".join(names)
 
 
 def test_inspect_finds_a_changed_byte_in_any_file(run, bundle_copy):

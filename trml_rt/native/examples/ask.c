@@ -28,8 +28,13 @@ int main(int count, char** arguments) {
       failed = 1;
       continue;
     }
-    printf("%-10s %+.3f  %.2f ms\n", trml_rt_result_label(result), trml_rt_result_score(result),
-           trml_rt_result_ms(result, "total"));
+    printf("%-10s ", trml_rt_result_label(result));
+    if (trml_rt_result_probability_count(result) > 0) { /* a classifier's score is a probability */
+      printf("%.1f %%", 100 * trml_rt_result_score(result));
+    } else {
+      printf("%+.3f", trml_rt_result_score(result));
+    }
+    printf("  %.2f ms\n", trml_rt_result_ms(result, "total"));
     trml_rt_result_free(result);
   }
   trml_rt_close(rt);

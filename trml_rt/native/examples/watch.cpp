@@ -55,8 +55,13 @@ void answer(trml::Runtime& rt, std::deque<OwnedFrame>& frames) {
   }
   // The library takes the model's few frames out of these, from the middle of equal parts.
   const auto result = rt.infer(sample);
-  std::printf("%-10s %+.3f  %d frames, %.1f ms\n", result.label().c_str(), result.score(),
-              result.frames(), result.ms("total"));
+  std::printf("%-10s ", result.label().c_str());
+  if (result.probabilities().empty()) {
+    std::printf("%+.3f", result.score());
+  } else {  // a classifier's score is a probability
+    std::printf("%.1f %%", 100 * result.score());
+  }
+  std::printf("  %d frames, %.1f ms\n", result.frames(), result.ms("total"));
   std::fflush(stdout);
 }
 
