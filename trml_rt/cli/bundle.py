@@ -14,6 +14,7 @@ __all__ = ["bundle"]
 
 @click.group(
     cls=Commands,
+    short_help="Show where the bundle lies, or copy it.",
     epilog="""\b
 Examples:
   trml-rt bundle path

@@ -17,11 +17,12 @@ __all__ = ["clean"]
 
 
 @click.command(
+    short_help="Remove engines that were built for a bundle.",
     epilog="""\b
 Examples:
   trml-rt clean --unfit
   trml-rt clean --bundle bundle/ --dry-run
-"""
+""",
 )
 @bundle_option
 @click.option(

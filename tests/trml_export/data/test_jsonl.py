@@ -51,7 +51,7 @@ def test_blank_lines_and_a_byte_order_mark_are_no_fault(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"scroe": 1, "score": None}, "unknown key scroe; did you mean score?"),
+        ({"scores": 1, "score": None}, "unknown key scores; did you mean score?"),
         ({"id": ""}, "id must be"),
         ({"id": 3}, "id must be"),
         ({"id": ["a"]}, "id must be"),

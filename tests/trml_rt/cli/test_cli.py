@@ -213,7 +213,12 @@ def test_inspect_for_people_names_every_engine(run):
 
 def test_inspect_breaks_a_long_list_of_layers(run, monkeypatch):
     names = [f"/blocks.{n}/attention/MatMulAddFusion" for n in range(25)]
-    built = {"fits": True, "why_not": [], "layers": {"text": dict.fromkeys(names, "fp32")}}
+    built = {
+        "fits": True,
+        "why_not": [],
+        "folder": "engines/cpu_int8",
+        "layers": {"text": dict.fromkeys(names, "fp32")},
+    }
     described = inspected(TINY)
     described = replace(described, built={"cpu_int8": built})
     monkeypatch.setattr(sys.modules["trml_rt.inspect"], "inspect", lambda _: described)
