@@ -20,6 +20,7 @@ from trml_rt.bundle.arguments import (
 from trml_rt.bundle.atomic import refuse_links
 from trml_rt.bundle.calibration import FORMS, Calibration, encoders
 from trml_rt.bundle.folder import BundleLike, open_bundle
+from trml_rt.bundle.places import is_shipped
 from trml_rt.errors import UsageError, lacks_package
 from trml_rt.proof.cases import encoder_inputs, row_cases
 from trml_rt.proof.rows import read_data
@@ -79,7 +80,8 @@ def calibrate(
         max_drop_points: what an engine set's accuracy may lose, in points; None: 1.
         forms: the forms to make, or one: `portable` for TensorRT, `cpu` for ONNX Runtime. None:
             both.
-        out: the folder to make; None: `calibration/` of the bundle.
+        out: the folder to make; None: `calibration/` of the bundle, unless that is the one inside
+            the package.
         force: replace an existing calibration, and find everything anew.
 
     Raises:
@@ -109,6 +111,11 @@ def calibrate(
     opened = open_bundle(bundle)
     folder = opened.folder / "calibration" if out is None else path_of("out", out)
     if out is None:  # a folder that is named may be a link of the caller's own
+        if is_shipped(opened):
+            raise UsageError(
+                f"{folder}: would lie in the installed package, which no command changes; name "
+                "another folder with --out"
+            )
         refuse_links(folder)
     method_of = _methods(method, methods or {}, chosen, encoders(opened.manifest))
     fields = {"max_drop": "cosine", "max_drop_points": "points"}

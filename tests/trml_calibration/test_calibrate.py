@@ -21,6 +21,7 @@ from trml_calibration.calibrate import calibrate
 from trml_calibration.judge import MaxDrop
 from trml_calibration.search import guard
 from trml_rt.build import build
+from trml_rt.bundle import places
 from trml_rt.bundle.calibration import open_calibration
 from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
@@ -418,3 +419,16 @@ def test_a_record_of_what_cannot_be_is_refused(bundle_copy, change, words):
 
 def checked(record):
     return record["engines"]["text"]["forms"]["cpu"]["checked"]["text"]
+
+
+def test_a_calibration_of_the_shipped_bundle_lies_elsewhere(
+    bundle_copy, rows, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(places, "default_bundle", lambda: bundle_copy)
+    with pytest.raises(ArtefactMismatch, match=r"--data rows\.jsonl --out calibration$"):
+        build(bundle_copy, "int8")
+    with pytest.raises(UsageError, match=r"would lie in the installed package.*--out"):
+        trml_rt.calibrate(bundle_copy, rows)
+    assert not (bundle_copy / "calibration").exists()
+    report = trml_rt.calibrate(bundle_copy, rows, out=tmp_path / "out", max_drop=0.05)
+    assert report.folder == tmp_path / "out"

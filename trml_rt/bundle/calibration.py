@@ -16,6 +16,7 @@ from pydantic import Field
 from trml_rt.bundle.files import Digest, FileEntry, check_files, check_hash
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import SET_INPUTS, Manifest
+from trml_rt.bundle.places import is_shipped
 from trml_rt.bundle.records import Strict, parse_json, refuse, validate
 from trml_rt.errors import ArtefactMismatch, shell_word
 
@@ -232,7 +233,8 @@ def calibration_hash(folder: Path) -> str | None:
 
 def calibration_command(bundle: Bundle) -> str:
     """Return the command that calibrates `bundle`."""
-    return f"trml-rt calibrate {shell_word(bundle.folder)} --data rows.jsonl"
+    out = " --out calibration" if is_shipped(bundle) else ""
+    return f"trml-rt calibrate {shell_word(bundle.folder)} --data rows.jsonl{out}"
 
 
 def to_json(record: Calibration) -> bytes:

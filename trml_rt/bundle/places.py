@@ -13,7 +13,7 @@ from pathlib import Path
 from trml_rt.bundle.folder import Bundle, default_bundle
 from trml_rt.errors import EnvironmentUnfit
 
-__all__ = ["cache_folder", "engine_places", "own_place", "place_to_build"]
+__all__ = ["cache_folder", "engine_places", "is_shipped", "own_place", "place_to_build"]
 
 
 def cache_folder() -> Path | None:
@@ -56,7 +56,7 @@ def place_to_build(bundle: Bundle, key: str) -> Path:
     own, cache = own_place(bundle), _place_in_cache(bundle)
     hides = any((place / key).is_dir() for place in engine_places(bundle) if place == cache)
     written = own if own.is_dir() else bundle.folder
-    if not (hides or _is_shipped(bundle)) and os.access(written, os.W_OK | os.X_OK):
+    if not (hides or is_shipped(bundle)) and os.access(written, os.W_OK | os.X_OK):
         return own
     if cache is None:
         raise EnvironmentUnfit(
@@ -71,5 +71,6 @@ def _place_in_cache(bundle: Bundle) -> Path | None:
     return None if cache is None else cache / "engines" / bundle.sha256[:16]
 
 
-def _is_shipped(bundle: Bundle) -> bool:
+def is_shipped(bundle: Bundle) -> bool:
+    """Say whether `bundle` is the one inside the package, in which no command writes."""
     return os.path.realpath(bundle.folder) == os.path.realpath(default_bundle())
