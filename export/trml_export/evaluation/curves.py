@@ -27,7 +27,8 @@ _PANELS = {
 }
 _STEP = 0.15  # rates lie 0.1 apart where they were measured
 _FAR = 1.0  # in heights of the curves; farther floors get an axis of their own
-_FLOOR = {"linestyle": (0, (1, 2)), "linewidth": 1.2, "color": "black"}
+_FLOOR = {"linewidth": 1.2, "color": "black"}
+_FLOOR_DASHES = ((0, (1, 2)), (0, (4, 3)))  # scores have two floors
 
 
 def curves(evaluation: Evaluation, completeness: float, title: str) -> dict[str, bytes]:
@@ -128,8 +129,8 @@ def _axes(figure: Figure, far_floors: dict[str, float], *, below: bool) -> dict[
 
 
 def _draw_floors(axes: Axes, floors: dict[str, float]) -> None:
-    for name, floor in floors.items():
-        axes.axhline(floor, gid=f"floor_{name}", **_FLOOR)
+    for (name, floor), dashes in zip(floors.items(), _FLOOR_DASHES, strict=False):
+        axes.axhline(floor, gid=f"floor_{name}", linestyle=dashes, **_FLOOR)
 
 
 def _panel(axes: Axes, evaluation: Evaluation, lines: dict[str, _Points]) -> None:
@@ -144,7 +145,7 @@ def _panel(axes: Axes, evaluation: Evaluation, lines: dict[str, _Points]) -> Non
             linestyle=DASHES[number],
             markersize=4,
             linewidth=1.8 if method == "trml" else 1.1,
-            label=evaluation.title(method) if many else evaluation.name,
+            label=evaluation.title(method),
         )
         if method in banded and many:
             axes.fill_between(rates, lows, highs, color=COLOURS[number], alpha=0.15, linewidth=0)
@@ -171,7 +172,7 @@ def _legend(figure: Figure, first: Axes, evaluation: Evaluation, floors: dict[st
         names = " and ".join(evaluation.title(name) for name in _banded(evaluation))
         words = f"band: one standard deviation over seeds ({names})"
         handles.append(Patch(color="grey", alpha=0.3, linewidth=0, label=words))
-    for name, floor in floors.items():
+    for (name, floor), dashes in zip(floors.items(), _FLOOR_DASHES, strict=False):
         words = f"floor, looks at no input: {name.replace('_', ' ')}, {floor:.3f}"
-        handles.append(Line2D([], [], label=words, **_FLOOR))
+        handles.append(Line2D([], [], label=words, linestyle=dashes, **_FLOOR))
     figure.legend(handles=handles, loc="outside lower center", ncols=2)

@@ -41,7 +41,7 @@ def headline(evaluation: Evaluation, completeness: float) -> str:
     lines = [f"{evaluation.name}: {metric} on {data['name']}, {data['split']} split"]
     total = f"{sum(samples.values()):,} rows: " if len(counts) > 1 else "rows: "
     lines.append(total + ", ".join(counts))
-    if evaluation.subject["kind"] == "method":
+    if evaluation.of_method:
         trained = evaluation.subject["training_samples"]
         whole = f", {completeness:.0%} of the complete ones left whole"
         seeds = len({run["seed"] for run in evaluation.runs})

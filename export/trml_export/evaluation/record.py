@@ -113,14 +113,19 @@ class Evaluation:
         return list(dict.fromkeys(run["completeness"] for run in self.runs))
 
     def title(self, method: str) -> str:
-        """Return the name of a method for people."""
-        title: str = self.subject["methods"][method]
+        """Return the name of a method for people; a model that stands alone has its own."""
+        title: str = self.subject["methods"][method] if self.of_method else self.name
         return title
+
+    @property
+    def of_method(self) -> bool:
+        """Whether the subject is the method, trained here, and no finished model."""
+        return bool(self.subject["kind"] == "method")
 
     @property
     def name(self) -> str:
         """What was evaluated, in words: the model's name, or the method's backbone."""
-        if self.subject["kind"] == "method":
+        if self.of_method:
             return f"TRML and controls over {self.subject['backbone']['name']}"
         engines = f", {self.subject['engines']}" if "engines" in self.subject else ""
         return f"{self.subject['name']}{engines}"
@@ -188,8 +193,9 @@ class Evaluation:
         columns = [case for case in _COLUMNS if case in self._cases()]
         parts = []
         for completeness in self.completeness:
-            head = f"{metric}, training {completeness:.0%} complete"
-            lines = [[head, *(_TITLES[case] for case in columns)], ["---"] * (len(columns) + 1)]
+            trained = f", training {completeness:.0%} complete" if self.of_method else ""
+            head = [metric + trained, *(_TITLES[case] for case in columns)]
+            lines = [head, ["---"] * (len(columns) + 1)]
             for method in self.methods:
                 statistics = [self.statistic(method, completeness, c, metric) for c in columns]
                 cells = ["-" if each is None else str(each) for each in statistics]
@@ -198,6 +204,9 @@ class Evaluation:
                 parts_of = ["as_is" if case == "as_is" else "complete" for case in columns]
                 cells = [f"{floor[part][metric]:.4f}" for part in parts_of]
                 lines.append([f"floor: {name.replace('_', ' ')}", *cells])
+            if not self.of_method:
+                rows = {case["case"]: str(case["samples"]) for case in self.runs[0]["cases"]}
+                lines.append(["rows", *(rows[case] for case in columns)])
             parts += [table(lines), *self._retrieval_tables(completeness)]
         return "\n\n".join(parts) + "\n"
 

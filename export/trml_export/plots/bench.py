@@ -40,7 +40,7 @@ def _title(report: Mapping[str, Any]) -> str:
     calls = next(c["calls"] for s in report["engine_sets"].values() for c in s.values())
     device = report["device"]
     gpu = f", {device['gpu']}" if "gpu" in device else ""
-    threads = f", {report['threads']} threads" if report["threads"] else ""
+    threads = f", threads: {report['threads']}" if report["threads"] else ""
     return (
         f"{report['bundle']}: time of a call on {report['backend']}, {calls} calls of each\n"
         f"{device['cpus']} CPUs{gpu}{threads}; recommended here: {report['recommended']}"
@@ -70,6 +70,6 @@ def _legend(figure: Figure) -> None:
         Line2D([], [], marker="o", linestyle="", label="median (p50)", **style),
         Line2D([], [], linewidth=4, alpha=0.5, label="to p90", **style),
         Line2D([], [], marker="|", linewidth=1, label="to p99", **style),
-        Line2D([], [], linestyle="", label="1.50x: speed-up over the portable graphs, median"),
+        Line2D([], [], linestyle="", label="...x: speed-up over the portable graphs"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)

@@ -55,3 +55,15 @@ def test_the_runs_are_read_back_from_json_as_they_were_written(protocol):
     assert read.config == protocol.config
     assert np.isnan(read.runs[0]["cases"][0]["mae"])
     assert read.runs[0]["cases"][0]["rate"] is None
+
+
+def test_the_table_of_a_bundle_has_its_name_and_row_counts_and_no_word_on_training(protocol):
+    run = next(run for run in protocol.runs if run["method"] == "trml")
+    subject = {"kind": "bundle", "name": "mini", "engines": "int8", "methods": {"trml": "int8"}}
+    alone = replace(protocol, subject=subject, runs=[{**run, "completeness": 1.0}])
+    text = alone.to_markdown()
+    assert text.startswith("| mae | as it is |")
+    assert "\n| mini, int8 | " in text
+    samples = {case["case"]: case["samples"] for case in run["cases"]}
+    assert f"\n| rows | {samples['as_is']} | {samples['random_0.0']} | " in text
+    assert "rows" not in protocol.to_markdown()

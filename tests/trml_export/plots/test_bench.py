@@ -33,6 +33,6 @@ def test_the_picture_has_each_engine_sets_median_and_speed_up_beside_it():
 def test_the_picture_says_what_was_timed_and_what_follows():
     words = words_of(bench_picture(REPORT)["svg"])
     assert "mini: time of a call on onnxruntime, 40 calls of each" in words
-    assert "2 CPUs, 1 threads; recommended here: int8" in words
+    assert "2 CPUs, threads: 1; recommended here: int8" in words
     on_gpu = REPORT | {"device": {"cpus": 2, "gpu": "Orin"}, "threads": None}
     assert "2 CPUs, Orin; recommended here: int8" in words_of(bench_picture(on_gpu)["svg"])
