@@ -48,9 +48,10 @@ def test_a_glad_face_is_another_than_a_sad_one(made):
     assert len({path.read_bytes() for path in (made.parent / "faces").iterdir()}) == ROWS * 3 // 4
 
 
-def test_a_folder_that_is_there_is_replaced_only_if_asked_for(made, tmp_path):
+def test_a_folder_that_is_there_is_replaced_only_if_asked_for(tmp_path):
     words = ["sample-data", str(tmp_path / "made")]
-    assert CliRunner().invoke(program, words).exit_code == 0
+    made = CliRunner().invoke(program, [*words, "--json"])
+    assert json.loads(made.stdout) == {"data": str(tmp_path / "made/data.jsonl"), "rows": ROWS}
     assert CliRunner().invoke(program, words).exit_code == 2
     assert CliRunner().invoke(program, [*words, "--force"]).exit_code == 0
     (tmp_path / "other").mkdir()
