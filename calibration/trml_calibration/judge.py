@@ -195,7 +195,7 @@ def _missed(problems: Sequence[str]) -> str:
     for problem in problems:
         measure, _, found = problem.partition("/")[2].partition(": ")
         first.setdefault(measure, f"{measure} {found}")
-    return f"; missed: {', '.join(first.values())}" if first else ""
+    return f"; missed: {'; '.join(first.values())}" if first else ""
 
 
 def _summary(sets: dict[str, Any]) -> str:
