@@ -28,7 +28,7 @@ ELSEWHERE = {
         "bundle/files": "bundle/test_bundle_format.py",
         "bundle/folder": "bundle/test_bundle_format.py",
         "bundle/manifest": "bundle/test_bundle_format.py",
-        "bundle/modality": "test_dispatch.py",
+        "bundle/modality": "engines/test_dispatch.py",
         "calibrate": "../trml_calibration/test_calibrate.py",
         "doctor": "backends/tensorrt/test_doctor.py",
         "engines/choose": "backends/tensorrt/test_plans.py",

@@ -35,8 +35,8 @@ from trml_rt.bundle.engine_folder import (
 )
 from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.bundle.places import place_to_build
-from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.compile import BuildJob, compile_all, describe_engines
+from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.engines.install import fitting, install
 from trml_rt.engines.key import built_for_here, key_of
 from trml_rt.errors import ArtefactMismatch, UsageError

@@ -16,8 +16,8 @@ from trml_rt.bundle.arguments import check_one_of, check_whole
 from trml_rt.bundle.engine_folder import PRECISIONS, Precision
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
 from trml_rt.bundle.modality import Modality
-from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import Choice, choose
+from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.errors import InputUnusable, TrmlError, UsageError
 from trml_rt.inputs.frames import Order
 from trml_rt.inputs.prepare import (

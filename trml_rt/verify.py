@@ -20,8 +20,8 @@ from trml_rt.bundle.engine_folder import (
     to_json,
 )
 from trml_rt.bundle.folder import BundleLike, open_bundle
-from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import find_engines
+from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.engines.install import locked
 from trml_rt.errors import EnvironmentUnfit
 from trml_rt.proof.compare import Case

@@ -21,7 +21,7 @@ from trml_rt.bundle.engine_folder import (
 )
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import EngineSet
-from trml_rt.dispatch import Dispatcher
+from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.errors import VerificationFailed
 from trml_rt.progress import counted
 from trml_rt.proof.compare import LIMITS, Answers, Case, Limits, Verdict, compare

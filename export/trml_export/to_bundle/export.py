@@ -25,7 +25,7 @@ from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle.atomic import check_target, staged_folder, write_bytes
 from trml_rt.bundle.files import describe_files
 from trml_rt.bundle.manifest import PARITY, SCHEMA, SET_INPUTS, Manifest, read_manifest
-from trml_rt.dispatch import Dispatcher
+from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.errors import UsageError, VerificationFailed, cannot_write
 
 __all__ = ["ExportReport", "export"]

@@ -14,8 +14,8 @@ from trml_rt.backends import ONNXRUNTIME
 from trml_rt.build import build, preview_build
 from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
-from trml_rt.dispatch import Dispatcher
 from trml_rt.engines.choose import find_engines
+from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, VerificationFailed
 from trml_rt.proof.compare import Case
 from trml_rt.proof.fp32 import make_record, reference_answers, refuse_failed, verify

@@ -21,7 +21,7 @@ from trml_rt.backends.tensorrt.plans import profile_of
 from trml_rt.backends.tensors import lay_out, real_places
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.modality import Modality
-from trml_rt.dispatch import Dispatcher
+from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
 from trml_rt.proof.golden import load_golden
 

@@ -11,7 +11,7 @@ from tests.conftest import TINY
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.modality import Modality
-from trml_rt.dispatch import Dispatcher, lay_out
+from trml_rt.engines.dispatch import Dispatcher, lay_out
 from trml_rt.errors import ArtefactMismatch, UsageError
 
 
