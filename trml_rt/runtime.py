@@ -91,7 +91,8 @@ class Runtime:
 
     def __repr__(self) -> str:
         engines = f"{self._engines_name} engines on {self._backend_name}"
-        return f"<Runtime {self.bundle.manifest.name!r}: {self.task}, {engines}>"
+        state = ", closed" if self._dispatcher.closed else ""
+        return f"<Runtime {self.bundle.manifest.name!r}: {self.task}, {engines}{state}>"
 
     @property
     def provenance(self) -> dict[str, str | bool]:

@@ -212,7 +212,11 @@ def _quiet() -> Iterator[None]:
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)
+    # Without a handler the first word to the root logger would install one, for all loggers.
+    silent = logging.NullHandler()
+    root.addHandler(silent)
     try:
         yield
     finally:
+        root.removeHandler(silent)
         root.setLevel(before)

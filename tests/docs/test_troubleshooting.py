@@ -55,7 +55,7 @@ class Templates:
 
     def texts(self, node: ast.expr, scope: ast.AST, depth: int = 0) -> list[str]:
         """Return what the expression may be, with holes where the source does not say."""
-        if depth > 6:
+        if depth > 8:
             return [HOLE]
         deeper = (scope, depth + 1)
         match node:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 onnx = pytest.importorskip("onnx")
 
 from onnx import TensorProto, numpy_helper
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from tests.trml_calibration import onnx_graphs
 from tests.trml_calibration.onnx_graphs import cosines, outputs
@@ -148,3 +151,17 @@ def test_constant_samples_do_not_count():
         check_feeds("text", same)
     with pytest.raises(UsageError, match="100 given, 0 of that kind"):
         check_feeds("frame", grey)
+
+
+def test_quantising_leaves_the_root_logger_as_it_was(transformer, monkeypatch):
+    place = QDQQuantizer.quantize_model
+
+    def talking(self):
+        logging.info("what onnxruntime says here of some graphs")
+        return place(self)
+
+    monkeypatch.setattr(QDQQuantizer, "quantize_model", talking)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # a program without logging
+    graph, ranges, _ = transformer
+    quantise(graph, ranges, "cpu")
+    assert logging.getLogger().handlers == []

@@ -173,12 +173,13 @@ def open_calibration(bundle: Bundle, folder: Path | None = None) -> Calibrated:
     folder = bundle.folder / "calibration" if folder is None else folder
     source = folder / RECORD
     again = calibration_command(bundle)
+    then = ", then build with --calibration calibration" if is_shipped(bundle) else ""
     try:
         data = source.read_bytes()
     except OSError as error:
         raise ArtefactMismatch(
             f"{source}: cannot be read ({error.strerror}); "
-            f"int8 needs ranges from real data: {again}"
+            f"int8 needs ranges from real data: {again}{then}"
         ) from None
     record: Calibration = validate(
         Calibration, parse_json(data, str(source)), str(source), CALIBRATION_SCHEMA

@@ -45,6 +45,11 @@ class Dispatcher:
         self._closed = False
         self._process = os.getpid()
 
+    @property
+    def closed(self) -> bool:
+        """Whether no call can run here: it was closed, or belongs to a parent process."""
+        return self._closed or os.getpid() != self._process
+
     def select(self, present: Modality) -> EngineSet:
         """Return the set that serves exactly `present`.
 

@@ -132,5 +132,5 @@ def _wrong(frames: Any) -> str:
     what = type(frames).__name__ if shape is None else f"{frames.dtype} {tuple(shape)}"
     return (
         f"video: got {what}; give the path of a clip, its bytes, a picture of Pillow, or frames as "
-        "uint8 of shape (frames, height, width, 3) or (height, width, 3)"
+        "uint8 of shape (frames, height, width, channels) or (height, width, channels)"
     )

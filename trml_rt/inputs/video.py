@@ -99,6 +99,7 @@ def read_encoded(data: bytes | BinaryIO, count: int) -> Clip:
     Raises:
         InputUnusable: as in `read_frames`.
         EnvironmentUnfit: as in `read_frames`, or a temporary file cannot be written.
+        UsageError: the file object is closed, or gives text.
     """
     what = "the bytes of the video" if isinstance(data, _BYTES) else "the video"
     with tempfile.NamedTemporaryFile(prefix="trml-rt-") as copy:
@@ -108,6 +109,10 @@ def read_encoded(data: bytes | BinaryIO, count: int) -> Clip:
             else:
                 shutil.copyfileobj(data, copy)
             copy.flush()
+        except (TypeError, ValueError):
+            raise UsageError(
+                "video: a file object must be open, and in binary mode, as of open(path, 'rb')"
+            ) from None
         except OSError as error:
             raise cannot_write(copy.name, error, "name another folder with TMPDIR") from None
         try:

@@ -47,7 +47,7 @@ class DataCheck:
         scores: how many rows have a score, with the `least` and the `largest`; None without any.
         labels: how many rows have each label.
         extra: keys that nothing reads.
-        decoded: how many clips were decoded; None where that was not asked for.
+        decoded: how many clips were decoded whole; None where that was not asked for.
         repeated: rows of one split whose text and video stand in another one, too.
         problems: what must be corrected.
     """
@@ -113,8 +113,9 @@ def check_data(
     if decode:
         frames = _FRAMES if opened is None else opened.manifest.video.frames
         by_clip = {row.video: row for row in reversed(scan.rows) if row.video is not None}
-        decoded = len(by_clip)
-        problems += _undecodable(list(by_clip.values()), frames)
+        undecodable = list(_undecodable(list(by_clip.values()), frames))
+        decoded = len(by_clip) - len(undecodable)
+        problems += undecodable
     return DataCheck(
         data=str(scan.path),
         sha256=scan.sha256,

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests import media
-from trml_rt.errors import InputUnusable
+from trml_rt.errors import InputUnusable, UsageError
 from trml_rt.inputs.clip import choose_indices, choose_times
 from trml_rt.inputs.video import read_encoded, read_frames
 
@@ -272,3 +272,11 @@ def test_an_address_is_refused_in_words_that_help(address, form):
         InputUnusable, match=f"^{address}: addresses are not read; download the clip"
     ):
         read_frames(form(address), 8)
+
+
+def test_a_file_object_that_gives_text_or_is_closed_is_a_usage_error(tmp_path):
+    closed = io.BytesIO(b"x")
+    closed.close()
+    for given in (io.StringIO("x"), closed):
+        with pytest.raises(UsageError, match=r"in binary mode, as of open\(path, 'rb'\)"):
+            read_encoded(given, 8)
