@@ -257,7 +257,7 @@ def frames_of_training(path, bundle):
     from trml_export.features.encoding import _decode
 
     video = bundle.manifest.video
-    backbone = SimpleNamespace(config=SimpleNamespace(preprocess=video))
+    backbone = SimpleNamespace(preprocessing=video)
     decoded = _decode(path, backbone, video.frames)
     return decoded.failure.reason if decoded.failure else decoded.pixels
 
