@@ -8,7 +8,7 @@ STUBS := build/stubs
 NATIVE := .venv-native
 DOCS := .venv-docs
 
-.PHONY: demo test test-runtime lint docs bench reference wheel encoders default-bundle clean \
+.PHONY: demo test test-runtime lint docs bench soak reference wheel encoders default-bundle clean \
 	native native-packages native-sanitized native-bench plots
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
@@ -41,6 +41,9 @@ lint: $(TRAIN)/.ready $(STUBS)/.ready
 docs: $(DOCS)/.ready  ## the documentation site, with warnings as errors, into build/site
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m pytest --quiet --noconftest tests/docs/test_site.py
+
+soak: $(TRAIN)/.ready  ## 5,000 video calls of the shipped model; memory, threads and files must stay
+	$(TRAIN)/bin/python benchmarks/soak.py --out build/soak.json
 
 bench: $(TRAIN)/.ready  ## time of everything outside the engines
 	$(TRAIN)/bin/python benchmarks/overhead.py --out benchmarks/results/overhead.json
