@@ -425,7 +425,8 @@ def test_a_calibration_of_the_shipped_bundle_lies_elsewhere(
     bundle_copy, rows, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(places, "default_bundle", lambda: bundle_copy)
-    with pytest.raises(ArtefactMismatch, match=r"--data rows\.jsonl --out calibration$"):
+    words = r"--data rows\.jsonl --out calibration, then build with --calibration calibration$"
+    with pytest.raises(ArtefactMismatch, match=words):
         build(bundle_copy, "int8")
     with pytest.raises(UsageError, match=r"would lie in the installed package.*--out"):
         trml_rt.calibrate(bundle_copy, rows)
