@@ -125,6 +125,7 @@ class Runtime:
             UsageError: neither is given, or the bundle does not serve the combination.
             InputUnusable: an input is given but cannot be used.
             ArtefactMismatch: a file of the bundle is damaged.
+            EnvironmentUnfit: the machine lacks memory, threads or open files.
         """
         prepared = self._inputs.prepare(Sample(text, video), degrade=degrade, order=order)
         return self._answer([prepared])[0]

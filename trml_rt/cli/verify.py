@@ -43,7 +43,9 @@ Examples:
 @data_layout
 @click.option("--split", default="valid", show_default=True, help="The rows of --data to use.")
 @rows_option
-@click.option("--record/--no-record", default=True, help="Whether to write verify.json.  [on]")
+@click.option(
+    "--record/--no-record", default=True, help="Write verify.json, or leave it.  [default: record]"
+)
 @out_option
 @force_option
 @as_json
@@ -80,7 +82,7 @@ def _for_people(record: VerificationRecord) -> list[str]:
 
 
 def _measured(reference: str, inputs: str, measured: dict[str, Any]) -> list[str]:
-    """Return the lines on one reference, what may be empty."""
+    """Return the lines on one reference; none where nothing was measured."""
     if not measured:
         return []
     lines = [

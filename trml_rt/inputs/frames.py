@@ -129,7 +129,8 @@ def _to_image(frame: Any, order: Order) -> Image.Image:
 def _wrong(frames: Any) -> str:
     """Return what was given, and what can be."""
     shape = getattr(frames, "shape", None)
-    what = type(frames).__name__ if shape is None else f"{frames.dtype} {tuple(shape)}"
+    dtype = getattr(frames, "dtype", type(frames).__name__)
+    what = type(frames).__name__ if shape is None else f"{dtype} {tuple(shape)}"
     return (
         f"video: got {what}; give the path of a clip, its bytes, a picture of Pillow, or frames as "
         "uint8 of shape (frames, height, width, channels) or (height, width, channels)"

@@ -123,9 +123,12 @@ def scan_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda
             faults.append(f"id {identity!r} stands twice, also in line {line_of[identity]}")
         elif isinstance(identity, str):
             line_of[identity] = number
-        faults += _wrong_types(content) or target_faults(_row(content, path.parent, number))
-        if not faults:
-            rows.append(_row(content, path.parent, number))
+        if wrong := _wrong_types(content):
+            faults += wrong
+        else:
+            row = _row(content, path.parent, number)
+            faults += target_faults(row)
+            rows += [] if faults else [row]
         problems += [(number, fault) for fault in faults]
     return Scan(path, tuple(rows), tuple(problems), hashlib.sha256(data).hexdigest())
 

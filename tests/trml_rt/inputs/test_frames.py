@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -166,6 +168,7 @@ def test_no_frames_are_too_short(nothing):
         ([3], "int"),
         (7, "int"),
         ({"a": 1}, "dict"),
+        (SimpleNamespace(shape=(2, 3)), r"SimpleNamespace \(2, 3\)"),
     ],
 )
 def test_another_shape_or_type_is_a_usage_error_that_names_what_was_given(frames, what):
