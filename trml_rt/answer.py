@@ -75,9 +75,10 @@ class Answer:
     """A label with its score, and where it came from.
 
     `score` lies in the model's range (regression) or is the probability of `label`
-    (classification; then `probabilities` holds one for each label). `ms` has the
-    milliseconds of decoding, preprocessing and each engine, and their total. Two answers
-    are equal if they say the same, whatever time they took.
+    (classification; then `probabilities` holds one for each label). `ms` has milliseconds:
+    `decode` for reading frames from a file and resizing them, which go side by side, `preprocess`
+    for tokens and given frames, each engine by its name, and their `total`. Two answers are equal
+    if they say the same, whatever time they took.
     """
 
     label: str

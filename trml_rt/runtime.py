@@ -281,7 +281,7 @@ class Runtime:
         answers = []
         for row, prediction in zip(rows, tensors["prediction"], strict=True):
             label, score, probabilities = read_prediction(prediction, self.bundle.manifest.task)
-            ms = {"decode": 0.0, **row.ms}
+            ms = {"decode": 0.0, "preprocess": 0.0, **row.ms}
             ms["preprocess"] += shaping
             ms |= engines_ms
             answers.append(

@@ -5,25 +5,33 @@ Every reader must choose the same frames, the C++ one too; the conformance files
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-
-from PIL import Image
+from typing import Generic, TypeVar
 
 __all__ = ["Clip", "choose_indices", "choose_times"]
 
 
+Frame = TypeVar("Frame")
+Shaped = TypeVar("Shaped")
+
+
 @dataclass(frozen=True)
-class Clip:
+class Clip(Generic[Frame]):
     """The frames that stand for a video.
 
     Attributes:
-        frames: RGB pictures in the order shown, upright, of full size.
+        frames: In the order shown: upright RGB pictures of full size, or what was made of them.
         incomplete: The file is damaged or ends before its stated end; `frames` are those
             that could be had. Damage between the chosen frames goes unseen.
     """
 
-    frames: tuple[Image.Image, ...]
+    frames: tuple[Frame, ...]
     incomplete: bool = False
+
+    def map(self, shape: Callable[[Frame], Shaped]) -> Clip[Shaped]:
+        """Return the clip with `shape` of each frame in its place."""
+        return Clip(tuple(shape(frame) for frame in self.frames), self.incomplete)
 
 
 def choose_times(start: int, duration: int, count: int) -> list[int]:

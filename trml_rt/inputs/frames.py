@@ -26,7 +26,9 @@ ORDERS: tuple[Order, ...] = ("rgb", "bgr")
 _KEPT = 16  # times as many frames of an iterator are kept as are wanted
 
 
-def frames_from_array(frames: Any, count: int | None = None, *, order: Order = "rgb") -> Clip:
+def frames_from_array(
+    frames: Any, count: int | None = None, *, order: Order = "rgb"
+) -> Clip[Image.Image]:
     """Return a clip of frames that the caller already has.
 
     Args:

@@ -75,6 +75,11 @@ def to_pixels(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[n
             f"{width} x {height}; crop it",
             reason="undecodable",
         )
+    if image.mode == "RGB" and width > preprocessing.width:
+        # Pillow resizes rows, then columns. Between the two, the columns can go that nobody keeps.
+        image = image.resize((width, image.height), _filter(preprocessing))
+        image = _centre(image, image.height, preprocessing.width, 0)
+        width = preprocessing.width
     if (image.width, image.height) != (width, height):
         image = image.resize((width, height), _filter(preprocessing))
     fill = preprocessing.fill if preprocessing.resize == "longest" else 0

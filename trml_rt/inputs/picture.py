@@ -54,7 +54,7 @@ def frame_pictures(folder: Path) -> list[Path]:
     return sorted(pictures, key=lambda path: (_natural(path.stem), path.name))
 
 
-def read_folder(folder: Path, count: int) -> Clip:
+def read_folder(folder: Path, count: int) -> Clip[Image.Image]:
     """Return at most `count` frame pictures of `folder`, chosen as untimed frames are.
 
     Raises:
@@ -83,7 +83,7 @@ def read_folder(folder: Path, count: int) -> Clip:
     return Clip(tuple(frames), incomplete)
 
 
-def read_frame_picture(path: Path) -> Clip:
+def read_frame_picture(path: Path) -> Clip[Image.Image]:
     """Return a picture as a clip of one frame.
 
     Raises:
@@ -134,7 +134,7 @@ def read_tiles(path: Path) -> Image.Image:
         raise broken(path, error) from error
 
 
-def read_picture(picture: Image.Image, path: Path, count: int) -> Clip:
+def read_picture(picture: Image.Image, path: Path, count: int) -> Clip[Image.Image]:
     """Return at most `count` upright frames of an opened picture or animation.
 
     Raises:

@@ -18,7 +18,6 @@ from trml_rt.backends import Tensors
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.modality import Modality
 from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError, blames_machine
-from trml_rt.inputs.clip import Clip
 from trml_rt.inputs.frames import Order, frames_from_array
 from trml_rt.inputs.image import Preprocessing, to_pixels
 from trml_rt.inputs.text import read_text
@@ -224,23 +223,20 @@ class Inputs:
     def _video(self, source: Any, prepared: Prepared, order: Order) -> None:
         start = time.perf_counter()
         count = self._bundle.manifest.video.frames
-        clip = _clip(source, count, order)
-        _add_ms(prepared, "decode", start)
-        start = time.perf_counter()
-        with blames_machine(source if isinstance(source, str | os.PathLike) else "video"):
-            prepared.pixels = np.stack([to_pixels(f, self._preprocessing) for f in clip.frames])
-        _add_ms(prepared, "preprocess", start)
+        shape = partial(to_pixels, preprocessing=self._preprocessing)
+        if isinstance(source, str | os.PathLike):
+            step, clip = "decode", read_frames(source, count, shape)
+        elif isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
+            step, clip = "decode", read_encoded(source, count, shape)
+        else:
+            step = "preprocess"
+            with blames_machine("video"):
+                clip = frames_from_array(source, count, order=order).map(shape)
+        prepared.pixels = np.stack(clip.frames)
+        _add_ms(prepared, step, start)
         prepared.reports["video"] = InputReport(
             "real", frames=len(clip.frames), incomplete=clip.incomplete
         )
-
-
-def _clip(source: Any, count: int, order: Order) -> Clip:
-    if isinstance(source, str | os.PathLike):
-        return read_frames(source, count)
-    if isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
-        return read_encoded(source, count)
-    return frames_from_array(source, count, order=order)
 
 
 def _add_ms(prepared: Prepared, name: str, start: float) -> None:

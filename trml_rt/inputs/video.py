@@ -10,8 +10,11 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from PIL import Image
 
 from trml_rt.errors import InputUnusable, UsageError, blames_machine, cannot_write
 from trml_rt.inputs.clip import Clip
@@ -24,7 +27,17 @@ _BYTES = (bytes, bytearray, memoryview)
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path has lost one of the two slashes
 
 
-def read_frames(path: str | os.PathLike[str], count: int) -> Clip:
+def _unchanged(picture: Image.Image) -> Image.Image:
+    return picture
+
+
+def read_frames(
+    path: str | os.PathLike[str],
+    count: int,
+    shape: Callable[[Image.Image], Any] = _unchanged,
+    *,
+    threads: int | None = None,
+) -> Clip[Any]:
     """Return at most `count` frames of a video, a picture or a folder of frame pictures.
 
     The rule, for any reader that must choose the same frames:
@@ -48,6 +61,13 @@ def read_frames(path: str | os.PathLike[str], count: int) -> Clip:
     a folder follow each other in natural order and are taken by `choose_indices`; hidden files and
     files without a picture's ending are left out.
 
+    Args:
+        path: the file or folder.
+        count: of frames, at most.
+        shape: what to make of each frame, an upright RGB picture of full size. It runs while later
+            frames of a video are decoded, in other threads.
+        threads: that decode a video at once; None: one for each CPU that this process may use.
+
     Raises:
         InputUnusable: `path` is absent, not a video or picture, or has no frame.
         EnvironmentUnfit: the machine lacks memory, threads or open files to read it.
@@ -61,7 +81,7 @@ def read_frames(path: str | os.PathLike[str], count: int) -> Clip:
             reason="undecodable",
         )
     with blames_machine(path):
-        return _read(Path(path), count)
+        return _read(Path(path), count, shape, threads)
 
 
 def _shown_address(path: str | os.PathLike[str]) -> str:
@@ -70,31 +90,40 @@ def _shown_address(path: str | os.PathLike[str]) -> str:
     return f"{scheme}://{rest.lstrip('/')}"
 
 
-def _read(path: Path, count: int) -> Clip:
+def _read(
+    path: Path, count: int, shape: Callable[[Image.Image], Any], threads: int | None
+) -> Clip[Any]:
     try:
         is_folder = path.is_dir()
     except OSError:
         is_folder = False  # `check_file` says why it cannot be looked at
     if is_folder:
-        return read_folder(path, count)
+        return read_folder(path, count).map(shape)
     check_file(path)
     picture = open_picture(path)
     if picture is not None:
         with picture:
-            return read_picture(picture, path, count)
+            return read_picture(picture, path, count).map(shape)
 
     from trml_rt.inputs.video_file import read_video
 
-    frames, incomplete = read_video(path, count)
-    return Clip(tuple(frames), incomplete)
+    return read_video(path, count, shape, threads)
 
 
-def read_encoded(data: bytes | BinaryIO, count: int) -> Clip:
+def read_encoded(
+    data: bytes | BinaryIO,
+    count: int,
+    shape: Callable[[Image.Image], Any] = _unchanged,
+    *,
+    threads: int | None = None,
+) -> Clip[Any]:
     """Return at most `count` frames of an encoded video or picture that is no file; see above.
 
     Args:
         data: its bytes, or a binary file object, which is read to its end.
         count: as in `read_frames`.
+        shape: as in `read_frames`.
+        threads: as in `read_frames`.
 
     Raises:
         InputUnusable: as in `read_frames`.
@@ -116,7 +145,7 @@ def read_encoded(data: bytes | BinaryIO, count: int) -> Clip:
         except OSError as error:
             raise cannot_write(copy.name, error, "name another folder with TMPDIR") from None
         try:
-            return read_frames(copy.name, count)
+            return read_frames(copy.name, count, shape, threads=threads)
         except InputUnusable as error:
             text = str(error).replace(copy.name, what)
             raise InputUnusable(text, reason=error.reason) from None

@@ -14,7 +14,15 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from trml_rt.inputs.clip import choose_indices, choose_times
-from trml_rt.inputs.video_scan import Scan, is_shortage, packets_of, scan, stamp_of, times_may_jump
+from trml_rt.inputs.video_scan import (
+    Scan,
+    Stretch,
+    is_shortage,
+    packets_of,
+    scan,
+    stamp_of,
+    times_may_jump,
+)
 
 __all__ = ["Moment", "Route", "survey"]
 
@@ -54,9 +62,11 @@ class Route:
     cut_off: bool = False
 
     @property
-    def starts_with_seek(self) -> bool:
-        """Whether decoding begins at a keyframe instead of the start of the file."""
-        return bool(self.moments) and self.moments[0].keyframe is not None
+    def legs(self) -> list[Sequence[Moment]]:
+        """The moments that are reached from one keyframe, for each; none where nothing seeks."""
+        starts = [place for place, each in enumerate(self.moments) if each.keyframe is not None]
+        ends = [*starts[1:], len(self.moments)]
+        return [self.moments[start:end] for start, end in zip(starts, ends, strict=False)]
 
 
 def survey(container: InputContainer, stream: VideoStream, count: int) -> Route:
@@ -97,7 +107,7 @@ def _by_packets(container: InputContainer, stream: VideoStream, count: int, foun
     if found.by_order:
         indices = list(dict.fromkeys(first.shown_at(time) for time in times))
         return Route(indices=indices, cut_off=cut_off)
-    moments = _reach(container, stream, times, first.start)
+    moments = _reach(container, stream, times, first.start, first)
     return Route(moments=moments, cut_off=cut_off)
 
 
@@ -119,13 +129,22 @@ def _over_stretches(found: Scan, count: int) -> list[Moment]:
 
 
 def _reach(
-    container: InputContainer, stream: VideoStream, times: Sequence[int], start: int
+    container: InputContainer,
+    stream: VideoStream,
+    times: Sequence[int],
+    start: int,
+    known: Stretch | None = None,
 ) -> list[Moment]:
-    """Return the moment of each time, with the keyframe to start from where it pays."""
+    """Return the moment of each time, with the keyframe to start from where it pays.
+
+    `known` is what a scan found, where there was one.
+    """
     moments = [Moment(time) for time in times]
     reached: int | None = None
     for index, moment in enumerate(moments):
-        reachable = _keyframe_before(container, stream, moment.time, start)
+        reachable = _landing(container, stream, moment.time, known) or _keyframe_before(
+            container, stream, moment.time, start
+        )
         if reachable is None:
             break  # cannot be searched: decode on from where the last moment was
         # Within one group of pictures, going on is cheaper than starting over.
@@ -157,6 +176,28 @@ def _reached(container: InputContainer, stream: VideoStream, found: Scan) -> int
 
 def _due(start: int, duration: int, count: int) -> int:
     return choose_times(start, duration, count)[-1] - duration // _SLACK
+
+
+def _landing(
+    container: InputContainer, stream: VideoStream, time: int, known: Stretch | None
+) -> Moment | None:
+    """Return the keyframe on which a seek to `time` lands, if it surely is the last one by then.
+
+    An MP4 has an index of all keyframes. Elsewhere those are `known`.
+    """
+    try:
+        container.seek(time, stream=stream)
+    except av.FFmpegError as error:
+        if is_shortage(error):
+            raise
+        return None
+    packet = next(packets_of(container, stream), None)
+    stamp = None if packet is None or not packet.is_keyframe else stamp_of(packet)
+    if stamp is None or stamp > time:
+        return None
+    if known is not None and known.keyframe_shown_by(time) != stamp:
+        return None
+    return Moment(time, keyframe=stamp, seek=time)
 
 
 def _keyframe_before(

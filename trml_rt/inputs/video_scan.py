@@ -82,6 +82,10 @@ class Stretch:
         """Return the number of the last keyframe shown by `time`."""
         return max((number for number, stamp in self.keyframes if stamp <= time), default=None)
 
+    def keyframe_shown_by(self, time: int) -> int | None:
+        """Return when the last keyframe by `time` is shown."""
+        return max((stamp for _, stamp in self.keyframes if stamp <= time), default=None)
+
     def shown_at(self, time: int) -> int:
         """Return which frame is shown at `time`, where frames come in the order of their times."""
         return max(0, bisect_right(self.stamps, time) - 1)

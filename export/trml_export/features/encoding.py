@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -151,12 +152,12 @@ def _decode(path: Path, backbone: Encoders, frames: int) -> _Decoded:
     empty = np.zeros((0, preprocessing.height, preprocessing.width, 3), np.uint8)
     length = seconds(path)
     try:
-        clip = read_frames(path, frames)
+        shape = partial(to_pixels, preprocessing=preprocessing)
+        clip = read_frames(path, frames, shape, threads=1)  # other clips are decoded beside it
     except InputUnusable as problem:
         failure = Failure(problem.reason, str(problem).removeprefix(f"{path}: "))
         return _Decoded(empty, False, length, failure)
-    pixels = np.stack([to_pixels(frame, preprocessing) for frame in clip.frames])
-    return _Decoded(pixels, clip.incomplete, length)
+    return _Decoded(np.stack(clip.frames), clip.incomplete, length)
 
 
 def _encode(clips: Sequence[_Decoded], backbone: Encoders) -> Iterator[Stored]:
