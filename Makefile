@@ -156,5 +156,5 @@ $(DOCS)/.ready: pyproject.toml
 
 $(NATIVE)/.ready: pyproject.toml
 	$(PYTHON) -m venv --clear $(NATIVE)
-	$(NATIVE)/bin/pip install --quiet --disable-pip-version-check --editable . 'openvino>=2025.0' pytest hypothesis
+	$(NATIVE)/bin/pip install --quiet --disable-pip-version-check --editable '.[openvino]' pytest hypothesis
 	touch $@

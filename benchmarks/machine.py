@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from trml_rt.backends.onnxruntime import cpu_features
+from trml_rt.backends.cpu import cpu_features
 
 __all__ = ["describe", "report"]
 

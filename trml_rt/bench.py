@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from trml_rt.backends import ONNXRUNTIME, row_of
-from trml_rt.backends.onnxruntime import cpu_features
+from trml_rt.backends.cpu import cpu_features
 from trml_rt.backends.process import python_command
 from trml_rt.bundle.arguments import check_whole, names_of
 from trml_rt.bundle.engine_folder import PRECISIONS

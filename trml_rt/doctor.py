@@ -12,7 +12,7 @@ from typing import Any
 
 from trml_rt.backends import ONNXRUNTIME, BackendRow, outside, row_of, rows
 from trml_rt.backends.check import Check
-from trml_rt.backends.onnxruntime import cpu_features
+from trml_rt.backends.cpu import cpu_features
 from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.errors import (
     ArtefactMismatch,

@@ -37,7 +37,11 @@ __all__ = [
 
 
 _WORDY = (OSError, RuntimeError, ImportError)
-_SHORTAGE = re.compile("out of memory|can't start new thread|failed to map segment", re.IGNORECASE)
+_SHORTAGE = re.compile(
+    "out of memory|can't start new thread|failed to map segment|failed to allocate|bad_?alloc|"
+    "resource temporarily unavailable",
+    re.IGNORECASE,
+)
 
 
 class TrmlError(Exception):
@@ -171,7 +175,7 @@ def lacks_resource(error: BaseException) -> bool:
     return (
         isinstance(error, MemoryError)
         or getattr(error, "errno", None) in (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE)
-        # Pillow's decoders, Python's threads and the loader of libraries tell it by words alone.
+        # Pillow, Python's threads, the loader of libraries and OpenVINO tell it by words alone.
         or (isinstance(error, _WORDY) and bool(_SHORTAGE.search(str(error))))
     )
 

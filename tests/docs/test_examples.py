@@ -22,6 +22,7 @@ from PIL import Image
 
 pytest.importorskip("torch")
 pytest.importorskip("tensorrt_rtx", reason="the pages also show TensorRT for RTX")
+pytest.importorskip("openvino", reason="the pages also show OpenVINO")
 
 import trml_rt
 from tests import tiny
@@ -86,6 +87,7 @@ def prepared(tmp_path_factory):
     trml_rt.calibrate(bundle, world / "rows.jsonl", max_drop=0.02)
     for precision in ("fp32", "fp16", "int8"):
         trml_rt.build(bundle, precision)
+    trml_rt.build(bundle, backend="openvino")
     return world
 
 

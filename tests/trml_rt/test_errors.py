@@ -52,6 +52,7 @@ def test_a_pool_hands_on_the_refusal_of_an_input():
         BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
         OSError(errno.EMFILE, "Too many open files"),
         OSError("out of memory error when reading image file"),
+        RuntimeError("Failed to allocate 2359296 bytes of memory"),
         RuntimeError("can't start new thread"),
         ImportError("libx265.so: failed to map segment from shared object"),
     ],

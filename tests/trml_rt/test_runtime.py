@@ -384,7 +384,8 @@ def test_importing_the_runtime_pulls_in_no_training_package(module):
 FORKED = """
 import gc, os, sys, trml_rt
 
-rt = trml_rt.load(sys.argv[1], threads=2)
+options = {"backend": sys.argv[2], "threads": 2}
+rt = trml_rt.load(sys.argv[1], **options)
 before = rt.infer(text="good").score
 child = os.fork()
 if not child:
@@ -395,7 +396,7 @@ if not child:
     rt.close()
     del rt
     gc.collect()
-    with trml_rt.load(sys.argv[1], threads=2) as own:
+    with trml_rt.load(sys.argv[1], **options) as own:
         print(own.infer(text="good").score == before, flush=True)
     sys.exit()
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -403,10 +404,14 @@ print(rt.infer(text="good").score == before)
 """
 
 
-def test_a_forked_child_is_told_to_load_for_itself_and_may_close_what_it_inherited(tiny_bundle):
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_forked_child_is_told_to_load_for_itself_and_may_close_what_it_inherited(
+    tiny_bundle, backend
+):
+    pytest.importorskip(backend)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     said = subprocess.run(
-        [sys.executable, "-c", FORKED, str(tiny_bundle)],
+        [sys.executable, "-c", FORKED, str(tiny_bundle), backend],
         env=environment,
         capture_output=True,
         text=True,

@@ -88,6 +88,17 @@ TABLE: tuple[BackendRow, ...] = (
         options=(*_COMPILER_OPTIONS, "target"),
         extra="rtx",
     ),
+    BackendRow(
+        name="openvino",
+        module="trml_rt.backends.openvino",
+        suffix=".blob",
+        recipes={
+            "fp32": _FP32,
+            "fp16": Recipe("fp16-half/1", "fp16", half=True),
+            "int8": Recipe("int8-qdq-half/1", "int8", int8_form="portable"),
+        },
+        extra="openvino",
+    ),
 )
 
 

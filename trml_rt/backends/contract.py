@@ -78,6 +78,7 @@ class Recipe:
         int8_form: which INT8 graphs of a calibration are compiled; None: the bundle's own graphs.
         convert_to_fp16: graphs are converted to compute in FP16 before they are compiled.
         store_in_fp16: FP32 weights of the compiled graphs, which must be ONNX, are stored in FP16.
+        half: the compiler is to compute in half precision what the graphs say in FP32.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Recipe:
     int8_form: FormName | None = None
     convert_to_fp16: bool = False
     store_in_fp16: bool = False
+    half: bool = False
 
 
 @dataclass(frozen=True)

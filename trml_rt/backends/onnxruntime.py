@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import tempfile
-import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trml_rt.backends import CompileJob, CompileOptions, CompileReport, Tensors
 from trml_rt.backends.check import Check
+from trml_rt.backends.cpu import best_feature, cpu_features
+from trml_rt.backends.process import never_free_in_children
 from trml_rt.backends.tensors import differences
 from trml_rt.bundle.atomic import write_bytes
 from trml_rt.bundle.manifest import EngineSpec
@@ -27,7 +27,6 @@ __all__ = [
     "built_for",
     "checks",
     "compile_graph",
-    "cpu_features",
     "device",
     "key_prefix",
     "open_backend",
@@ -43,12 +42,6 @@ _DTYPES = {
 # This optimiser quantises the FP32 filters of an INT8 graph, with one scale for all channels. With
 # ONNX Runtime 1.32 that was seen to cost an encoder 0.1 of its cosine.
 _DISABLED = ["WeightBiasQuantization"]
-
-# The instruction sets that ONNX Runtime's kernels choose between.
-_CPU_FEATURES = (
-    *("sse4_1", "avx", "avx2", "f16c", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"),
-    *("asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve"),
-)
 
 
 def open_backend(name: str, threads: int | None, *, compiled: bool) -> OnnxRuntimeBackend:  # noqa: ARG001
@@ -68,8 +61,7 @@ def built_for(name: str, options: CompileOptions) -> dict[str, str]:  # noqa: AR
 
 def key_prefix(built_for: Mapping[str, str]) -> str:
     """Return the best instruction set and the version, such as `cpu-avx2_ort1.32.0`."""
-    features = built_for["CPU features"].split()
-    best = next((f for f in ("avx512f", "avx2", "sve", "asimd") if f in features), "generic")
+    best = best_feature(built_for["CPU features"])
     return f"cpu-{best}_ort{built_for['back end version']}"
 
 
@@ -108,23 +100,6 @@ def _telemetry() -> Check:
 def device(name: str) -> dict[str, str]:  # noqa: ARG001
     """Return nothing: a benchmark names the CPU anyway."""
     return {}
-
-
-def cpu_features() -> str:
-    """Return the instruction sets of this CPU that kernels choose between, as one string.
-
-    Read from /proc/cpuinfo; "unknown" where that does not exist.
-    """
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "unknown"
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            flags = set(value.split())
-            return " ".join(flag for flag in _CPU_FEATURES if flag in flags)
-    return "unknown"
 
 
 def _import() -> Any:
@@ -247,19 +222,6 @@ def _is_utf8(path: Path) -> bool:
         return False
 
 
-_alive: weakref.WeakSet[onnxruntime.InferenceSession] = weakref.WeakSet()
-
-
-def _keep_for_ever() -> None:
-    """Keep a forked child from freeing sessions: that joins threads which only the parent has."""
-    for session in _alive:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_keep_for_ever)
-
-
 class OnnxRuntimeEngine:
     """One ONNX Runtime session; safe to run from several threads at once."""
 
@@ -270,7 +232,7 @@ class OnnxRuntimeEngine:
         refusals: tuple[type[Exception], ...],
     ) -> None:
         self._session: onnxruntime.InferenceSession | None = session
-        _alive.add(session)
+        never_free_in_children(session)
         self._refusals = refusals
         self._outputs = [tensor.name for tensor in engine.outputs]
 

@@ -1,11 +1,14 @@
-"""This process and its children: their memory, and how a child is started."""
+"""This process and its children: their memory, how a child is started, what a fork must spare."""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import sys
+import weakref
 from pathlib import Path
 
-__all__ = ["available_memory", "peak_memory", "python_command"]
+__all__ = ["available_memory", "never_free_in_children", "peak_memory", "python_command"]
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
@@ -34,6 +37,23 @@ def peak_memory() -> int | None:
 def available_memory() -> int | None:
     """Return the bytes that a new process could take without swapping; None if unknown."""
     return _kibibytes("/proc/meminfo", "MemAvailable")
+
+
+_alive: weakref.WeakSet[object] = weakref.WeakSet()
+
+
+def never_free_in_children(thing: object) -> None:
+    """Keep forked children from freeing `thing`: that joins threads which only the parent has."""
+    _alive.add(thing)
+
+
+def _keep_for_ever() -> None:
+    for thing in _alive:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_for_ever)
 
 
 def _kibibytes(file: str, field: str) -> int | None:

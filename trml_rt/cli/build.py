@@ -34,6 +34,7 @@ __all__ = ["build"]
 Examples:
   trml-rt build --precision fp16
   trml-rt build --precision int8 --calibration calibration/
+  trml-rt build --backend openvino --precision fp16
   trml-rt build --backend tensorrt-rtx --target 8.9
 """,
 )
@@ -43,7 +44,7 @@ Examples:
     default="fp32",
     show_default=True,
     help="On ONNX Runtime fp16 is how weights are stored, and int8 is of the encoders; on "
-    "TensorRT it is what is computed in. int8 needs a calibration.",
+    "OpenVINO and TensorRT it is what is computed in. int8 needs a calibration.",
 )
 @backend_option
 @click.option(

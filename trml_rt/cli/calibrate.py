@@ -69,7 +69,8 @@ Examples:
     "forms",
     type=click.Choice(FORMS),
     multiple=True,
-    help="portable is what TensorRT takes, cpu what ONNX Runtime does.  [default: both]",
+    help="portable is what TensorRT and OpenVINO take, cpu what ONNX Runtime does.  "
+    "[default: both]",
 )
 @click.option("--out", type=any_path, help="Folder to make.  [default: calibration/ of the bundle]")
 @click.option("--force", is_flag=True, help="Replace a calibration; find everything anew.")

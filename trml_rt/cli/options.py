@@ -64,8 +64,8 @@ backend_option = click.option(
     metavar="NAME",
     default="onnxruntime",
     show_default=True,
-    help="What the engines are built for: onnxruntime, tensorrt, tensorrt-rtx, or a back end of "
-    "another package.",
+    help="What the engines are built for: onnxruntime, openvino, tensorrt, tensorrt-rtx, or a back "
+    "end of another package.",
 )
 
 

@@ -102,10 +102,10 @@ def compile_all(
         for number, name in enumerate(job.sources, 1):
             graph, entry = job.sources[name]
             where = f"[{number}/{len(job.sources)}] {name}"
-            computes: Precision = "fp32" if entry is None else "int8"
+            half = job.recipe.half or job.recipe.convert_to_fp16
+            computes: Precision = "int8" if entry is not None else "fp16" if half else "fp32"
             islands: Sequence[str] = ()
             if fp16 is not None and job.recipe.convert_to_fp16:
-                computes = "fp16" if entry is None else "int8"
                 converted = Path(scratch) / f"{name}.onnx"
                 islands = fp16.convert(graph, converted, feeds=golden_inputs(name))
                 graph = converted
@@ -132,15 +132,16 @@ def describe_engines(
             "schema": ENGINE_SCHEMA,
             "backend": job.row.name,
             "precision": job.precision,
-            "weights": job.precision,
+            # A compiler that is told to compute in half precision leaves the weights as they are.
+            "weights": "fp32" if job.recipe.half else job.precision,
             "compute": job.recipe.compute,
             "built_for": job.built_for,
             "files": {
                 name: {
                     "file": files[name],
                     **entries[files[name]].model_dump(),
-                    # A converted graph computes in FP16 where the calibration says FP32.
-                    "layers": entry.layers if entry and not job.recipe.convert_to_fp16 else {},
+                    # Compilers of the portable form compute in less where this says FP32.
+                    "layers": entry.layers if entry and job.recipe.int8_form == "cpu" else {},
                 }
                 for name, (_, entry) in job.sources.items()
             },

@@ -68,7 +68,7 @@ def test_a_broken_package_is_named_to_who_asks_for_it_and_to_no_other(bring, bun
 
     misspelt = run("build", "--bundle", bundle_copy, "--backend", "ood")
     assert (misspelt.exit_code, misspelt.stdout) == (2, "")
-    assert misspelt.stderr.endswith("choose onnxruntime, tensorrt, tensorrt-rtx\n")
+    assert misspelt.stderr.endswith("choose onnxruntime, tensorrt, tensorrt-rtx, openvino\n")
 
     shown = run("doctor", "--bundle", bundle_copy, "--json")
     assert shown.exit_code == 0, shown.output
