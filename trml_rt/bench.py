@@ -21,18 +21,26 @@ from typing import Any
 
 import numpy as np
 
-from trml_rt.backends import ONNXRUNTIME, row_of
+from trml_rt.backends import ONNXRUNTIME, BackendRow, row_of
 from trml_rt.backends.cpu import cpu_features
 from trml_rt.backends.process import python_command
 from trml_rt.bundle.arguments import check_whole, names_of
-from trml_rt.bundle.engine_folder import PRECISIONS
-from trml_rt.bundle.folder import BundleLike, open_bundle
-from trml_rt.engines.choose import build_command, find_engines, fitting_precisions
+from trml_rt.bundle.engine_folder import PRECISIONS, EngineFolder
+from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
+from trml_rt.engines.choose import (
+    build_command,
+    find_engines,
+    fitting_precisions,
+    verified_engines,
+)
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 
 __all__ = ["PORTABLE", "BenchReport", "bench", "interleave", "recommend"]
 
 _log = logging.getLogger(__name__)
+
+AUTO = "auto"
+"""The name of all back ends together."""
 
 PORTABLE = "portable"
 """The name of the bundle's own graphs among the contenders."""
@@ -134,7 +142,8 @@ class BenchReport:
         engine_sets: for each engine set and contender what `interleave` gives, with the
             difference of its score to that of the portable graphs instead of the answer. Times
             are milliseconds, `peak_mb` is megabytes.
-        recommended: the precision that this device should run, or "portable".
+        engines: for each contender but the portable graphs the name of its engine folder.
+        recommended: the contender that this device should run, or "portable".
         because: what was measured for that.
         device: CPUs, their features, and the GPU of a back end that has one.
     """
@@ -145,6 +154,7 @@ class BenchReport:
     device: dict[str, Any]
     threads: int | None
     engine_sets: dict[str, dict[str, dict[str, Any]]]
+    engines: dict[str, str]
     recommended: str
     because: str
 
@@ -168,7 +178,8 @@ def bench(
     Args:
         bundle: the bundle, as in `build`; its engines must be built.
         precisions: those to time beside the portable graphs, or one; None takes all that are built.
-        backend: what the engines were built for.
+        backend: what the engines were built for; "auto" times the verified engines of every back
+            end side by side.
         calls: timed calls of each.
         threads: CPU threads an engine may use.
 
@@ -181,30 +192,23 @@ def bench(
     check_whole("calls", calls)
     if threads is not None:
         check_whole("threads", threads)
-    opened, row = open_bundle(bundle), row_of(backend)
-    command = build_command(opened, next(iter(row.unasked or row.recipes)), row)
-    if precisions is None:
-        precisions = fitting_precisions(opened, row)
-        if not precisions and row is not ONNXRUNTIME:
-            raise ArtefactMismatch(
-                f"{opened.folder}: no {backend} engines that fit; build them: {command}"
-            )
-    else:
-        precisions = names_of("precisions", precisions)
-        for name in precisions:
-            find_engines(opened, name, row)
-    contenders = {PORTABLE: ONNXRUNTIME.name} | dict.fromkeys(precisions, backend)
+    opened = open_bundle(bundle)
+    rivals = _rivals(opened, backend, precisions)
+    contenders = {PORTABLE: (ONNXRUNTIME.name, PORTABLE)} | {
+        name: (row.name, engines.manifest.precision) for name, (row, engines) in rivals.items()
+    }
     device = {"cpus": os.cpu_count(), "cpu_features": cpu_features()}
-    device |= row.load().device(row.name)  # before the timing, which an error would lose
+    for row, _ in rivals.values():  # before the timing, which an error would lose
+        device |= row.load().device(row.name)
     sets: dict[str, Any] = {}
     for engine_set in opened.manifest.engine_sets:
         _log.info("%s: %d calls of each", engine_set.name, calls)
         commands = {
             name: python_command(
                 *("trml_rt.cli.bench_worker", str(opened.folder)),
-                *(engine_set.name, runs_on, name, str(threads or 0)),
+                *(engine_set.name, *runs, str(threads or 0)),
             )
-            for name, runs_on in contenders.items()
+            for name, runs in contenders.items()
         }
         contended = interleave(commands, calls)
         reference = np.array(contended[PORTABLE]["answer"])
@@ -212,8 +216,9 @@ def bench(
             difference = np.abs(np.array(measured.pop("answer")) - reference).max()
             measured["score_difference"] = float(difference)
         sets[engine_set.name] = contended
+    command = build_command(opened, PRECISIONS[0], ONNXRUNTIME)
     recommended, because = PORTABLE, f"nothing else that fits is built; build one: {command}"
-    if precisions:
+    if rivals:
         recommended, because = recommend(sets)
     return BenchReport(
         bundle=opened.manifest.name,
@@ -222,22 +227,57 @@ def bench(
         device=device,
         threads=threads,
         engine_sets=sets,
+        engines={name: engines.folder.name for name, (_, engines) in rivals.items()},
         recommended=recommended,
         because=because,
     )
 
 
+def _rivals(
+    bundle: Bundle, backend: str, precisions: Sequence[str] | str | None
+) -> dict[str, tuple[BackendRow, EngineFolder]]:
+    """Return what is timed beside the portable graphs: by precision, or by back end and precision.
+
+    See `bench` for the arguments and errors.
+    """
+    wanted = None if precisions is None else names_of("precisions", precisions)
+    if backend == AUTO:
+        pairs = verified_engines(bundle)
+        built = {engines.manifest.precision for _, engines in pairs}
+        for name in set(wanted or ()) - built:
+            raise ArtefactMismatch(
+                f"{bundle.folder}: no {name} engines that fit and are verified; `trml-rt inspect` "
+                "says why"
+            )
+        rivals = {
+            f"{row.name} {engines.manifest.precision}": (row, engines)
+            for row, engines in pairs
+            if wanted is None or engines.manifest.precision in wanted
+        }
+        several = len({row.name for row, _ in rivals.values()}) > 1
+        return rivals if several else {name.split()[1]: pair for name, pair in rivals.items()}
+    row = row_of(backend)
+    if wanted is None:
+        wanted = fitting_precisions(bundle, row)
+        if not wanted and row is not ONNXRUNTIME:
+            command = build_command(bundle, next(iter(row.unasked or row.recipes)), row)
+            raise ArtefactMismatch(
+                f"{bundle.folder}: no {backend} engines that fit; build them: {command}"
+            )
+    return {name: (row, find_engines(bundle, name, row)) for name in wanted}
+
+
 def recommend(engine_sets: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
-    """Return which precision this device should run by the engine sets of a report, and why.
+    """Return which contender this device should run by the engine sets of a report, and why.
 
     What counts is the geometric mean of the gains over the engine sets. From the portable graphs
-    over FP32 and FP16 to INT8, a precision takes the place of the one before if it gains 5 % on
+    over FP32 and FP16 to INT8, a contender takes the place of the one before if it gains 5 % on
     it and makes no engine set slower than the portable graphs.
     """
+    names = [name for name in next(iter(engine_sets.values())) if name != PORTABLE]
     gains = {
         name: {s: measured[name]["speed_up"] for s, measured in engine_sets.items()}
-        for name in PRECISIONS
-        if name in next(iter(engine_sets.values()))
+        for name in sorted(names, key=lambda name: PRECISIONS.index(name.split()[-1]))
     }
     best, best_mean = PORTABLE, 1.0
     for name, by_set in gains.items():

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trml_rt.backends import BackendRow, CompileOptions, row_of
-from trml_rt.bench import bench
+from trml_rt.backends import ONNXRUNTIME, BackendRow, CompileOptions, row_of
+from trml_rt.bench import AUTO, PORTABLE, bench
 from trml_rt.bundle.arguments import (
     check_data,
     check_one_of,
@@ -35,8 +35,10 @@ from trml_rt.bundle.engine_folder import (
 )
 from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.bundle.places import place_to_build
+from trml_rt.engines.choose import verified_engines
 from trml_rt.engines.compile import BuildJob, compile_all, describe_engines
 from trml_rt.engines.dispatch import Dispatcher
+from trml_rt.engines.fastest import record_fastest
 from trml_rt.engines.install import fitting, install
 from trml_rt.engines.key import built_for_here, key_of
 from trml_rt.errors import ArtefactMismatch, UsageError
@@ -62,7 +64,8 @@ class BuildReport:
         built: false where fitting engines were there already.
         verified: whether they were compared with their references and passed.
         manifest: the content of their `manifest.json`.
-        recommended: the precision that this device should run, None without `advise`.
+        recommended: the precision that this device should run, with the back end where several
+            compete; None without `advise`.
         because: what was measured for that.
     """
 
@@ -138,7 +141,8 @@ def build(
         split: the rows of `data` to take.
         rows: the most rows of each kind: both inputs, text alone, video alone.
         verify: False leaves the verification out, and every answer says that.
-        advise: measure at the end which precision this device should run.
+        advise: measure at the end which precision this device should run. Engines of other back
+            ends than ONNX Runtime compete, if verified, and `auto` takes the fastest from then on.
         force: build even if fitting engines are there.
 
     Raises:
@@ -167,12 +171,7 @@ def build(
         force=force,
     )
     folder, verified = engines.folder, engines.is_verified(job.bundle)
-    if not advise:
-        return BuildReport(folder, built, verified, engines.manifest)
-    # A back end that may be taken unasked has several precisions that compete.
-    precisions = None if job.row.unasked else [job.precision]
-    report = bench(job.bundle, precisions, backend=backend, calls=_CALLS)
-    advice = report.recommended, report.because
+    advice = _advise(job) if advise else ()
     return BuildReport(folder, built, verified, engines.manifest, *advice)
 
 
@@ -237,6 +236,22 @@ def _settle(
         key=key_of(built_for, precision, row),
         sources={n: source_of(opened, n, calibrated, form) for n in opened.manifest.engines},
     )
+
+
+def _advise(job: BuildJob) -> tuple[str, str]:
+    """Measure what this device should run, and write it down for `auto` where back ends compete."""
+    if all(row is ONNXRUNTIME for row, _ in verified_engines(job.bundle)):
+        # A back end that may be taken unasked has several precisions that compete.
+        precisions = None if job.row.unasked else [job.precision]
+        report = bench(job.bundle, precisions, backend=job.row.name, calls=_CALLS)
+    else:
+        report = bench(job.bundle, backend=AUTO, calls=_CALLS)
+        gains = {
+            engines: {s: found[name]["speed_up"] for s, found in report.engine_sets.items()}
+            for name, engines in report.engines.items()
+        }
+        record_fastest(job.bundle, report.engines.get(report.recommended, PORTABLE), gains)
+    return report.recommended, report.because
 
 
 def _check_options(options: CompileOptions, row: BackendRow) -> None:

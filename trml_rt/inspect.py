@@ -10,6 +10,7 @@ from typing import Any
 from trml_rt.bundle.calibration import has_calibration, open_calibration
 from trml_rt.bundle.engine_folder import engine_folders, open_engine_folder
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
+from trml_rt.engines.fastest import read_fastest
 from trml_rt.engines.key import why_not
 from trml_rt.errors import ArtefactMismatch
 
@@ -32,6 +33,8 @@ class Inspection:
         parity: largest difference to the training framework's answers, as `engine set/tensor`.
         built: for each folder of compiled engines where it lies, its precision, verification and
             whether it fits.
+        fastest: the engine folder that a build found fastest on this device, "portable" where none
+            paid, or None where nothing was measured.
         training: what the training side wrote of itself.
     """
 
@@ -50,6 +53,7 @@ class Inspection:
     calibration: dict[str, dict[str, Any]] | None
     parity: dict[str, float]
     built: dict[str, dict[str, Any]]
+    fastest: str | None
     training: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,11 +65,12 @@ def inspect(bundle: BundleLike = None) -> Inspection:
     """Describe a bundle, after comparing the hash of every file, those of its calibration too.
 
     Raises:
-        ArtefactMismatch: the bundle or its calibration breaks a rule of its format.
+        ArtefactMismatch: the bundle, its calibration, or the record of what was found fastest
+            breaks a rule of its format.
     """
     opened = open_bundle(bundle)
     opened.verify_files()
-    manifest = opened.manifest
+    manifest, fastest = opened.manifest, read_fastest(opened)
     return Inspection(
         bundle=str(opened.folder),
         name=manifest.name,
@@ -92,6 +97,7 @@ def inspect(bundle: BundleLike = None) -> Inspection:
         calibration=_calibration(opened),
         parity=manifest.parity,
         built={path.name: _built(opened, path) for path in engine_folders(opened)},
+        fastest=None if fastest is None else fastest.engines,
         training=manifest.training,
     )
 

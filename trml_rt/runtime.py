@@ -45,9 +45,9 @@ def load(
     Args:
         bundle: folder of the bundle, or an open one; None takes `TRML_RT_BUNDLE` from the
             environment, else the bundle that ships inside the package.
-        backend: `auto` takes engines of TensorRT, or of another package's back end, that fit this
-            device and are verified, else ONNX Runtime; the answer records which. A back end that
-            is named is never replaced.
+        backend: `auto` takes the engines that a build found fastest on this device, else those of
+            TensorRT or of another package's back end, if they fit this device and are verified,
+            else ONNX Runtime; the answer records which. A back end that is named is never replaced.
         precision: engines of this precision, which `trml-rt build` made for this device; None
             takes the best that the back end takes unasked, and on ONNX Runtime the portable graphs.
         threads: CPU threads an engine may use; None leaves it to the back end.

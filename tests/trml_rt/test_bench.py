@@ -128,7 +128,7 @@ def test_a_peak_that_the_system_does_not_tell_is_called_unknown(bundle_copy, mon
     figures = dict.fromkeys(("p50_ms", "p90_ms", "p99_ms", "load_ms", "first_call_ms"), 1.0)
     contenders = {"portable": {**figures, "peak_mb": None, "speed_up": 1.0}}
     report = BenchReport(
-        *("b", "0" * 64, "onnxruntime", {}, None), {"text": contenders}, "portable", "alone"
+        *("b", "0" * 64, "onnxruntime", {}, None), {"text": contenders}, {}, "portable", "alone"
     )
     monkeypatch.setattr(sys.modules["trml_rt.bench"], "bench", lambda *_, **__: report)
     result = CliRunner().invoke(program, ["bench", "--bundle", str(bundle_copy)])

@@ -97,6 +97,7 @@ TABLE: tuple[BackendRow, ...] = (
             "fp16": Recipe("fp16-half/1", "fp16", half=True),
             "int8": Recipe("int8-qdq-half/1", "int8", int8_form="portable"),
         },
+        by_bench=True,
         extra="openvino",
     ),
 )

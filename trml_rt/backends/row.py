@@ -32,6 +32,8 @@ class BackendRow:
         unasked: the precisions that are taken when none is named, best first. Only a row that has
             some is taken by `auto`, and only if the engines are verified.
         options: the fields of `CompileOptions` that have a meaning here.
+        by_bench: `auto` takes its engines only where a build found them fastest, so the command
+            measures at the end of each build.
         extra: the extra of trml-rt that installs it; None: it is always there.
         outside: who brings it, for messages; filled in for a row from another package.
     """
@@ -42,6 +44,7 @@ class BackendRow:
     recipes: Mapping[Precision, Recipe]
     unasked: Sequence[Precision] = ()
     options: Sequence[str] = ()
+    by_bench: bool = False
     extra: str | None = None
     outside: str = ""
 

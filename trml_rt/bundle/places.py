@@ -54,7 +54,7 @@ def place_to_build(bundle: Bundle, key: str) -> Path:
         EnvironmentUnfit: they belong into the cache, and nothing names its folder.
     """
     own, cache = own_place(bundle), _place_in_cache(bundle)
-    hides = any((place / key).is_dir() for place in engine_places(bundle) if place == cache)
+    hides = any((place / key).exists() for place in engine_places(bundle) if place == cache)
     written = own if own.is_dir() else bundle.folder
     if not (hides or is_shipped(bundle)) and os.access(written, os.W_OK | os.X_OK):
         return own

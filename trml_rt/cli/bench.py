@@ -30,6 +30,7 @@ __all__ = ["bench"]
 Examples:
   trml-rt bench --precision int8 --calls 100
   trml-rt bench --backend tensorrt --out timing/
+  trml-rt bench --backend auto
 """,
 )
 @backend_option
@@ -51,7 +52,8 @@ def bench(
 ) -> None:
     """Time every engine set in each precision, interleaved, each in a process of its own.
 
-    The reference is always the portable graphs on ONNX Runtime.
+    The reference is always the portable graphs on ONNX Runtime. `--backend auto` times the
+    verified engines of every back end beside them.
     """
     from trml_rt.bench import bench as measure
 
@@ -69,9 +71,10 @@ def _for_people(report: BenchReport) -> list[str]:
     lines = []
     for engine_set, contenders in report.engine_sets.items():
         lines.append(engine_set)
+        width = max(len(name) for name in ("portable ", *contenders))
         for name, m in contenders.items():
             lines.append(
-                f"  {name:9} p50 {m['p50_ms']:8.2f}  p90 {m['p90_ms']:8.2f}"
+                f"  {name:{width}} p50 {m['p50_ms']:8.2f}  p90 {m['p90_ms']:8.2f}"
                 f"  p99 {m['p99_ms']:8.2f} ms"
                 f"  load {m['load_ms']:7.1f}  first call {m['first_call_ms']:7.1f} ms"
                 f"  peak {_megabytes(m['peak_mb'])}  {m['speed_up']:.2f}x"

@@ -75,7 +75,8 @@ Examples:
 @click.option(
     "--bench/--no-bench",
     default=None,
-    help="Measure whether it is faster here.  [default: --bench for int8]",
+    help="Measure whether it is faster here; `auto` of infer takes what was fastest.  [default: "
+    "--bench for int8, and on openvino]",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be built, and write nothing.")
 @click.option("--force", is_flag=True, help="Build even if fitting engines are there.")
@@ -99,7 +100,7 @@ def build(
     Verified means compared with the golden files, the training framework's own answers, and with
     the FP32 graphs on the same inputs.
     """
-    from trml_rt.backends import CompileOptions
+    from trml_rt.backends import CompileOptions, row_of
     from trml_rt.build import build as compile_engines
     from trml_rt.build import preview_build
 
@@ -111,8 +112,10 @@ def build(
         words = "would build" if preview.would_build else "fits already"
         print_json(preview.to_dict()) if as_json else print_lines([f"{words}: {preview.engines}"])
         return
-    advise = precision == "int8" and target is None if bench is None else bench
-    report = compile_engines(bundle, precision, advise=advise, **arguments)
+    if bench is None:
+        by_bench = precision == "int8" or row_of(arguments["backend"]).by_bench
+        bench = by_bench and target is None
+    report = compile_engines(bundle, precision, advise=bench, **arguments)
     print_json(report.to_dict()) if as_json else print_lines(_for_people(report))
 
 

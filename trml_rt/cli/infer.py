@@ -46,8 +46,8 @@ Examples:
 )
 @bundle_option
 @any_backend_option(
-    "auto: engines of TensorRT, or of another package's back end, that fit this device and are "
-    "verified; else ONNX Runtime."
+    "auto: the engines that a build found fastest here, else those of TensorRT or of another "
+    "package's back end, if they fit this device and are verified; else ONNX Runtime."
 )
 @click.option(
     "--precision",

@@ -68,6 +68,8 @@ def _for_people(content: dict[str, Any]) -> list[str]:
                 + ("; in FP32:" if in_fp32 else "")
             )
             lines += wrap(", ".join(in_fp32), _WIDTH, initial_indent=_DEEP, subsequent_indent=_DEEP)
+    if content["fastest"] is not None:
+        lines.append(f"found fastest on this device: {content['fastest']}")
     if not content["built"]:
         lines.append("  none; the portable graphs run on ONNX Runtime anywhere")
     return lines

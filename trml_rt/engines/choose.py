@@ -17,10 +17,18 @@ from trml_rt.bundle.engine_folder import (
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import exported_sets
 from trml_rt.bundle.records import refuse
+from trml_rt.engines.fastest import read_fastest
 from trml_rt.engines.key import built_for_here, key_of, misfits
 from trml_rt.errors import ArtefactMismatch, TrmlError, shell_word
 
-__all__ = ["Choice", "build_command", "choose", "find_engines", "fitting_precisions"]
+__all__ = [
+    "Choice",
+    "build_command",
+    "choose",
+    "find_engines",
+    "fitting_precisions",
+    "verified_engines",
+]
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,9 @@ class Choice:
 def choose(bundle: Bundle, backend: str, precision: str | None, threads: int | None) -> Choice:
     """Return what serves `bundle` here.
 
-    `auto` takes the first back end whose engines fit this device and are verified, else ONNX
-    Runtime. A back end or a precision that is named is never replaced.
+    `auto` takes the engines that a build found fastest here, else those of the first back end that
+    it takes unasked, if they fit this device and are verified; else ONNX Runtime. A back end or a
+    precision that is named is never replaced.
 
     Raises:
         UsageError: there is no back end of that name.
@@ -52,9 +61,8 @@ def choose(bundle: Bundle, backend: str, precision: str | None, threads: int | N
         EnvironmentUnfit: the back end that was named, or its device, is not here.
     """
     if backend == "auto":
-        for row, candidate in _unasked(bundle, precision):
-            if (engines := _verified(bundle, candidate, row)) is not None:
-                return _compiled(row, engines, threads)
+        if (taken := _of_auto(bundle, precision)) is not None:
+            return _compiled(*taken, threads)
         row = ONNXRUNTIME
     else:
         row = row_of(backend)
@@ -116,6 +124,20 @@ def fitting_precisions(bundle: Bundle, row: BackendRow) -> list[str]:
     return sorted(fitting, key=PRECISIONS.index)
 
 
+def verified_engines(bundle: Bundle) -> list[tuple[BackendRow, EngineFolder]]:
+    """Return the engines of any back end that fit here and are verified, FP32 first."""
+    built = _built(bundle)
+    built_in = {row.name for row in TABLE}
+    table = TABLE if {name for name, _ in built} <= built_in else rows()
+    found = [
+        (row, _verified(bundle, candidate, row))
+        for candidate in PRECISIONS
+        for row in table
+        if (row.name, candidate) in built
+    ]
+    return [(row, engines) for row, engines in found if engines is not None]
+
+
 def build_command(bundle: Bundle, precision: str, row: BackendRow) -> str:
     """Return the command that builds the engines of `precision` for a back end."""
     named = "" if row is ONNXRUNTIME else f" --backend {row.name}"
@@ -149,6 +171,36 @@ def _best(bundle: Bundle, row: BackendRow) -> EngineFolder:
         with contextlib.suppress(ArtefactMismatch):
             return find_engines(bundle, precision, row)
     return find_engines(bundle, last, row)
+
+
+def _of_auto(bundle: Bundle, precision: str | None) -> tuple[BackendRow, EngineFolder] | None:
+    """Return the engines that `auto` takes, or None where ONNX Runtime serves (E4, E6)."""
+    unasked = None
+    for row, candidate in _unasked(bundle, precision):
+        if (engines := _verified(bundle, candidate, row)) is not None:
+            unasked = row, engines
+            break
+    with contextlib.suppress(TrmlError):  # who inspects the bundle is told of the damage
+        record = read_fastest(bundle)
+        # Engines that took no part, because they were built since, are not known to be slower.
+        if record is not None and (unasked is None or unasked[1].folder.name in record.compared):
+            return _named(bundle, record.engines, precision) or unasked
+    return unasked
+
+
+def _named(
+    bundle: Bundle, name: str, precision: str | None
+) -> tuple[BackendRow, EngineFolder] | None:
+    """Return the engines in the folder `name`, if they fit, are verified, and of `precision`."""
+    for folder in engine_folders(bundle):
+        if folder.name == name:
+            manifest = open_engine_folder(folder).manifest
+            if precision in (None, manifest.precision):
+                row = row_of(manifest.backend)
+                engines = _verified(bundle, manifest.precision, row)
+                if engines is not None and engines.folder == folder:
+                    return row, engines
+    return None
 
 
 def _unasked(bundle: Bundle, precision: str | None) -> list[tuple[BackendRow, str]]:

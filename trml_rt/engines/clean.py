@@ -23,7 +23,7 @@ class CleanReport:
     """What was removed, or would be.
 
     Attributes:
-        removed: the engine folders, and the timing caches of a compiler.
+        removed: the engine folders, the timing caches of a compiler, and what was found fastest.
         kept: the engine folders that stay, each with why.
         bytes: the size of what was removed.
     """
@@ -73,8 +73,8 @@ def _judge(bundle: Bundle, place: Path, unfit: bool) -> tuple[list[Path], dict[P
     """Return what is to be removed from a place, and the engine folders that stay, with why."""
     reasons = {folder: _why_it_stays(bundle, folder, unfit) for folder in folders_in(place)}
     goes = [folder for folder, reason in reasons.items() if reason is None]
-    caches = [] if unfit else sorted(place.glob(".timing-*"))
-    return goes + caches, {folder: reason for folder, reason in reasons.items() if reason}
+    others = [] if unfit else sorted([*place.glob(".timing-*"), *place.glob(".fastest-*")])
+    return goes + others, {folder: reason for folder, reason in reasons.items() if reason}
 
 
 def _remove(paths: list[Path]) -> int:

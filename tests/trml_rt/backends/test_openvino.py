@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import trml_rt
 from trml_rt.backends import ONNXRUNTIME, CompileOptions, row_of
@@ -17,6 +18,8 @@ from trml_rt.backends import openvino as module
 from trml_rt.backends.cpu import half_type
 from trml_rt.backends.openvino import OpenVinoBackend, built_for
 from trml_rt.bundle.folder import Bundle
+from trml_rt.cli import trml_rt as program
+from trml_rt.engines.fastest import read_fastest
 from trml_rt.errors import ArtefactMismatch, BackendUnavailable, EnvironmentUnfit, UsageError
 
 pytest.importorskip("openvino", reason="needs the extra openvino")
@@ -211,3 +214,55 @@ def test_the_check_of_the_machine_names_cpu_and_half_precision():
     [check] = row_of("openvino").load().checks("openvino", True)
     assert (check.ok, check.required) == (True, True)
     assert check.found.endswith(f"half precision: {half_type() or 'none, so no fp16'}")
+
+
+def test_a_build_writes_down_what_was_fastest_and_auto_takes_it(bundle_copy, monkeypatch):
+    speeds = {"portable": 1.0, "onnxruntime fp32": 1.1, "openvino fp32": 1.5}
+
+    def interleave(contenders, calls):
+        assert list(contenders) == list(speeds)
+        return {name: {"answer": [0.0], "speed_up": speeds[name]} for name in contenders}
+
+    monkeypatch.setattr(sys.modules["trml_rt.bench"], "interleave", interleave)
+    first = trml_rt.build(bundle_copy, "fp32")
+    assert read_fastest(Bundle(bundle_copy)) is None
+    report = trml_rt.build(bundle_copy, "fp32", backend="openvino", advise=True)
+    assert report.recommended == "openvino fp32"
+    found = read_fastest(Bundle(bundle_copy))
+    sets = ("text", "video", "text_video")
+    assert found.engines == report.folder.name
+    assert found.compared == {
+        first.folder.name: dict.fromkeys(sets, 1.1),
+        report.folder.name: dict.fromkeys(sets, 1.5),
+    }
+    with trml_rt.load(bundle_copy) as rt:
+        answer = rt.infer(text="good")
+    assert (answer.backend, answer.engines) == ("openvino", report.folder.name)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with trml_rt.load(bundle_copy) as rt:  # without the package nothing else changes
+        assert rt.infer(text="good").backend == "onnxruntime"
+
+
+def test_the_command_measures_at_the_end_of_a_build_and_bench_times_all_back_ends(
+    bundle_copy, tmp_path
+):
+    words = ["--bundle", str(bundle_copy), "--json"]
+    built = CliRunner().invoke(program, ["build", "--backend", "openvino", *words])
+    assert built.exit_code == 0, built.output
+    content = json.loads(built.stdout)
+    assert content["recommended"] in ("portable", "fp32")
+    assert "fp32 text" in content["because"]
+    assert read_fastest(Bundle(bundle_copy)).compared.keys() == {Path(content["engines"]).name}
+    trml_rt.build(bundle_copy, "fp32")
+    timed = CliRunner().invoke(program, ["bench", "--backend", "auto", "--calls", "1", *words])
+    report = json.loads(timed.stdout)
+    assert list(report["engine_sets"]["text"]) == ["portable", "onnxruntime fp32", "openvino fp32"]
+    assert report["engines"]["openvino fp32"] == Path(content["engines"]).name
+    assert report["engine_sets"]["video"]["openvino fp32"]["score_difference"] < 1e-4
+
+
+def test_a_bench_of_all_back_ends_times_verified_engines_alone(bundle_copy):
+    trml_rt.build(bundle_copy, backend="openvino", verify=False)
+    words = "no fp32 engines that fit and are verified; `trml-rt inspect` says why"
+    with pytest.raises(ArtefactMismatch, match=words):
+        trml_rt.bench(bundle_copy, "fp32", backend="auto")
