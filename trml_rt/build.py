@@ -279,7 +279,7 @@ def _make(job: BuildJob, staging: Path, cases: Sequence[Case] | None) -> EngineM
     if cases is None:
         _log.info("not verified; every answer of these engines says so")
     else:
-        backend = job.row.load().open_backend(job.row.name, None, compiled=True)
+        backend = job.row.load().open_backend(job.row.name, None, 1, compiled=True)
         with Dispatcher(
             job.bundle.manifest, backend, lambda name: staging / job.file(name)
         ) as engines:

@@ -6,13 +6,14 @@ which engines run that of the dispatcher, and how they run that of the back end.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from typing import Literal, overload
 
 from trml_rt.answer import Answer, read_prediction
 from trml_rt.backends import Tensors
-from trml_rt.bundle.arguments import check_one_of, check_whole
+from trml_rt.bundle.arguments import check_one_of, check_threads
 from trml_rt.bundle.engine_folder import PRECISIONS, Precision
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
 from trml_rt.bundle.modality import Modality
@@ -39,6 +40,7 @@ def load(
     backend: str = "auto",
     precision: Precision | None = None,
     threads: int | None = None,
+    callers: int = 1,
 ) -> Runtime:
     """Open a bundle for inference; use the result as a context manager.
 
@@ -51,6 +53,8 @@ def load(
         precision: engines of this precision, which `trml-rt build` made for this device; None
             takes the best that the back end takes unasked, and on ONNX Runtime the portable graphs.
         threads: CPU threads an engine may use; None leaves it to the back end.
+        callers: how many calls will run at once, from threads of your own. They share the cores,
+            where each would else take all of them; `threads` then counts for each.
 
     Raises:
         ArtefactMismatch: the bundle is damaged, or has no fitting engines of `precision`.
@@ -60,10 +64,9 @@ def load(
     """
     if precision is not None:
         check_one_of("precision", precision, PRECISIONS)
-    if threads is not None:
-        check_whole("threads", threads)
+    check_threads(threads, callers)
     opened = open_bundle(bundle)
-    return Runtime(opened, choose(opened, backend, precision, threads))
+    return Runtime(opened, choose(opened, backend, precision, threads, callers))
 
 
 class Runtime:
@@ -255,8 +258,21 @@ class Runtime:
             self._dispatcher.run(present, self._inputs.stack([self._inputs.blank(present)]))
         return (time.perf_counter() - start) * 1e3
 
+    def clone(self) -> Runtime:
+        """Return a second runtime on the same model, for another thread; close it, too.
+
+        Bundle, tokenizer and loaded engines are shared, and freed with the last that uses them.
+        On a GPU the calls of one runtime wait in line, and those of clones do not.
+
+        Raises:
+            UsageError: the runtime is closed, or belongs to a parent process.
+        """
+        other = copy.copy(self)
+        other._dispatcher = self._dispatcher.clone()
+        return other
+
     def close(self) -> None:
-        """Free the engines; closing twice is fine."""
+        """Free the engines that no clone uses; closing twice is fine."""
         self._dispatcher.close()
 
     def __enter__(self) -> Runtime:

@@ -111,7 +111,7 @@ def verify(
     cases: Sequence[Case] = ()
     if table is not None:
         cases = read_cases(opened, table, layout=layout, split=split, rows=rows)
-    runs_on = row.load().open_backend(row.name, None, compiled=True)
+    runs_on = row.load().open_backend(row.name, None, 1, compiled=True)
     with Dispatcher(opened.manifest, runs_on, found.path) as engines:
         verdicts = compare_with_references(opened, engines, precision, cases)
     verification = Verification(found.folder, make_record(precision, found.hashes, verdicts))

@@ -36,7 +36,7 @@ class ToyBackend:
             return self._inner.load(engine, graph)
 
 
-def open_backend(name, threads, *, compiled):
+def open_backend(name, threads, callers, *, compiled):
     return ToyBackend(threads) if compiled else OnnxRuntimeBackend(threads)
 
 

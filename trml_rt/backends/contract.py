@@ -147,8 +147,16 @@ class CompileReport:
 class BackendModule(Protocol):
     """What the module of a row offers; `name` is always the row's."""
 
-    def open_backend(self, name: str, threads: int | None, *, compiled: bool) -> Backend:
+    def open_backend(
+        self, name: str, threads: int | None, callers: int, *, compiled: bool
+    ) -> Backend:
         """Open the back end, for engines that were compiled or for portable graphs.
+
+        Args:
+            name: that of the row.
+            threads: CPU threads that one call may use; None: the back end chooses.
+            callers: how many calls are meant to run at once, and so share the cores.
+            compiled: whether the engines were compiled.
 
         Raises:
             BackendUnavailable: its packages are not installed.

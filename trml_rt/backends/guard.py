@@ -125,10 +125,12 @@ class GuardedModule(_Guarded):
         with self._calling("its module"):
             self._offers(self._module, f"its module {module}", *_FUNCTIONS)
 
-    def open_backend(self, name: str, threads: int | None, *, compiled: bool) -> Backend:
+    def open_backend(
+        self, name: str, threads: int | None, callers: int, *, compiled: bool
+    ) -> Backend:
         """Open the back end; see `BackendModule`."""
         with self._calling("open_backend"):
-            backend = self._module.open_backend(name, threads, compiled=compiled)
+            backend = self._module.open_backend(name, threads, callers, compiled=compiled)
             self._offers(backend, "what open_backend gives", "load")
             said = getattr(backend, "name", None)
             right = said == name if compiled else isinstance(said, str)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trml_rt.backends import CompileJob, CompileOptions, CompileReport, Tensors
 from trml_rt.backends.check import Check
 from trml_rt.backends.cpu import best_feature, cpu_features
-from trml_rt.backends.process import never_free_in_children
+from trml_rt.backends.process import never_free_in_children, usable_cores
 from trml_rt.backends.tensors import differences
 from trml_rt.bundle.atomic import write_bytes
 from trml_rt.bundle.manifest import EngineSpec
@@ -44,8 +44,19 @@ _DTYPES = {
 _DISABLED = ["WeightBiasQuantization"]
 
 
-def open_backend(name: str, threads: int | None, *, compiled: bool) -> OnnxRuntimeBackend:  # noqa: ARG001
+def open_backend(
+    name: str,  # noqa: ARG001
+    threads: int | None,
+    callers: int,
+    *,
+    compiled: bool,
+) -> OnnxRuntimeBackend:
     """Open the back end; see `BackendModule`."""
+    if callers > 1:
+        # All callers run in one session. Each brings its own thread, and they share the others,
+        # so no core has two threads that work, and one caller alone has the others to itself.
+        in_all = usable_cores() if threads is None else callers * threads
+        threads = max(1, in_all - callers + 1)
     return OnnxRuntimeBackend(threads, optimised=compiled)
 
 

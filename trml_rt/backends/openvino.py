@@ -59,9 +59,15 @@ _TELEMETRY = "openvino_telemetry"
 _importing = threading.Lock()
 
 
-def open_backend(name: str, threads: int | None, *, compiled: bool) -> OpenVinoBackend:  # noqa: ARG001
+def open_backend(
+    name: str,  # noqa: ARG001
+    threads: int | None,
+    callers: int,
+    *,
+    compiled: bool,
+) -> OpenVinoBackend:
     """Open the back end; see `BackendModule`."""
-    return OpenVinoBackend(threads, compiled=compiled)
+    return OpenVinoBackend(threads, callers, compiled=compiled)
 
 
 def built_for(name: str, options: CompileOptions) -> dict[str, str]:  # noqa: ARG001
@@ -160,8 +166,9 @@ class OpenVinoBackend:
     """Loads compiled models, or portable graphs.
 
     Args:
-        threads: threads that one engine may use; None leaves the choice to OpenVINO (one a
+        threads: threads that one call may use; None leaves the choice to OpenVINO (one a
             physical core).
+        callers: how many calls are meant to run at once.
         compiled: the files come from `compile_graph`, and are no ONNX graphs.
 
     Raises:
@@ -170,10 +177,12 @@ class OpenVinoBackend:
 
     name = "openvino"
 
-    def __init__(self, threads: int | None = None, *, compiled: bool = False) -> None:
+    def __init__(
+        self, threads: int | None = None, callers: int = 1, *, compiled: bool = False
+    ) -> None:
         self._core = _import().Core()
         never_free_in_children(self._core)
-        self._threads = threads
+        self._threads, self._callers = threads, callers
         self._compiled = compiled
 
     def load(self, engine: EngineSpec, path: Path) -> OpenVinoEngine:
@@ -210,8 +219,11 @@ class OpenVinoBackend:
             return _checked(compiled, kind)
 
     def _settings(self, kind: str) -> dict[str, str]:
-        threads = {} if self._threads is None else {"INFERENCE_NUM_THREADS": str(self._threads)}
-        return {**_LATENCY, "INFERENCE_PRECISION_HINT": kind, **threads}
+        settings = {**_LATENCY, "INFERENCE_PRECISION_HINT": kind}
+        settings["NUM_STREAMS"] = str(self._callers)  # each runs one call, on its share of threads
+        if self._threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = str(self._threads * self._callers)
+        return settings
 
 
 class OpenVinoEngine:

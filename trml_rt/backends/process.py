@@ -1,14 +1,21 @@
-"""This process and its children: their memory, how a child is started, what a fork must spare."""
+"""This process and its children: memory, cores, how a child is started, what a fork spares."""
 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
 import weakref
 from pathlib import Path
 
-__all__ = ["available_memory", "never_free_in_children", "peak_memory", "python_command"]
+__all__ = [
+    "available_memory",
+    "never_free_in_children",
+    "peak_memory",
+    "python_command",
+    "usable_cores",
+]
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
@@ -56,11 +63,46 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_keep_for_ever)
 
 
+def usable_cores() -> int:
+    """Return how many physical cores this process may use, 1 at least.
+
+    Its affinity counts, and on Linux the quota of its control groups.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    cores = {_siblings(cpu) for cpu in os.sched_getaffinity(0)}
+    return math.ceil(min(len(cores), _quota()))
+
+
+def _siblings(cpu: int) -> str:
+    """Return the CPUs that are one core with `cpu`, or that one alone where nothing is known."""
+    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    return _read(path) or str(cpu)
+
+
+def _quota() -> float:
+    """Return how many CPUs the control groups of this process allow at a time."""
+    quotas = [math.inf]
+    for line in _read(Path("/proc/self/cgroup")).splitlines():
+        if line.startswith("0::"):  # version 2, where the groups above bound a group, too
+            group = Path("/sys/fs/cgroup" + line.removeprefix("0::"))
+            for folder in (group, *group.parents):
+                most, _, period = _read(folder / "cpu.max").partition(" ")
+                if most.isdigit():
+                    quotas.append(int(most) / int(period))
+    return min(quotas)
+
+
+def _read(path: Path) -> str:
+    """Return a file of the system, "" where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def _kibibytes(file: str, field: str) -> int | None:
     """Return the value of a line such as `VmHWM:  1234 kB`, in bytes."""
-    try:
-        lines = Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
+    lines = _read(Path(file)).splitlines()
     values = [line.split()[1] for line in lines if line.startswith(f"{field}:")]
     return int(values[0]) * 1024 if values else None

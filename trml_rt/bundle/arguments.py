@@ -18,6 +18,7 @@ __all__ = [
     "check_data",
     "check_number",
     "check_one_of",
+    "check_threads",
     "check_whole",
     "names_of",
     "path_of",
@@ -28,6 +29,7 @@ LAYOUTS = ("jsonl", "mmsa", "meld")
 """The layouts of data sets that calibration and verification read."""
 
 WHOLE: Mapping[str, tuple[int, int | None]] = {
+    "callers": (1, 256),
     "calls": (1, None),
     "optimization_level": (0, 5),
     "rows": (1, None),
@@ -51,6 +53,23 @@ def check_whole(name: str, value: object) -> None:
     if type(value) is not int or value < low or (high is not None and value > high):
         limits = f"at least {low}" if high is None else f"{low} to {high}"
         raise UsageError(f"{name}: must be a whole number, {limits}, not {_shown(value)}")
+
+
+def check_threads(threads: object, callers: object) -> None:
+    """Refuse numbers of threads and callers that make no sense, or too many threads in all.
+
+    Raises:
+        UsageError: with the limits.
+    """
+    check_whole("callers", callers)
+    if threads is not None:
+        check_whole("threads", threads)
+        most = WHOLE["threads"][1]
+        if callers * threads > most:  # type: ignore[operator]  # whole numbers by now
+            raise UsageError(
+                f"callers: {callers} with {threads} threads each are more than {most} threads; "
+                "give fewer"
+            )
 
 
 def check_number(name: str, value: object) -> None:

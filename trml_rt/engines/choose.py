@@ -48,8 +48,10 @@ class Choice:
     passed: Collection[str]
 
 
-def choose(bundle: Bundle, backend: str, precision: str | None, threads: int | None) -> Choice:
-    """Return what serves `bundle` here.
+def choose(
+    bundle: Bundle, backend: str, precision: str | None, threads: int | None, callers: int
+) -> Choice:
+    """Return what serves `bundle` here; `threads` and `callers` as in `BackendModule`.
 
     `auto` takes the engines that a build found fastest here, else those of the first back end that
     it takes unasked, if they fit this device and are verified; else ONNX Runtime. A back end or a
@@ -62,17 +64,17 @@ def choose(bundle: Bundle, backend: str, precision: str | None, threads: int | N
     """
     if backend == "auto":
         if (taken := _of_auto(bundle, precision)) is not None:
-            return _compiled(*taken, threads)
+            return _compiled(*taken, threads, callers)
         row = ONNXRUNTIME
     else:
         row = row_of(backend)
     if precision is not None:
-        return _compiled(row, find_engines(bundle, precision, row), threads)
+        return _compiled(row, find_engines(bundle, precision, row), threads, callers)
     if row.unasked:
-        return _compiled(row, _best(bundle, row), threads)
+        return _compiled(row, _best(bundle, row), threads, callers)
     manifest = bundle.manifest
     return Choice(
-        row.load().open_backend(row.name, threads, compiled=False),
+        row.load().open_backend(row.name, threads, callers, compiled=False),
         "portable",
         lambda name: bundle.path(manifest.engines[name].file),
         exported_sets(manifest),
@@ -144,8 +146,8 @@ def build_command(bundle: Bundle, precision: str, row: BackendRow) -> str:
     return f"trml-rt build --bundle {shell_word(bundle.folder)} --precision {precision}{named}"
 
 
-def _compiled(row: BackendRow, engines: EngineFolder, threads: int | None) -> Choice:
-    backend = row.load().open_backend(row.name, threads, compiled=True)
+def _compiled(row: BackendRow, engines: EngineFolder, threads: int | None, callers: int) -> Choice:
+    backend = row.load().open_backend(row.name, threads, callers, compiled=True)
     return Choice(backend, engines.folder.name, engines.path, engines.passed_sets())
 
 

@@ -7,6 +7,7 @@ once, and hands tensors along by name.
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 import time
@@ -22,11 +23,41 @@ from trml_rt.errors import ArtefactMismatch, UsageError, closed, forked
 __all__ = ["Dispatcher", "lay_out"]
 
 
+class _Engines:
+    """Engines by name, each loaded on first need; a dispatcher and its clones share them."""
+
+    def __init__(self, load: Callable[[str], Engine]) -> None:
+        self._load = load
+        self._loaded: dict[str, Engine] = {}
+        self._lock = threading.Lock()
+        self._users = 1
+
+    def get(self, name: str) -> Engine:
+        with self._lock:
+            if name not in self._loaded:
+                self._loaded[name] = self._load(name)
+            return self._loaded[name]
+
+    def join(self) -> None:
+        with self._lock:
+            self._users += 1
+
+    def leave(self) -> None:
+        """Free the engines once the last user leaves."""
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                for engine in self._loaded.values():
+                    engine.close()
+                self._loaded.clear()
+
+
 class Dispatcher:
     """Runs the engine sets of one model on one back end; use it as a context manager.
 
     Engines load on first use and are shared between sets, so a caller who only sends text
-    never pays for the image encoder.
+    never pays for the image encoder. Calls may come from several threads. Those of a back end
+    that links engines wait in line for a chain, and a clone has chains of its own.
 
     Args:
         manifest: the model's manifest.
@@ -37,9 +68,8 @@ class Dispatcher:
     def __init__(self, manifest: Manifest, backend: Backend, locate: Callable[[str], Path]) -> None:
         self._manifest = manifest
         self._backend = backend
-        self._locate = locate
         self._sets = {engine_set.present: engine_set for engine_set in manifest.engine_sets}
-        self._engines: dict[str, Engine] = {}
+        self._engines = _Engines(lambda name: backend.load(manifest.engines[name], locate(name)))
         self._chains: dict[tuple[str, ...], Chain] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -49,6 +79,22 @@ class Dispatcher:
     def closed(self) -> bool:
         """Whether no call can run here: it was closed, or belongs to a parent process."""
         return self._closed or os.getpid() != self._process
+
+    def clone(self) -> Dispatcher:
+        """Return a dispatcher on the same engines, for another thread; each is to be closed.
+
+        Raises:
+            UsageError: this one is closed, or belongs to a parent process.
+        """
+        if os.getpid() != self._process:
+            raise forked()
+        other = copy.copy(self)
+        other._chains, other._lock = {}, threading.Lock()
+        with self._lock:
+            if self._closed:
+                raise closed()
+            self._engines.join()
+        return other
 
     def select(self, present: Modality) -> EngineSet:
         """Return the set that serves exactly `present`.
@@ -163,23 +209,20 @@ class Dispatcher:
         with self._lock:
             if self._closed:
                 raise closed()
-            if name not in self._engines:
-                path = self._locate(name)
-                self._engines[name] = self._backend.load(self._manifest.engines[name], path)
-            return self._engines[name]
+            return self._engines.get(name)
 
     def close(self) -> None:
-        """Free every engine; closing twice is fine. In a forked child nothing is freed."""
+        """Free what no clone uses; closing twice is fine. In a forked child nothing is freed."""
         if os.getpid() != self._process:  # the lock may be held for ever here
             return
         with self._lock:
+            if self._closed:
+                return
             self._closed = True
             for chain in self._chains.values():  # first: it runs the engines
                 chain.close()
-            for engine in self._engines.values():
-                engine.close()
             self._chains.clear()
-            self._engines.clear()
+            self._engines.leave()
 
     def __enter__(self) -> Dispatcher:
         return self

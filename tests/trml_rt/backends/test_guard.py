@@ -63,7 +63,7 @@ def giving(value):
 
 ERRORS = [RuntimeError("gone"), SystemExit(), AttributeError(), OSError(28, "No space left")]
 CALLS = {
-    "open_backend": lambda module: module.open_backend("toy", None, compiled=True),
+    "open_backend": lambda module: module.open_backend("toy", None, 1, compiled=True),
     "built_for": lambda module: module.built_for("toy", CompileOptions()),
     "key_prefix": lambda module: module.key_prefix({}),
     "compile_graph": lambda module: module.compile_graph("toy", None),

@@ -3,10 +3,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from trml_rt.backends.process import available_memory, peak_memory, python_command
+from trml_rt.backends.process import (
+    available_memory,
+    peak_memory,
+    python_command,
+    usable_cores,
+)
 
 MEGABYTE = 1_000_000
 TELL = "from trml_rt.backends.process import peak_memory; print(peak_memory())"
@@ -36,6 +42,57 @@ def test_where_the_system_does_not_tell_nothing_is_made_up(monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.read_text", absent)
     assert (peak_memory(), available_memory()) == (None, None)
+
+
+@pytest.fixture
+def system(monkeypatch):
+    """Files of a system with four CPUs on two cores; a test may write others over them."""
+    siblings = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    files = {siblings.format(cpu): f"{cpu % 2},{cpu % 2 + 2}\n" for cpu in range(4)}
+
+    def read(self, **_):
+        try:
+            return files[str(self)]
+        except KeyError:
+            raise FileNotFoundError from None
+
+    monkeypatch.setattr(Path, "read_text", read)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    return files
+
+
+def test_two_threads_of_a_core_count_once(system, monkeypatch):
+    assert usable_cores() == 2
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 3})
+    assert usable_cores() == 1
+
+
+def test_where_the_system_tells_nothing_of_cores_every_cpu_counts(system):
+    system.clear()
+    assert usable_cores() == 4
+
+
+@pytest.mark.parametrize(
+    ("where", "most", "cores"),
+    [
+        ("a.slice/b.service/cpu.max", "100000 100000", 1),
+        ("a.slice/cpu.max", "50000 100000", 1),
+        ("cpu.max", "150000 100000", 2),
+        ("a.slice/cpu.max", "max 100000", 2),
+        ("a.slice/cpu.max", "900000 100000", 2),
+        ("other.slice/cpu.max", "100000 100000", 2),
+    ],
+)
+def test_the_quota_of_a_group_and_of_those_above_it_counts(system, where, most, cores):
+    system["/proc/self/cgroup"] = "1:cpu:/\n0::/a.slice/b.service\n"
+    system[f"/sys/fs/cgroup/{where}"] = f"{most}\n"
+    assert usable_cores() == cores
+
+
+def test_a_system_without_affinity_gives_its_cpus(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert usable_cores() == 6
 
 
 @pytest.fixture

@@ -58,6 +58,18 @@ def test_threads_are_the_same_to_load_bench_and_the_commands(value):
             assert CliRunner().invoke(program, [command, f"--threads={value}"]).exit_code == 2
 
 
+@pytest.mark.parametrize("value", [0, 257, 1.5, "2", None, True], ids=repr)
+def test_what_is_no_number_of_callers_is_refused_with_the_limits(value):
+    sentence = refused(trml_rt.load, TINY, callers=value)
+    assert sentence.startswith("callers: must be a whole number, 1 to 256, not ")
+
+
+def test_callers_have_no_more_threads_in_all_than_an_engine_may_have():
+    arguments.check_threads(64, 4)
+    sentence = refused(trml_rt.load, TINY, callers=4, threads=65)
+    assert sentence == "callers: 4 with 65 threads each are more than 256 threads; give fewer"
+
+
 def test_the_command_line_has_the_limits_of_the_functions():
     seen = set()
     for command in program.commands.values():
@@ -66,7 +78,7 @@ def test_the_command_line_has_the_limits_of_the_functions():
                 limits = (option.type.min, option.type.max)
                 assert limits == arguments.WHOLE[option.name], (command.name, option.name)
                 seen.add(option.name)
-    assert seen == set(arguments.WHOLE)
+    assert seen == arguments.WHOLE.keys() - {"callers"}  # a command makes one call at a time
 
 
 @pytest.mark.parametrize("value", [None, "int4", 16, ["fp32"]], ids=repr)

@@ -148,6 +148,21 @@ def test_a_closed_dispatcher_refuses_to_run_and_closes_twice(dispatcher, backend
         dispatcher.run(Modality.TEXT, {"ids": np.array([[2]])})
 
 
+def test_engines_are_freed_with_the_last_clone(dispatcher, backend):
+    inputs = {"ids": np.array([[2]])}
+    clone = dispatcher.clone()
+    expected, _ = clone.run(Modality.TEXT, inputs)
+    dispatcher.close()
+    dispatcher.close()
+    assert backend.engines["text"].closed == 0
+    assert clone.run(Modality.TEXT, inputs)[0]["prediction"] == expected["prediction"]
+    clone.close()
+    assert backend.engines["text"].closed == 1
+    for each in (dispatcher, clone):
+        with pytest.raises(UsageError, match="closed"):
+            each.run(Modality.TEXT, inputs)
+
+
 class WrongBackend(SumBackend):
     """Its engines give `wrong` of what they should, under the name of one output."""
 

@@ -43,7 +43,13 @@ _SHORT = {"tensorrt": "trt", "tensorrt-rtx": "rtx"}
 _OWNER = ("back end version", "GPU", "multiprocessors", "CUDA")
 
 
-def open_backend(name: str, threads: int | None, *, compiled: bool) -> TensorRtBackend:  # noqa: ARG001
+def open_backend(
+    name: str,
+    threads: int | None,  # noqa: ARG001
+    callers: int,  # noqa: ARG001
+    *,
+    compiled: bool,  # noqa: ARG001
+) -> TensorRtBackend:
     """Open the back end on the GPU that is here; it loads compiled plans only."""
     return TensorRtBackend(name)
 

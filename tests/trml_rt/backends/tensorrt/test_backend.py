@@ -195,6 +195,30 @@ def test_closing_frees_every_byte_stream_event_and_graph(trt, plans, cuda):
     assert (cuda.buffers, cuda.alive) == ({}, set())
 
 
+def test_a_clone_runs_on_the_same_plans_while_the_first_chain_is_busy(dispatcher):
+    inputs = inputs_of("text")
+    expected, _ = dispatcher.run(Modality.TEXT, inputs)
+    [busy] = dispatcher._chains.values()
+    engines = dict(dispatcher._engines._loaded)
+    with dispatcher.clone() as clone:
+        assert clone._chains == {}  # else the next lines would wait for ever
+        with busy._lock:
+            tensors, _ = clone.run(Modality.TEXT, inputs)
+        assert clone._engines._loaded == engines
+    np.testing.assert_array_equal(tensors["prediction"], expected["prediction"])
+    dispatcher.run(Modality.TEXT, inputs)
+
+
+def test_what_a_clone_took_of_the_gpu_is_freed_when_it_is_closed(dispatcher, cuda):
+    dispatcher.run(Modality.TEXT, inputs_of("text"))
+    before = (dict(cuda.buffers), set(cuda.alive))
+    clone = dispatcher.clone()
+    clone.run(Modality.TEXT, inputs_of("text"))
+    assert len(cuda.buffers) > len(before[0])
+    clone.close()
+    assert (cuda.buffers, cuda.alive) == before
+
+
 def test_a_closed_chain_refuses(dispatcher):
     dispatcher.run(Modality.TEXT, inputs_of("text"))
     chain = next(iter(dispatcher._chains.values()))
