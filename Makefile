@@ -7,6 +7,7 @@ TRAIN := .venv-train
 STUBS := build/stubs
 NATIVE := .venv-native
 DOCS := .venv-docs
+CALLS ?= 4000
 
 .PHONY: demo test test-runtime lint docs bench soak reference wheel encoders default-bundle clean \
 	native native-packages native-sanitized native-bench plots
@@ -42,8 +43,9 @@ docs: $(DOCS)/.ready  ## the documentation site, with warnings as errors, into b
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m pytest --quiet --noconftest tests/docs/test_site.py
 
-soak: $(TRAIN)/.ready  ## 5,000 video calls of the shipped model; memory, threads and files must stay
+soak: $(TRAIN)/.ready  ## 5,000 video calls; memory, threads and files must stay. Then CALLS mixed ones from 8 threads
 	$(TRAIN)/bin/python benchmarks/soak.py --out build/soak.json
+	$(TRAIN)/bin/python benchmarks/soak_callers.py --calls $(CALLS) --out build/soak_callers.json
 
 bench: $(TRAIN)/.ready  ## time of everything outside the engines
 	$(TRAIN)/bin/python benchmarks/overhead.py --out benchmarks/results/overhead.json
