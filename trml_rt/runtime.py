@@ -13,6 +13,7 @@ from typing import Literal, overload
 
 from trml_rt.answer import Answer, read_prediction
 from trml_rt.backends import Tensors
+from trml_rt.backends.process import usable_cores
 from trml_rt.bundle.arguments import check_one_of, check_threads
 from trml_rt.bundle.engine_folder import PRECISIONS, Precision
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
@@ -52,7 +53,8 @@ def load(
             else ONNX Runtime; the answer records which. A back end that is named is never replaced.
         precision: engines of this precision, which `trml-rt build` made for this device; None
             takes the best that the back end takes unasked, and on ONNX Runtime the portable graphs.
-        threads: CPU threads an engine may use; None leaves it to the back end.
+        threads: CPU threads that an engine may use, or the decoding of a video; None: an engine
+            what its back end chooses, and decoding each core that this process may use.
         callers: how many calls will run at once, from threads of your own. They share the cores,
             where each would else take all of them; `threads` then counts for each.
 
@@ -66,7 +68,10 @@ def load(
         check_one_of("precision", precision, PRECISIONS)
     check_threads(threads, callers)
     opened = open_bundle(bundle)
-    return Runtime(opened, choose(opened, backend, precision, threads, callers))
+    choice = choose(opened, backend, precision, threads, callers)
+    if threads is None and callers > 1:
+        threads = max(1, usable_cores() // callers)
+    return Runtime(opened, choice, threads)
 
 
 class Runtime:
@@ -75,7 +80,7 @@ class Runtime:
     Engines load on first need. Calls may come from several threads.
     """
 
-    def __init__(self, bundle: Bundle, choice: Choice) -> None:
+    def __init__(self, bundle: Bundle, choice: Choice, decode_threads: int | None = None) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
         self.task = manifest.task.kind
@@ -89,7 +94,7 @@ class Runtime:
         # Export and build write down what they compared; a bundle made by hand has nothing there.
         self._passed = frozenset(choice.passed)
         self._dispatcher = Dispatcher(manifest, choice.backend, choice.locate)
-        self._inputs = Inputs(bundle)
+        self._inputs = Inputs(bundle, decode_threads)
         self._set_names = {each.present: each.name for each in manifest.engine_sets}
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import trml_rt
+from tests import media
 from tests.bundles.make import SCORE, TABLE
 from tests.conftest import TINY
 from tests.golden import largest_differences
@@ -284,6 +285,30 @@ def test_callers_bring_one_thread_each_and_share_the_others(monkeypatch, argumen
         rt.infer(GOOD)
         options = rt._dispatcher._engines.get("text")._session.get_session_options()
         assert options.intra_op_num_threads == threads
+
+
+@pytest.mark.parametrize(
+    ("arguments", "threads"),
+    [({}, None), ({"threads": 3}, 3), ({"callers": 2}, 4), ({"callers": 2, "threads": 3}, 3)],
+    ids=str,
+)
+def test_callers_share_the_cores_for_decoding_too(monkeypatch, tmp_path, arguments, threads):
+    import trml_rt.inputs.video_file as video_file
+
+    seen = []
+    read_video = video_file.read_video
+
+    def noting(path, count, shape, threads):
+        seen.append(threads)
+        return read_video(path, count, shape, threads)
+
+    monkeypatch.setattr(video_file, "read_video", noting)
+    monkeypatch.setattr("trml_rt.runtime.usable_cores", lambda: 8)
+    clip = media.write_video(tmp_path / "a.mp4", 20)
+    with trml_rt.load(TINY, **arguments) as rt:
+        rt.infer(video=clip)
+        rt.infer(video=clip.read_bytes())
+    assert seen == [threads, threads]
 
 
 def test_callers_reach_the_back_end_of_compiled_engines_too(monkeypatch, bundle_copy):

@@ -108,10 +108,15 @@ class Inputs:
     """Prepares samples for one bundle; reads the tokenizer when the first text comes.
 
     May be used from several threads.
+
+    Args:
+        bundle: the bundle.
+        threads: that decode a video at once; None: one for each core.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         self._bundle = bundle
+        self._threads = threads
         self._tokenizer: Tokenizer | None = None
         self._preprocessing = Preprocessing(
             height=bundle.manifest.video.height,
@@ -225,9 +230,9 @@ class Inputs:
         count = self._bundle.manifest.video.frames
         shape = partial(to_pixels, preprocessing=self._preprocessing)
         if isinstance(source, str | os.PathLike):
-            step, clip = "decode", read_frames(source, count, shape)
+            step, clip = "decode", read_frames(source, count, shape, threads=self._threads)
         elif isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
-            step, clip = "decode", read_encoded(source, count, shape)
+            step, clip = "decode", read_encoded(source, count, shape, threads=self._threads)
         else:
             step = "preprocess"
             with blames_machine("video"):

@@ -66,7 +66,7 @@ def read_frames(
         count: of frames, at most.
         shape: what to make of each frame, an upright RGB picture of full size. It runs while later
             frames of a video are decoded, in other threads.
-        threads: that decode a video at once; None: one for each CPU that this process may use.
+        threads: that decode a video at once; None: one for each core that this process may use.
 
     Raises:
         InputUnusable: `path` is absent, not a video or picture, or has no frame.

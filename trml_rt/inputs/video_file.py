@@ -10,7 +10,6 @@ PyAV is heavy: import this module in the function that needs it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from PIL import Image
 
+from trml_rt.backends.process import usable_cores
 from trml_rt.errors import InputUnusable
 from trml_rt.inputs.clip import Clip
 from trml_rt.inputs.picture import read_tiles
@@ -58,12 +58,12 @@ def read_video(
         path: the file.
         count: of frames.
         shape: is called with each frame, an upright RGB picture, in some other thread.
-        threads: that decode at once; None: one for each CPU that this process may use.
+        threads: that decode at once; None: one for each core that this process may use.
 
     Raises:
         InputUnusable: `path` is no video, or no frame of it can be decoded.
     """
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or usable_cores()
     with _open(path) as opened, ThreadPoolExecutor(2 * threads) as pool:
         _, stream = opened
         if stream.disposition & Disposition.dependent:
