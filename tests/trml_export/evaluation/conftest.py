@@ -24,3 +24,13 @@ def protocol(clip, data, tiny_config, cache):
         ),
         DataSplit(data),
     )
+
+
+@pytest.fixture(scope="session")
+def report(protocol, tmp_path_factory):
+    """The folder of the report on `protocol`; do not write into it."""
+    from trml_export.evaluation import write_report
+
+    folder = tmp_path_factory.mktemp("report") / "out"
+    write_report(protocol, folder)
+    return folder

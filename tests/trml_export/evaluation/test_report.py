@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 import sys
 
 import pytest
@@ -15,19 +16,18 @@ from trml_export.evaluation.report import check_report_target
 from trml_rt.errors import EnvironmentUnfit, UsageError
 
 
-def test_the_report_holds_json_csv_tables_and_plots_of_each_completeness(protocol, tmp_path):
-    write_report(protocol, tmp_path / "out")
+def test_the_report_holds_json_csv_tables_and_plots_of_each_completeness(report):
     plots = [
         f"{name}_{share}.{ending}"
         for name in ("gains", "missing")
         for share in ("0.5", "1")
         for ending in ("png", "svg")
     ]
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    names = sorted(path.name for path in report.iterdir())
     assert names == sorted([*plots, "paired.md", "results.csv", "results.json", "results.md"])
-    assert (tmp_path / "out" / "missing_1.png").read_bytes().startswith(b"\x89PNG")
-    content = json.loads((tmp_path / "out" / "results.json").read_text())
-    with (tmp_path / "out" / "results.csv").open() as file:
+    assert (report / "missing_1.png").read_bytes().startswith(b"\x89PNG")
+    content = json.loads((report / "results.json").read_text())
+    with (report / "results.csv").open() as file:
         lines = list(csv.DictReader(file))
     cases = [case for run in content["runs"] for case in run["cases"]]
     assert [float(line["mae"]) for line in lines] == [case["mae"] for case in cases]
@@ -40,8 +40,8 @@ def test_without_matplotlib_no_work_begins(tmp_path, monkeypatch):
         check_report_target(tmp_path / "out", force=False)
 
 
-def test_a_report_is_not_replaced_by_accident(protocol, tmp_path):
-    write_report(protocol, tmp_path / "out")
+def test_a_report_is_not_replaced_by_accident(protocol, report, tmp_path):
+    shutil.copytree(report, tmp_path / "out")
     with pytest.raises(UsageError, match="exists already"):
         write_report(protocol, tmp_path / "out")
     write_report(protocol, tmp_path / "out", force=True)
