@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tests import tiny
@@ -70,3 +72,39 @@ def checkpoint(clip_folder, data, tiny_config, cache, tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoint") / "checkpoint"
     train(data, clip_folder, folder, config=tiny_config, cache=cache)
     return folder
+
+
+@pytest.fixture(scope="session")
+def exported(checkpoint, tmp_path_factory):
+    """The run of `trml-rt export` on `checkpoint`, and the folder of its bundle; write nowhere."""
+    from click.testing import CliRunner
+
+    from trml_rt.cli import trml_rt as program
+
+    folder = tmp_path_factory.mktemp("exported") / "bundle"
+    run = CliRunner().invoke(program, ["export", str(checkpoint), "--out", str(folder)])
+    assert run.exit_code == 0, run.output
+    return run, folder
+
+
+@pytest.fixture
+def take_graphs(monkeypatch):
+    """Return what makes exports take the named graphs of a bundle rather than trace them again.
+
+    A trace takes seconds. The export still compares each graph with PyTorch, so that one which
+    is not the same fails.
+    """
+    from trml_export.to_bundle import export as export_module
+
+    def take(bundle, *names):
+        trace = export_module.write_onnx
+
+        def write(spec, path):
+            if path.stem in names:
+                shutil.copyfile(bundle / "onnx" / path.name, path)
+            else:
+                trace(spec, path)
+
+        monkeypatch.setattr(export_module, "write_onnx", write)
+
+    return take

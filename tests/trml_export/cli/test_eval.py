@@ -11,7 +11,6 @@ torch = pytest.importorskip("torch")
 from click.testing import CliRunner
 
 from trml_export.evaluation import CheckpointSubject, DataSplit, evaluate
-from trml_export.to_bundle.export import export
 from trml_rt.cli import trml_rt as program
 from trml_rt.errors import UsageError
 
@@ -21,11 +20,10 @@ def _cases(text: str) -> dict[str, float]:
     return {case["case"]: case["mae"] for case in content["runs"][0]["cases"]}
 
 
-def test_a_bundle_scores_what_its_checkpoint_scores(checkpoint, data, cache, tmp_path):
-    export(checkpoint, tmp_path / "bundle")
+def test_a_bundle_scores_what_its_checkpoint_scores(checkpoint, exported, data, cache):
     run = CliRunner().invoke(
         program.commands["eval"],
-        ["--data", str(data), "--bundle", str(tmp_path / "bundle"), "--json"],
+        ["--data", str(data), "--bundle", str(exported[1]), "--json"],
     )
     assert run.exit_code == 0, run.output
     torch_cases = _cases(evaluate(CheckpointSubject(checkpoint, cache), DataSplit(data)).to_json())

@@ -5,17 +5,31 @@ from __future__ import annotations
 import pytest
 
 
-@pytest.fixture(scope="session", params=["clip", "hf"])
-def world(request, tmp_path_factory):
-    """A backbone, its checkpoint and its bundle."""
+def _world(backbone, folder):
     from tests.trml_export.to_bundle.checkpoints import checkpoint
     from trml_export.to_bundle.export import export
 
-    backbone = request.getfixturevalue(request.param)
-    folder = tmp_path_factory.mktemp(request.param)
     trained = checkpoint(folder / "checkpoint", backbone)
     export(trained, folder / "bundle", name="tiny")
     return backbone, trained, folder / "bundle"
+
+
+@pytest.fixture(scope="session")
+def clip_world(clip, tmp_path_factory):
+    """A backbone with byte pairs, its checkpoint and its bundle."""
+    return _world(clip, tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture(scope="session")
+def hf_world(hf, tmp_path_factory):
+    """A backbone with WordPieces, its checkpoint and its bundle."""
+    return _world(hf, tmp_path_factory.mktemp("hf"))
+
+
+@pytest.fixture(scope="session", params=["clip_world", "hf_world"])
+def world(request):
+    """A backbone, its checkpoint and its bundle, of each kind."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

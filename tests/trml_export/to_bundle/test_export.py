@@ -26,13 +26,9 @@ GRAPHS = ("text", "frame", "fuse_text", "fuse_video", "fuse_text_video")
 
 
 @pytest.fixture
-def same_graphs(world, monkeypatch):
+def same_graphs(world, take_graphs):
     """Take the graphs of `world` for its checkpoint rather than trace them again."""
-    monkeypatch.setattr(
-        export_module,
-        "write_onnx",
-        lambda _, path: shutil.copyfile(world[2] / "onnx" / path.name, path),
-    )
+    take_graphs(world[2], *GRAPHS)
 
 
 def test_the_bundle_is_whole_and_opens(bundle):
@@ -50,7 +46,9 @@ def test_no_path_of_this_machine_gets_into_a_bundle(bundle):
         assert str(bundle.parent).encode() not in data
 
 
-def test_the_preprocessing_of_the_backbone_is_that_of_the_bundle(tmp_path, hf_folder, monkeypatch):
+def test_the_preprocessing_of_the_backbone_is_that_of_the_bundle(
+    tmp_path, hf_folder, hf_world, take_graphs
+):
     from trml_export.backbone.backbone import load_backbone
 
     folder = shutil.copytree(hf_folder, tmp_path / "grey")
@@ -58,6 +56,7 @@ def test_the_preprocessing_of_the_backbone_is_that_of_the_bundle(tmp_path, hf_fo
     config["preprocess_cfg"] |= {"resize_mode": "longest", "fill_color": 128}
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     backbone = load_backbone(folder)
+    take_graphs(hf_world[2], *GRAPHS)  # which hold no resizing
     export(checkpoint(tmp_path / "checkpoint", backbone), tmp_path / "bundle")
     video = Bundle(tmp_path / "bundle").manifest.video
     stated = backbone.config.preprocess
@@ -110,7 +109,7 @@ def test_the_manifest_carries_the_training_record(bundle):
     assert manifest.parity["text/prediction"] <= PARITY
 
 
-def test_a_tower_that_sees_its_padding_is_not_cut(tmp_path):
+def test_a_tower_that_sees_its_padding_is_not_cut(tmp_path, clip_world, take_graphs):
     folder = tiny.clip_backbone(tmp_path / "blind")
     config = json.loads((folder / "open_clip_config.json").read_text())
     config["model_cfg"]["text_cfg"]["no_causal_mask"] = True
@@ -120,6 +119,7 @@ def test_a_tower_that_sees_its_padding_is_not_cut(tmp_path):
     backbone = load_backbone(folder)
     assert not cutting_is_exact(backbone)
     trained = checkpoint(tmp_path / "checkpoint", backbone)
+    take_graphs(clip_world[2], *(name for name in GRAPHS if name != "text"))
     export(trained, tmp_path / "bundle")
     manifest = Bundle(tmp_path / "bundle").manifest
     assert not manifest.text.cut
@@ -137,9 +137,10 @@ def test_fp16_weights_keep_the_parity_and_are_in_the_manifest(world, tmp_path):
     assert Bundle(tmp_path / "half").manifest.engines["text"].weights == "fp16"
 
 
-def test_classification_exports_its_labels(hf, tmp_path):
+def test_classification_exports_its_labels(hf, hf_world, take_graphs, tmp_path):
     labels = ("anger", "joy", "neutral")
     trained = checkpoint(tmp_path / "c", hf, task="classification", labels=labels, mask_bits=True)
+    take_graphs(hf_world[2], "text", "frame")  # nothing of them is trained
     export(trained, tmp_path / "bundle")
     with trml_rt.load(tmp_path / "bundle") as rt:
         answer = rt.infer(text="a happy day")
