@@ -14,7 +14,9 @@ import pytest
 
 import trml_rt
 from trml_rt import TrmlError
+from trml_rt.backends.cpu import describe_device
 from trml_rt.bundle.engine_folder import PRECISIONS
+from trml_rt.engines.fastest import file_name
 
 PLAN = b"plan"
 ELSEWHERE = {"compute capability": "1.0"}
@@ -91,6 +93,22 @@ def lay_out(
         (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
         if record in RECORDS:
             (folder / "verify.json").write_text(RECORDS[record], encoding="utf-8")
+
+
+def write_fastest(bundle: Path, record: dict[str, Any], place: Path | None = None) -> Path:
+    """Write what was found fastest on this device, and return the file.
+
+    Args:
+        bundle: folder of the bundle.
+        record: the record; {} in the place of its device is this one.
+        place: where it lies; None: beside the bundle.
+    """
+    device = describe_device()
+    path = (place or bundle / "engines") / file_name(device)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = record | ({"device": device} if record.get("device") == {} else {})
+    path.write_text(json.dumps(content), encoding="ascii")
+    return path
 
 
 def place_in(cache: Path, bundle: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Write pixels, frames, refusals, engines and answers (.json) from the Python runtime.
+"""Write pixels, frames, refusals and answers (.json) from the Python runtime.
 
 Run from the repository root: PYTHONPATH=. python tests/conformance/make_cases.py
 """
@@ -7,34 +7,18 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import itertools
 import json
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import pytest
 from PIL import Image
 
 import trml_rt
-from tests.conformance.engines import (
-    CALLS,
-    RECORDS,
-    lay_out,
-    place_in,
-    set_environment,
-    taken,
-)
 from tests.conformance.patches import harm, use
 from tests.conformance.pictures import nv12_to_rgb, picture
-from tests.trml_rt.backends.tensorrt.fake_device import Device
 from trml_rt import Sample, TrmlError
-from trml_rt.backends import row_of
-from trml_rt.bundle.engine_folder import PRECISIONS
-from trml_rt.bundle.folder import Bundle
-from trml_rt.bundle.places import cache_folder
-from trml_rt.engines.key import built_for_here
 from trml_rt.inputs.clip import choose_indices, choose_times
 from trml_rt.inputs.image import Preprocessing, to_pixels
 
@@ -46,21 +30,6 @@ BUNDLES = {"tiny": TINY, "default": HERE.parents[1] / "trml_rt" / "default_bundl
 def write(name: str, rows: list[dict[str, Any]]) -> None:
     lines = ",\n".join(json.dumps(row) for row in rows)
     (HERE / name).write_text(f"[\n{lines}\n]\n", encoding="ascii")
-
-
-def write_parts(name: str, parts: dict[str, Any]) -> None:
-    """Write an object of lists and objects, one row of them a line."""
-    texts = []
-    for part, rows in parts.items():
-        given = rows.items() if isinstance(rows, dict) else ((None, row) for row in rows)
-        lines = ",\n".join(
-            (f"{json.dumps(key)}: " if key is not None else "") + json.dumps(row)
-            for key, row in given
-        )
-        opening, closing = "{}" if isinstance(rows, dict) else "[]"
-        texts.append(f"{json.dumps(part)}: {opening}\n{lines}\n{closing}")
-    joined = ",\n".join(texts)
-    (HERE / name).write_text(f"{{\n{joined}\n}}\n", encoding="ascii")
 
 
 def pixels() -> list[dict[str, Any]]:
@@ -419,105 +388,8 @@ def answers() -> list[dict[str, Any]]:
     return rows
 
 
-def engines() -> dict[str, Any]:
-    """List which engines each call takes, for every state of those of each precision (E4)."""
-    states = ("", "verified", "unverified", "verified elsewhere", "unverified elsewhere")
-    layouts = [
-        {name: state for name, state in zip(PRECISIONS, chosen, strict=True) if state}
-        for chosen in itertools.product(states, repeat=len(PRECISIONS))
-    ]
-    odd = [state for state in RECORDS if state != "verified"]
-    layouts += [{name: state} for name in PRECISIONS for state in odd]
-    layouts += [{"fp16": state, "fp32": "verified"} for state in odd]
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as parent:
-        Device(patch)
-        patch.setenv("TRML_RT_CACHE", f"{parent}/cache")
-        row = row_of("tensorrt")
-        folder = Path(shutil.copytree(TINY, Path(parent) / "bundle"))
-        bundle = Bundle(folder)
-        fields = {name: built_for_here(bundle, name, row) for name in PRECISIONS}
-        choices, messages = [], []
-        for layout in layouts:
-            lay_out(folder, layout, fields)
-            found = {call: taken(folder, call) for call in CALLS}
-            refused = {call: text for call, text in found.items() if str(folder) in text}
-            choices.append({"engines": layout, "taken": found | dict.fromkeys(refused, "refused")})
-            messages += [
-                {"engines": layout, "call": call, "message": text.replace(str(folder), "{bundle}")}
-                for call, text in refused.items()
-                if call.startswith("tensorrt") and len(layout) < 2
-            ]
-        places = places_of_engines(folder, fields)
-        shutil.rmtree(folder.parent / "cache")
-        for precision, change, without in (
-            *(
-                ("int8", {name: "other"}, [])
-                for name in fields["int8"]
-                if name != "builder options"
-            ),
-            *(("fp32", {name: None}, []) for name in fields["fp32"] if name != "builder options"),
-            ("fp16", {"line\nbreak": "it's", "GPU": "a\"'\n\u200b\u00e9", "": ""}, []),
-            ("fp32", {"calibration": "of another precision", "golden of text": "0"}, []),
-            ("fp16", {"GPU": "other"}, ["text", "frame", "fuse_video"]),
-        ):
-            engines = {precision: "verified"}
-            lay_out(folder, engines, fields, change, without)
-            call = f"tensorrt {precision}"
-            message = taken(folder, call).replace(str(folder), "{bundle}")
-            extra = {"change": change, "without": without}
-            if message != precision:
-                messages.append({"engines": engines, "call": call, **extra, "message": message})
-    system = fields["fp32"]["system"]
-    for case in messages:
-        case["message"] = case["message"].replace(system, "{system}")
-    assert all(system not in json.dumps(part) for part in (choices, messages))
-    for part in fields.values():
-        part["system"] = "{system}"
-    records = dict(RECORDS)
-    parts = {"built_for": fields, "records": records, "choices": choices, "messages": messages}
-    return parts | {"places": places, "caches": caches()}
-
-
-def places_of_engines(folder: Path, fields: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
-    """List which engines each call takes of those beside the bundle and in the cache (E5)."""
-    states = ("", "verified", "unverified", "verified elsewhere", "damaged")
-    layouts = [
-        ({"fp16": own} if own else {}, {"fp16": cached} if cached else {})
-        for own, cached in itertools.product(states, repeat=2)
-    ]
-    layouts += [
-        ({"fp16": "verified"}, {"fp32": "verified"}),
-        ({"fp32": "verified"}, {"int8": "unverified"}),
-    ]
-    layouts += [({"fp16": "verified elsewhere"}, {"fp32": "verified", "int8": "unverified"})]
-    cases = []
-    for own, cached in layouts:
-        lay_out(folder, own, fields)
-        lay_out(folder, cached, fields, place=place_in(folder.parent / "cache", folder))
-        found = {call: taken(folder, call) for call in CALLS}
-        refused = dict.fromkeys((c for c, text in found.items() if ": " in text), "refused")
-        cases.append({"own": own, "cache": cached, "taken": found | refused})
-    return cases
-
-
-def caches() -> list[dict[str, Any]]:
-    """List which folder is the cache by the variables of the environment."""
-    cases = []
-    for named, xdg, home in itertools.product(
-        (None, "", "/named", "relative"), (None, "", "/xdg/", "x"), (None, "", "/home/me", "h")
-    ):
-        given = {"TRML_RT_CACHE": named, "XDG_CACHE_HOME": xdg, "HOME": home}
-        environment = {name: value for name, value in given.items() if value is not None}
-        with pytest.MonkeyPatch.context() as patch:
-            set_environment(patch, environment)
-            folder = cache_folder()
-        cases.append({"environment": environment, "folder": folder and str(folder)})
-    return cases
-
-
 if __name__ == "__main__":
     write("pixels.json", pixels())
     write("frames.json", frames())
     write("refusals.json", refusals())
-    write_parts("engines.json", engines())
     write("answers.json", answers())

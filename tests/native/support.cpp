@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "bundle/folder.hpp"
+#include "engines/device.hpp"
+#include "engines/fastest.hpp"
 
 namespace support {
 namespace fs = std::filesystem;
@@ -167,6 +169,15 @@ void BundleCopy::lay_out(const Json& engines, const Json& built_for, const Json&
       write("verify.json", record->get<std::string>());
     }
   }
+}
+
+fs::path BundleCopy::write_fastest(Json record) const {
+  const auto device = trml::core::describe_device();
+  if (record.contains("device") && record["device"] == Json::object()) record["device"] = device;
+  const auto path = folder / "engines" / trml::core::fastest_name(device);
+  fs::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary) << record.dump();
+  return path;
 }
 
 namespace {

@@ -44,6 +44,9 @@ class BundleCopy {
   // They lie in `place`, or beside the bundle where it is empty.
   void lay_out(const Json& engines, const Json& built_for, const Json& change = Json::object(),
                const Json& without = Json::array(), std::filesystem::path place = {}) const;
+  // Write what was found fastest on this device, and return the file; {} in the place of the device
+  // of `record` is this one.
+  std::filesystem::path write_fastest(Json record) const;
   std::filesystem::path folder;
 
  private:

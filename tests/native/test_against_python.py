@@ -10,6 +10,7 @@ import csv
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import unicodedata
 from pathlib import Path
@@ -22,6 +23,7 @@ import trml_rt
 from tests.conftest import TINY
 from tests.native.binding import Library, NativeError
 from trml_rt.bundle.folder import Bundle, default_bundle
+from trml_rt.engines.fastest import record_fastest
 from trml_rt.errors import InputUnusable
 from trml_rt.inputs.tokenizer import Tokenizer
 from trml_rt.inputs.video import read_frames
@@ -80,6 +82,42 @@ def test_a_whole_clip_is_thinned_to_the_same_frames(pair):
     native, python = pair
     frames = np.random.default_rng(0).integers(0, 256, (37, 40, 50, 3), dtype=np.uint8)
     same(native.infer(None, list(frames)), python.infer(video=frames).to_dict())
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_engines_that_python_compiled_for_openvino_answer_alike(library, tmp_path, name):
+    pytest.importorskip("openvino")
+    folder = shutil.copytree(BUNDLES[name], tmp_path / "bundle")
+    built = trml_rt.build(folder, "fp32", backend="openvino").folder.name
+    frames = list(np.random.default_rng(0).integers(0, 256, (5, 40, 50, 3), dtype=np.uint8))
+    for backend, precision in ((b"openvino", b"fp32"), (b"auto", b"fp32")):
+        with (
+            library.open(folder, backend=backend, precision=precision) as native,
+            trml_rt.load(folder, backend="openvino", precision="fp32") as python,
+        ):
+            answer = native.infer("a good day", frames)
+            same(answer, python.infer("a good day", frames).to_dict())
+            assert (answer["engines"], answer["verified"]) == (built, True)
+    # Without a precision they are taken only where they were found fastest on this device.
+    for fastest in (None, "portable", built):
+        if fastest is not None:
+            record_fastest(Bundle(folder), fastest, {built: {"text": 1.5}})
+        with library.open(folder) as native, trml_rt.load(folder) as python:
+            expected = built if fastest == built else "portable"
+            assert native.infer("a good day")["engines"] == expected
+            assert python.infer("a good day").engines == expected
+        with library.open(folder, backend=b"openvino") as native:
+            assert native.infer("a good day")["engines"] == "portable"
+
+
+def test_a_precision_that_python_compiled_none_for_is_refused_in_the_same_words(library, tmp_path):
+    pytest.importorskip("openvino")
+    folder = shutil.copytree(TINY, tmp_path / "bundle")
+    with pytest.raises(trml_rt.ArtefactMismatch) as refused:
+        trml_rt.load(folder, backend="openvino", precision="int8")
+    with pytest.raises(NativeError) as caught:
+        library.open(folder, backend=b"openvino", precision=b"int8")
+    assert (str(caught.value), caught.value.status) == (str(refused.value), 5)
 
 
 def test_tensors_on_the_golden_files_pass_the_gates():

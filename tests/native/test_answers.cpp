@@ -4,7 +4,9 @@
 #include <deque>
 #include <fstream>
 
+#include "backends/backend.hpp"
 #include "bundle/folder.hpp"
+#include "error.hpp"
 #include "support.hpp"
 
 using namespace support;
@@ -117,6 +119,26 @@ TEST_CASE("a graph with other tensors than stated is refused in the same words")
     CHECK(trml_rt_last_error() == expected.replace(0, 8, copy.folder.string()));
     trml_rt_close(rt);
   }
+}
+
+TEST_CASE("a compiled model says in its first line what it computes in, and nothing else passes") {
+  trml::core::BackendSettings settings;
+  settings.compiled = true;
+  const auto backend = trml::core::make_openvino(settings);
+  const auto refusal = [&](const std::string& data) -> std::string {
+    try {
+      backend->load({}, data, "text.blob");
+    } catch (const trml::core::Error& error) {
+      return error.what();
+    }
+    return "not refused";
+  };
+  for (const char* data : {"", "computes in i4\n", "computes in f32", "no model"}) {
+    CHECK(refusal(data) == "text.blob: not a model that `trml-rt build` compiled");
+  }
+  const auto words = refusal("computes in f32\nno model");
+  CHECK(words.find("text.blob: OpenVINO cannot load it: ") == 0);
+  CHECK(words.find('\n') == words.npos);
 }
 
 TEST_CASE("bytes that are no graph are refused when they are loaded") {

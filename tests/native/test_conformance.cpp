@@ -6,6 +6,8 @@
 #include "bundle/engine_folder.hpp"
 #include "bundle/folder.hpp"
 #include "bundle/places.hpp"
+#include "engines/fastest.hpp"
+#include "engines/key.hpp"
 #include "error.hpp"
 #include "inputs/charsmap.hpp"
 #include "inputs/clip.hpp"
@@ -248,6 +250,70 @@ TEST_CASE("a call takes engines of the place that it takes them of in Python") {
       const auto found = taken(copy.folder, call, fields);
       CHECK((found.find(": ") == found.npos ? found : "refused") == expected.get<std::string>());
     }
+  }
+}
+
+TEST_CASE("a call takes what was found fastest where it takes that in Python") {
+  const Json file = read_json(conformance / "engines.json"), fields = file["built_for"];
+  REQUIRE(file["fastest"].size() > 100);
+  const BundleCopy copy;
+  for (const Json& row : file["fastest"]) {
+    CAPTURE(row.dump());
+    copy.lay_out(row["engines"], fields);
+    copy.write_fastest(row["record"]);
+    for (const auto& [call, expected] : row["taken"].items()) {
+      CAPTURE(call);
+      const auto found = taken(copy.folder, call, fields);
+      CHECK((found.find(": ") == found.npos ? found : "refused") == expected.get<std::string>());
+    }
+  }
+}
+
+TEST_CASE("damaged records of what was fastest are refused in the same words") {
+  const Json rows = read_json(conformance / "engines.json")["damage"];
+  REQUIRE(rows.size() > 10);
+  for (const Json& row : rows) {
+    CAPTURE(row.dump());
+    const BundleCopy copy;
+    const auto path = copy.write_fastest(row["record"]);
+    auto expected = row["message"].get<std::string>();
+    expected.replace(expected.find("{path}"), 6, path.string());
+    std::string given = "not refused";
+    try {
+      read_fastest(Bundle(copy.folder.string()));
+    } catch (const ArtefactMismatch& error) {
+      given = error.what();
+    }
+    CHECK(given == expected);
+  }
+}
+
+TEST_CASE("engines for OpenVINO are built for what they are built for in Python") {
+  const Json file = read_json(conformance / "engines.json")["openvino"];
+  const BundleCopy copy;
+  const Bundle bundle(copy.folder.string());
+  BuiltFor here;
+  for (const auto& [name, value] : file["here"].items()) here.emplace_back(name, value);
+  for (const char* precision : {"fp32", "fp16", "int8"}) {
+    auto expected = Json::parse(filled_in(file[precision].dump(), copy.folder)).get<Fields>();
+    CHECK(expected["builder options"] == openvino_row.options);
+    expected.erase("builder options");
+    CHECK(built_for_here(bundle, precision, openvino_row, here) == expected);
+  }
+}
+
+TEST_CASE("of a CPU and a device is told what Python tells") {
+  const Json file = read_json(conformance / "engines.json");
+  REQUIRE(file["cpus"].size() > 10);
+  for (const Json& row : file["cpus"]) {
+    CAPTURE(row.dump());
+    const Cpu cpu = read_cpu(row["text"]);
+    CHECK(cpu.name == row["told"]["name"]);
+    CHECK(cpu.features == row["told"]["features"]);
+    CHECK(cpu.half_precision == row["told"]["half precision"]);
+  }
+  for (const Json& row : file["devices"]) {
+    CHECK(fastest_name(row["device"].get<Fields>()) == row["name"]);
   }
 }
 

@@ -14,13 +14,23 @@ import pytest
 from PIL import Image
 
 import trml_rt
-from tests.conformance.engines import here, lay_out, place_in, set_environment, taken
+from tests.conformance.engines import (
+    here,
+    lay_out,
+    place_in,
+    set_environment,
+    taken,
+    write_fastest,
+)
 from tests.conformance.patches import harm, use
 from tests.conformance.pictures import nv12_to_rgb, picture
 from tests.conftest import TINY
 from trml_rt import Sample, TrmlError
-from trml_rt.bundle.folder import default_bundle
+from trml_rt.backends import cpu, row_of
+from trml_rt.bundle.folder import Bundle, default_bundle
 from trml_rt.bundle.places import cache_folder
+from trml_rt.engines.fastest import file_name, read_fastest
+from trml_rt.engines.key import built_for_here
 from trml_rt.errors import InputUnusable
 from trml_rt.inputs.clip import choose_indices, choose_times
 from trml_rt.inputs.image import Preprocessing, to_pixels
@@ -139,6 +149,59 @@ def test_which_of_two_places_a_call_takes_engines_from(device, bundle_copy, tmp_
         found = {call: taken(bundle_copy, call) for call in case["taken"]}
         refused = dict.fromkeys((c for c, text in found.items() if ": " in text), "refused")
         assert found | refused == case["taken"], case
+
+
+def test_which_engines_a_call_takes_where_some_were_found_fastest(device, bundle_copy):
+    fields = here(ENGINES["built_for"])
+    assert len(ENGINES["fastest"]) > 100
+    for case in ENGINES["fastest"]:
+        lay_out(bundle_copy, case["engines"], fields)
+        write_fastest(bundle_copy, case["record"])
+        found = {call: taken(bundle_copy, call) for call in case["taken"]}
+        refused = dict.fromkeys((c for c, text in found.items() if ": " in text), "refused")
+        assert found | refused == case["taken"], case
+
+
+def test_the_table_of_what_was_fastest_is_rule_e6():
+    for case in ENGINES["fastest"]:
+        verified = [name for name, state in case["engines"].items() if state == "verified"]
+        without = [*(name for name in ("fp16", "fp32") if name in verified), "portable"][0]
+        record = case["record"]
+        counts = record["schema"] == 1 and record["device"] == {}
+        counts = counts and record["engines"] in verified
+        counts = counts and without in ("portable", *record["compared"])
+        assert case["taken"]["auto"] == (record["engines"] if counts else without)
+
+
+@pytest.mark.parametrize("case", ENGINES["damage"], ids=lambda case: case["message"])
+def test_damaged_records_of_what_was_fastest(bundle_copy, case):
+    path = write_fastest(bundle_copy, case["record"])
+    with pytest.raises(TrmlError) as caught:
+        read_fastest(Bundle(bundle_copy))
+    assert str(caught.value) == case["message"].replace("{path}", str(path))
+
+
+def test_what_engines_for_openvino_are_built_for(bundle_copy, monkeypatch):
+    options = {"builder options": ENGINES["openvino"]["fp32"]["builder options"]}
+    facts = ENGINES["openvino"]["here"] | options
+    monkeypatch.setattr("trml_rt.backends.openvino.built_for", lambda *_: dict(facts))
+    row, system = row_of("openvino"), here(ENGINES["built_for"])["fp32"]["system"]
+    for name in ("fp32", "fp16", "int8"):
+        expected = ENGINES["openvino"][name] | {"system": system}
+        assert built_for_here(Bundle(bundle_copy), name, row) == expected
+
+
+@pytest.mark.parametrize("case", ENGINES["cpus"], ids=lambda case: case["text"][-40:])
+def test_what_is_told_of_a_cpu(tmp_path, monkeypatch, case):
+    (tmp_path / "cpuinfo").write_text(case["text"], encoding="ascii", newline="")
+    monkeypatch.setattr(cpu, "_CPUINFO", tmp_path / "cpuinfo")
+    told = {"name": cpu.describe_device()["CPU"], "features": cpu.cpu_features()}
+    assert told | {"half precision": cpu.half_type() or "none"} == case["told"]
+
+
+@pytest.mark.parametrize("case", ENGINES["devices"], ids=lambda case: case["name"])
+def test_the_name_of_what_was_found_fastest_on_a_device(case):
+    assert file_name(case["device"]) == case["name"]
 
 
 @pytest.mark.parametrize("case", ENGINES["caches"], ids=lambda case: str(case["environment"]))

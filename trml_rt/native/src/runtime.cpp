@@ -32,18 +32,26 @@ std::string bundle_folder(const Options& options) {
   throw UsageError("no bundle is named; set options.bundle or TRML_RT_BUNDLE");
 }
 
+BackendSettings for_engines(const Options& options, bool compiled = true) {
+  BackendSettings settings = options.settings;
+  settings.compiled = compiled;
+  return settings;
+}
+
 }  // namespace
 
 Model::Model(const Options& options, const OpenBackend& tensorrt)
     : bundle(bundle_folder(options)), log_(options.settings.log) {
-  // TensorRT runs engines that were built for this device; the graphs in the bundle are OpenVINO's.
-  if (options.backend != "openvino" && use_engine_folder(options, tensorrt)) return;
-  if (!options.precision.empty()) {
-    throw UsageError("precision " + repr(options.precision) +
-                     " names engines that were built for TensorRT; leave it out on openvino");
+  if (options.backend != "openvino") use_tensorrt(options, tensorrt);
+  if (options.backend == "auto") use_fastest(options, tensorrt);
+  if (engines) return;
+  // What is left is OpenVINO's: engines of the precision that is named, else the portable graphs.
+  backend = make_openvino(for_engines(options, !options.precision.empty()));
+  if (options.precision.empty()) {
+    use_portable();
+  } else {
+    use(find_engines(bundle, options.precision, openvino_row, backend->here()));
   }
-  backend = make_openvino(options.settings);
-  use_portable();
 }
 
 Model::Model(const std::string& folder, std::shared_ptr<Backend> given)
@@ -71,27 +79,43 @@ void Model::use_portable() {
   });
 }
 
-bool Model::use_engine_folder(const Options& options, const OpenBackend& tensorrt) {
-  const bool named = options.backend == "tensorrt";
+void Model::use(EngineFolder folder) {
+  auto found = std::make_shared<const EngineFolder>(std::move(folder));
+  engines_name = found->folder.filename().string();
+  passed.clear();
+  for (const auto& set : found->passed_sets()) passed.insert(set);
+  engines = std::make_unique<Engines>([this, found](const EngineSpec& spec) {
+    auto engine = backend->load(spec, found->read(spec.name), found->path(spec.name));
+    if (log_) log_(TRML_RT_LOG_INFO, "loaded " + spec.name + " of " + engines_name);
+    return engine;
+  });
+}
+
+void Model::use_tensorrt(const Options& options, const OpenBackend& tensorrt) {
   try {
-    backend = tensorrt(options.settings);
-    auto found = std::make_shared<const EngineFolder>(
-        choose_engines(bundle, options.backend, options.precision, backend->here()));
-    engines_name = found->folder.filename().string();
-    for (const auto& set : found->passed_sets()) passed.insert(set);
-    engines = std::make_unique<Engines>([this, found](const EngineSpec& spec) {
-      auto engine = backend->load(spec, found->read(spec.name), found->path(spec.name));
-      if (log_) log_(TRML_RT_LOG_INFO, "loaded " + spec.name + " of " + engines_name);
-      return engine;
-    });
-    return true;
+    backend = tensorrt(for_engines(options));
+    use(choose_engines(bundle, options.backend, options.precision, backend->here()));
   } catch (const Error& error) {
     // "auto" says why it does not take TensorRT; a back end that is named never changes.
-    if (named || !options.precision.empty()) throw;
+    if (options.backend == "tensorrt" || (!options.precision.empty() && !TRML_RT_WITH_OPENVINO)) {
+      throw;
+    }
     if (log_) log_(TRML_RT_LOG_INFO, std::string("not on TensorRT: ") + error.what());
-    backend.reset();
-    passed.clear();
-    return false;
+  }
+}
+
+void Model::use_fastest(const Options& options, const OpenBackend& tensorrt) {
+  try {
+    const auto recorded =
+        find_fastest(bundle, options.precision, engines ? engines_name : std::string());
+    if (!recorded) return;
+    const auto open = &recorded->row == &openvino_row ? OpenBackend(make_openvino) : tensorrt;
+    auto opened = open(for_engines(options));
+    if (!fits_verified(bundle, *recorded, opened->here())) return;
+    backend = std::move(opened);
+    use(recorded->engines);
+  } catch (const Error& error) {
+    if (log_) log_(TRML_RT_LOG_INFO, std::string("not what was fastest: ") + error.what());
   }
 }
 

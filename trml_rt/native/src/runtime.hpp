@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bundle/engine_folder.hpp"
 #include "bundle/folder.hpp"
 #include "inputs/prepare.hpp"
 
@@ -40,7 +41,9 @@ class Model {
 
  private:
   void use_portable();
-  bool use_engine_folder(const Options& options, const OpenBackend& tensorrt);
+  void use(EngineFolder engines);
+  void use_tensorrt(const Options& options, const OpenBackend& tensorrt);
+  void use_fastest(const Options& options, const OpenBackend& tensorrt);
   Log log_;
   std::mutex tokenizer_mutex_;
   std::unique_ptr<const Tokenizer> tokenizer_;

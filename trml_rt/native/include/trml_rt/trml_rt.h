@@ -114,14 +114,14 @@ typedef void (*trml_rt_log_fn)(void* user, trml_rt_log_level level, const char* 
 
 typedef struct trml_rt_options {
   size_t struct_size;
-  const char* bundle;  /* folder of the bundle; NULL: the environment's TRML_RT_BUNDLE */
-  const char* backend; /* "auto" (also NULL), "openvino", "tensorrt" */
-  const char*
-      precision;   /* engines that `trml-rt build` made in it: "fp32", "fp16", "int8"; NULL: any */
-  int32_t threads; /* CPU threads of one engine, up to 256; 0: the back end chooses */
-  int32_t device;  /* number of the CUDA device */
-  trml_rt_log_fn log; /* NULL: nothing is logged */
-  void* log_user;     /* handed to `log` */
+  const char* bundle;    /* folder of the bundle; NULL: the environment's TRML_RT_BUNDLE */
+  const char* backend;   /* "auto" (also NULL), "openvino", "tensorrt" */
+  const char* precision; /* engines that `trml-rt build` made in it: "fp32", "fp16", "int8"; NULL:
+                            those that the back end takes unasked, else the portable graphs */
+  int32_t threads;       /* CPU threads of one engine, up to 256; 0: the back end chooses */
+  int32_t device;        /* number of the CUDA device */
+  trml_rt_log_fn log;    /* NULL: nothing is logged */
+  void* log_user;        /* handed to `log` */
 } trml_rt_options;
 
 typedef struct trml_rt_frame {

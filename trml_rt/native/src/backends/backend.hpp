@@ -50,6 +50,7 @@ struct BackendSettings {
   int threads = 0;  // 0: the back end chooses
   int device = 0;
   Log log;
+  bool compiled = false;  // what is loaded are compiled engines, and no ONNX graphs
 };
 
 // Each raises EnvironmentUnfit where this build or this machine lacks what it needs.

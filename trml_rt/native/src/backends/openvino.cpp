@@ -2,8 +2,12 @@
 #include <cstring>
 #include <openvino/openvino.hpp>
 #include <openvino/runtime/intel_cpu/properties.hpp>
+#include <sstream>
+#include <tuple>
+#include <utility>
 
 #include "backends/backend.hpp"
+#include "engines/device.hpp"
 #include "error.hpp"
 
 namespace trml::core {
@@ -30,10 +34,11 @@ std::string type_word(const ov::element::Type& type) {
   return type.get_type_name();
 }
 
-std::string first_line(const char* text) {
-  std::string line(text);
-  while (!line.empty() && line.front() == '\n') line.erase(0, 1);
-  return line.substr(0, line.find('\n'));
+// Of an error of OpenVINO; the lines before it say where it was raised.
+std::string last_line(const char* text) {
+  std::string lines(text);
+  while (!lines.empty() && lines.back() == '\n') lines.pop_back();
+  return lines.substr(lines.rfind('\n') + 1);
 }
 
 template <typename Ports>
@@ -83,7 +88,7 @@ class OpenVinoSession : public Session {
       }
       return results;
     } catch (const ov::Exception& error) {
-      throw ArtefactMismatch("OpenVINO cannot run an engine: " + first_line(error.what()));
+      throw ArtefactMismatch("OpenVINO cannot run an engine: " + last_line(error.what()));
     }
   }
 
@@ -109,48 +114,92 @@ class OpenVinoEngine : public Engine {
   EngineSpec spec_;
 };
 
+// The first line of a compiled engine, and the type that it names.
+std::pair<std::string, ov::element::Type> read_head(const std::string& data,
+                                                    const std::filesystem::path& path) {
+  for (const auto& type : {ov::element::f32, ov::element::bf16, ov::element::f16}) {
+    const std::string head = "computes in " + type.get_type_name() + "\n";
+    if (data.compare(0, head.size(), head) == 0) return {head, type};
+  }
+  throw ArtefactMismatch(path.string() + ": not a model that `trml-rt build` compiled");
+}
+
 class OpenVinoBackend : public Backend {
  public:
-  explicit OpenVinoBackend(int threads) : threads_(threads) {}
+  explicit OpenVinoBackend(const BackendSettings& settings)
+      : threads_(settings.threads), compiled_(settings.compiled) {}
 
   const char* name() const override { return "openvino"; }
 
+  BuiltFor here() const override {
+    const Cpu cpu = this_cpu();
+    return {{"back end version", ov::get_openvino_version().buildNumber},
+            {"CPU features", cpu.features},
+            {"half precision", cpu.half_precision}};
+  }
+
   std::shared_ptr<Engine> load(const EngineSpec& spec, std::string data,
                                const std::filesystem::path& path) override {
-    std::shared_ptr<ov::Model> model;
+    std::string head;
+    // Portable graphs in full precision whatever the CPU prefers: the golden files hold FP32.
+    ov::element::Type type = ov::element::f32;
+    if (compiled_) std::tie(head, type) = read_head(data, path);
     ov::CompiledModel compiled;
     std::vector<std::string> problems;
     try {
-      model = core_.read_model(data, ov::Tensor());
-      problems = differences("input", spec.inputs, found(model->inputs()));
-      for (auto& more : differences("output", spec.outputs, found(model->outputs()))) {
-        problems.push_back(std::move(more));
+      if (compiled_) {
+        std::istringstream rest(data.substr(head.size()));
+        std::string().swap(data);
+        compiled = core_.import_model(rest, "CPU", settings(type));
+        problems = stated_otherwise(spec, compiled);
+      } else {
+        const auto model = core_.read_model(data, ov::Tensor());
+        problems = stated_otherwise(spec, *model);
+        if (problems.empty()) compiled = core_.compile_model(model, "CPU", settings(type));
       }
-      // Full precision whatever the CPU prefers: the golden files hold FP32 answers.
-      ov::AnyMap settings{ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
-                          ov::hint::inference_precision(ov::element::f32)};
-      if (threads_ > 0) settings.insert(ov::inference_num_threads(threads_));
-      if (problems.empty()) compiled = core_.compile_model(model, "CPU", settings);
     } catch (const std::exception& error) {  // some of its front ends throw their own
       throw ArtefactMismatch(path.string() +
-                             ": OpenVINO cannot load it: " + first_line(error.what()));
+                             ": OpenVINO cannot load it: " + last_line(error.what()));
     }
     if (!problems.empty()) refuse(path.string(), problems);
+    const auto given = compiled.get_property(ov::hint::inference_precision);
+    if (given != type) {  // it takes another one without a word
+      throw EnvironmentUnfit("OpenVINO computes in " + given.get_type_name() +
+                             " here, and not in " + type.get_type_name() +
+                             "; take another precision, or upgrade OpenVINO");
+    }
     return std::make_shared<OpenVinoEngine>(std::move(compiled), spec);
   }
 
  private:
+  ov::AnyMap settings(const ov::element::Type& type) const {
+    ov::AnyMap map{ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
+                   ov::num_streams(1), ov::hint::inference_precision(type)};
+    if (threads_ > 0) map.insert(ov::inference_num_threads(threads_));
+    return map;
+  }
+
+  template <typename Model>
+  static std::vector<std::string> stated_otherwise(const EngineSpec& spec, const Model& model) {
+    auto problems = differences("input", spec.inputs, found(model.inputs()));
+    for (auto& more : differences("output", spec.outputs, found(model.outputs()))) {
+      problems.push_back(std::move(more));
+    }
+    return problems;
+  }
+
   ov::Core core_;
   int threads_;
+  bool compiled_;
 };
 
 }  // namespace
 
 std::shared_ptr<Backend> make_openvino(const BackendSettings& settings) {
   try {
-    return std::make_shared<OpenVinoBackend>(settings.threads);
+    return std::make_shared<OpenVinoBackend>(settings);
   } catch (const ov::Exception& error) {
-    throw EnvironmentUnfit("OpenVINO cannot start: " + first_line(error.what()));
+    throw EnvironmentUnfit("OpenVINO cannot start: " + last_line(error.what()));
   }
 }
 

@@ -6,13 +6,11 @@
 #include <utility>
 #include <vector>
 
-#include "engines/key.hpp"
+#include "engines/fastest.hpp"
 #include "error.hpp"
 
 namespace trml::core {
 namespace {
-
-constexpr const char* tensorrt = "tensorrt";
 
 // A path as a shell takes it for one argument, and no command for an option.
 std::string shell_word(const std::string& path) {
@@ -26,18 +24,19 @@ std::string shell_word(const std::string& path) {
   return quoted + "'";
 }
 
-std::string command(const std::string& verb, const Bundle& bundle, const std::string& precision) {
+std::string command(const std::string& verb, const Bundle& bundle, const std::string& precision,
+                    const BackendRow& row) {
   return "trml-rt " + verb + " --bundle " + shell_word(bundle.folder.string()) + " --precision " +
-         precision + " --backend " + tensorrt;
+         precision + " --backend " + row.name;
 }
 
-// Those of `order` in which there are engines, fitting or not.
+// Those of `order` in which there are TensorRT engines, fitting or not.
 std::vector<std::string> built(const Bundle& bundle, const std::vector<std::string>& order) {
   std::vector<std::string> there, found;
   for (const auto& folder : engine_folders(bundle)) {
     try {
       const EngineFolder engines = open_engine_folder(folder);
-      if (engines.backend == tensorrt) there.push_back(engines.precision);
+      if (engines.backend == tensorrt_row.name) there.push_back(engines.precision);
     } catch (const ArtefactMismatch&) {  // whoever names damaged engines is told of the damage
     }
   }
@@ -50,13 +49,13 @@ std::vector<std::string> built(const Bundle& bundle, const std::vector<std::stri
 
 // The engines of one precision, if every engine set of theirs was compared and passed.
 EngineFolder find_verified(const Bundle& bundle, const std::string& precision,
-                           const BuiltFor& here) {
-  EngineFolder engines = find_engines(bundle, precision, here);
+                           const BackendRow& row, const BuiltFor& here) {
+  EngineFolder engines = find_engines(bundle, precision, row, here);
   const auto passed = engines.passed_sets();
   for (const auto& set : bundle.manifest.engine_sets) {
     if (std::find(passed.begin(), passed.end(), set.name) == passed.end()) {
-      throw ArtefactMismatch(engines.folder.string() +
-                             ": not verified; verify it: " + command("verify", bundle, precision));
+      throw ArtefactMismatch(engines.folder.string() + ": not verified; verify it: " +
+                             command("verify", bundle, precision, row));
     }
   }
   return engines;
@@ -64,15 +63,15 @@ EngineFolder find_verified(const Bundle& bundle, const std::string& precision,
 
 }  // namespace
 
-EngineFolder find_engines(const Bundle& bundle, const std::string& precision,
+EngineFolder find_engines(const Bundle& bundle, const std::string& precision, const BackendRow& row,
                           const BuiltFor& here) {
-  const Fields expected = built_for_here(bundle, precision, here);
+  const Fields expected = built_for_here(bundle, precision, row, here);
   std::vector<std::string> others;
   std::vector<EngineFolder> fitting;
   for (const auto& folder : engine_folders(bundle)) {
     try {
       EngineFolder engines = open_engine_folder(folder);
-      if (engines.backend != tensorrt || engines.precision != precision) continue;
+      if (engines.backend != row.name || engines.precision != precision) continue;
       if (const auto problems = misfits(engines, bundle, expected); problems.empty()) {
         fitting.push_back(std::move(engines));
       } else {
@@ -82,10 +81,10 @@ EngineFolder find_engines(const Bundle& bundle, const std::string& precision,
       others.emplace_back(error.what());
     }
   }
-  if (!fitting.empty()) return one_of(bundle, std::move(fitting), expected);
-  const std::string build = "build them: " + command("build", bundle, precision);
+  if (!fitting.empty()) return one_of(bundle, std::move(fitting), row, expected);
+  const std::string build = "build them: " + command("build", bundle, precision, row);
   if (others.empty()) {
-    throw ArtefactMismatch(bundle.folder.string() + ": no " + precision + " " + tensorrt +
+    throw ArtefactMismatch(bundle.folder.string() + ": no " + precision + " " + row.name +
                            " engines yet; " + build);
   }
   others.push_back(build);
@@ -94,7 +93,8 @@ EngineFolder find_engines(const Bundle& bundle, const std::string& precision,
 
 EngineFolder choose_engines(const Bundle& bundle, const std::string& backend,
                             const std::string& precision, const BuiltFor& here) {
-  const bool named = backend == tensorrt;
+  const BackendRow& row = tensorrt_row;
+  const bool named = backend == row.name;
   std::vector<std::string> candidates{precision};
   // INT8 must show on the device that it is faster, so it is named, or the last.
   if (precision.empty() && named) candidates = built(bundle, {"fp16", "fp32", "int8"});
@@ -102,13 +102,34 @@ EngineFolder choose_engines(const Bundle& bundle, const std::string& backend,
   std::vector<std::string> problems;
   for (const auto& candidate : candidates) {
     try {
-      return (named ? find_engines : find_verified)(bundle, candidate, here);
+      return (named ? find_engines : find_verified)(bundle, candidate, row, here);
     } catch (const ArtefactMismatch& error) {
       problems.emplace_back(error.what());
     }
   }
   // A back end that was named speaks of the last one, as the Python reader does.
   throw ArtefactMismatch(named ? problems.back() : join(problems, "; "));
+}
+
+std::optional<Recorded> find_fastest(const Bundle& bundle, const std::string& precision,
+                                     const std::string& unasked) {
+  const auto record = read_fastest(bundle);
+  // Engines that took no part, because they were built since, are not known to be slower.
+  if (!record || (!unasked.empty() && record->compared.count(unasked) == 0)) return std::nullopt;
+  for (const auto& folder : engine_folders(bundle)) {
+    if (folder.filename() != record->engines) continue;
+    EngineFolder engines = open_engine_folder(folder);
+    if (!precision.empty() && engines.precision != precision) return std::nullopt;
+    for (const BackendRow* row : {&tensorrt_row, &openvino_row}) {
+      if (engines.backend == row->name) return Recorded{std::move(engines), *row};
+    }
+  }
+  return std::nullopt;
+}
+
+bool fits_verified(const Bundle& bundle, const Recorded& recorded, const BuiltFor& here) {
+  const EngineFolder& engines = recorded.engines;
+  return find_verified(bundle, engines.precision, recorded.row, here).folder == engines.folder;
 }
 
 }  // namespace trml::core

@@ -1,9 +1,5 @@
 #include "engines/key.hpp"
 
-#include <sys/utsname.h>
-
-#include <algorithm>
-#include <cctype>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -13,31 +9,14 @@
 namespace trml::core {
 namespace {
 
-// They decide what a plan is and not where it may run.
+// They decide what an engine is and not where it may run.
 constexpr const char* options = "builder options";
-constexpr const char* default_options = "workspace_mib=1024 optimization_level=default";
 constexpr const char* calibration = "calibration";
-
-// The recipes of trml_rt/backends/__init__.py; the conformance files hold both to the same.
-std::string recipe(const std::string& precision) {
-  return precision == "fp32"   ? "fp32/1"
-         : precision == "fp16" ? "fp16-computed/2"
-                               : "int8-qdq-fp16/1";
-}
 
 // As Python's json.dumps writes it, with sorted keys.
 std::string profile(const char* name, const AxisRange& axis) {
   return std::string("\"") + name + "\": {\"max\": " + std::to_string(axis.max) +
          ", \"min\": " + std::to_string(axis.min) + ", \"opt\": " + std::to_string(axis.opt) + "}";
-}
-
-std::string system_name() {
-  utsname found{};
-  ::uname(&found);
-  std::string name = std::string(found.sysname) + " " + found.machine;
-  const auto lower = [](char c) { return char(std::tolower(static_cast<unsigned char>(c))); };
-  std::transform(name.begin(), name.begin() + std::ptrdiff_t(name.find(' ')), name.begin(), lower);
-  return name;
 }
 
 const std::string* find(const Fields& fields, const std::string& name) {
@@ -53,20 +32,32 @@ bool agree(const std::string& name, const std::string* there, const std::string*
 
 }  // namespace
 
-Fields built_for_here(const Bundle& bundle, const std::string& precision, const BuiltFor& device) {
+// The recipes have the names that they have in Python; the conformance files hold both to the same.
+const BackendRow tensorrt_row{"tensorrt",        "workspace_mib=1024 optimization_level=default",
+                              "fp32/1",          "fp16-computed/2",
+                              "int8-qdq-fp16/1", true};
+const BackendRow openvino_row{"openvino",        "performance_hint=latency num_streams=1",
+                              "fp32/1",          "fp16-half/1",
+                              "int8-qdq-half/1", false};
+
+Fields built_for_here(const Bundle& bundle, const std::string& precision, const BackendRow& row,
+                      const BuiltFor& device) {
   const Manifest& manifest = bundle.manifest;
   Fields fields(device.begin(), device.end());
   fields["schema"] = std::to_string(engine_schema);
-  fields["back end"] = "tensorrt";
+  fields["back end"] = row.name;
   fields["system"] = system_name();
-  fields["precision recipe"] = recipe(precision);
+  fields["precision recipe"] = precision == "fp32"   ? row.fp32
+                               : precision == "fp16" ? row.fp16
+                                                     : row.int8;
   fields["shape profiles"] = "{" + profile("batch", manifest.batch) + ", " +
                              profile("frames", manifest.frames) + ", " +
                              profile("tokens", manifest.tokens) + "}";
   for (const auto& engine : manifest.engines) {
     fields["source of " + engine.name] = manifest.file(engine.file)->sha256;
   }
-  if (precision != "fp32") {  // the golden inputs show which nodes come near FP16's limit
+  if (row.converts &&
+      precision != "fp32") {  // the golden inputs show which nodes come near FP16's limit
     for (const auto& set : manifest.engine_sets) {
       fields["golden of " + set.name] = manifest.file(set.golden)->sha256;
     }
@@ -105,14 +96,14 @@ std::vector<std::string> misfits(const EngineFolder& engines, const Bundle& bund
   return problems;
 }
 
-EngineFolder one_of(const Bundle& bundle, std::vector<EngineFolder> fitting,
+EngineFolder one_of(const Bundle& bundle, std::vector<EngineFolder> fitting, const BackendRow& row,
                     const Fields& expected) {
   std::set<std::string> calibrations, names;
   for (auto& engines : fitting) {
     const Fields stated(engines.built_for.begin(), engines.built_for.end());
     const std::string *made_with = find(stated, calibration), *set = find(stated, options);
     const bool same_calibration = agree(calibration, made_with, find(expected, calibration));
-    if (same_calibration && set != nullptr && *set == default_options) return std::move(engines);
+    if (same_calibration && set != nullptr && *set == row.options) return std::move(engines);
     calibrations.insert(made_with == nullptr ? "" : *made_with);
     names.insert(engines.folder.filename().string());
   }
