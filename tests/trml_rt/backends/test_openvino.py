@@ -20,7 +20,13 @@ from trml_rt.backends.openvino import OpenVinoBackend, built_for
 from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
 from trml_rt.engines.fastest import read_fastest
-from trml_rt.errors import ArtefactMismatch, BackendUnavailable, EnvironmentUnfit, UsageError
+from trml_rt.errors import (
+    ArtefactMismatch,
+    BackendUnavailable,
+    EnvironmentUnfit,
+    UsageError,
+    VerificationFailed,
+)
 
 pytest.importorskip("openvino", reason="needs the extra openvino")
 
@@ -74,6 +80,46 @@ def test_engines_in_fp16_compute_in_half_precision_and_say_so(bundle_copy):
         assert rt.infer(text="good").verified
     shown = trml_rt.inspect(bundle_copy).built[report.folder.name]
     assert (shown["fits"], shown["plan_layers"]["frame"]) == (True, {half_type(): 1})
+
+
+def test_int8_engines_compute_in_int8_where_the_calibration_says_so(bundle_copy):
+    pytest.importorskip("onnx")
+    from tests.trml_calibration.test_calibrate import calibrated
+
+    calibrated(bundle_copy, methods={"frame": "max"})
+    report = trml_rt.build(bundle_copy, "int8", backend="openvino", verify=False)
+    layers = report.manifest.plan_layers
+    assert set(layers["frame"]) & {"i8", "u8"}
+    others = {kind for name, found in layers.items() if name != "frame" for kind in found}
+    assert others == {"f32"}
+    heads = {
+        name: (report.folder / f"{name}.blob").read_bytes().partition(b"\n")[0].decode()
+        for name in ("frame", "text", "fuse_text")
+    }
+    assert heads["frame"] == f"computes in {half_type() or 'f32'}"
+    assert {heads["text"], heads["fuse_text"]} == {"computes in f32"}
+    with trml_rt.load(bundle_copy, backend="openvino", precision="int8") as rt:
+        answer = rt.infer(video=np.zeros((2, 8, 8, 3), np.uint8))
+    assert (answer.engines, answer.verified) == (report.folder.name, False)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_compiled_model_that_computes_in_another_type_is_not_installed(
+    bundle_copy, monkeypatch, precision
+):
+    monkeypatch.setattr(module, "half_type", lambda: "bf16")
+    monkeypatch.setattr(module, "_checked", lambda compiled, kind: compiled)
+    monkeypatch.setattr(module, "_count_products", lambda compiled: {"f32": 3})
+    if precision == "int8":
+        pytest.importorskip("onnx")
+        from tests.trml_calibration.test_calibrate import calibrated
+
+        calibrated(bundle_copy, methods={"text": "max"})
+    kind = {"fp16": "bf16", "int8": "i8"}[precision]
+    words = rf"OpenVINO computes none of its products in {kind}, but in f32; take another precisi"
+    with pytest.raises(VerificationFailed, match=words):
+        trml_rt.build(bundle_copy, precision, backend="openvino")
+    assert list((bundle_copy / "engines").glob("cpu-*")) == []
 
 
 def test_fp32_stays_fp32_on_a_cpu_with_units_for_less(built):
