@@ -55,7 +55,7 @@ def kinds(frames: int) -> Mapping[str, Callable[[trml_rt.Runtime], Any]]:
 
 
 def said(answer: trml_rt.Answer | trml_rt.InputUnusable) -> Any:
-    """Return an answer, which equals another to the bit at any time; of an error its words."""
+    """Return an answer, which equals another to the bit, whatever its time; of an error words."""
     return (answer.reason, str(answer)) if isinstance(answer, trml_rt.InputUnusable) else answer
 
 

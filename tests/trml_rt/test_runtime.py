@@ -462,6 +462,28 @@ def test_importing_the_runtime_pulls_in_no_training_package(module):
     assert run.stdout.strip() == "[]"
 
 
+FIRST_TEXT = """
+import sys, trml_rt
+with trml_rt.load() as rt:
+    rt.infer(text="what a day")
+heavy = "av click filelock asyncio onnx torch open_clip transformers trml_export trml_calibration"
+print(sorted({*heavy.split(), "trml_rt.cli"} & sys.modules.keys()))
+print(sorted(name for name in sys.modules if name.startswith("PIL.") and "ImagePlugin" in name))
+held = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines())
+print(int(held["VmRSS"].split()[0]) * 1024 // 1_000_000)
+"""
+
+
+def test_a_first_text_imports_what_it_needs_and_keeps_nothing_of_loading():
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("TRML_RT_BUNDLE", None)
+    command = [sys.executable, "-c", FIRST_TEXT]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    imported, plugins, megabytes = run.stdout.splitlines()
+    assert (imported, plugins) == ("[]", "[]")
+    assert int(megabytes) < 165  # 150 here, and 180 before freed memory was given back
+
+
 FORKED = """
 import gc, os, sys, trml_rt
 

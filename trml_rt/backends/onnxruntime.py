@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 from trml_rt.backends import CompileJob, CompileOptions, CompileReport, Tensors
 from trml_rt.backends.check import Check
 from trml_rt.backends.cpu import best_feature, cpu_features
-from trml_rt.backends.process import never_free_in_children, usable_cores
+from trml_rt.backends.process import (
+    give_back_memory,
+    never_free_in_children,
+    usable_cores,
+)
 from trml_rt.backends.tensors import differences
 from trml_rt.bundle.atomic import write_bytes
 from trml_rt.bundle.manifest import EngineSpec
@@ -161,6 +165,7 @@ class OnnxRuntimeBackend:
             # Basic, not none: weights stored in FP16 are still to be widened, once.
             options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         session = self._session(path, options)
+        give_back_memory()
         problems = [
             *differences("input", engine.inputs, _told(session.get_inputs())),
             *differences("output", engine.outputs, _told(session.get_outputs())),

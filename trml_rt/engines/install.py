@@ -7,8 +7,6 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import filelock
-
 from trml_rt.bundle.atomic import refuse_links, remove_partials, staged_folder
 from trml_rt.bundle.engine_folder import (
     EngineFolder,
@@ -94,6 +92,8 @@ def locked(
             is full.
         ArtefactMismatch: a link stands where something is to be written.
     """
+    import filelock  # here, because an answer needs no lock, and it takes a while to import
+
     if instead is None and place == own_place(bundle):
         instead = "copy the bundle with `trml-rt bundle copy`, and name the copy with --bundle"
     refuse_links(place, place / LOCK, *targets)

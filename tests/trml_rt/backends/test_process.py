@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from trml_rt.backends.process import (
     available_memory,
+    give_back_memory,
     peak_memory,
     python_command,
     usable_cores,
@@ -34,6 +36,26 @@ def test_the_peak_stays_when_memory_is_freed():
 
 def test_free_memory_is_a_number_of_bytes():
     assert available_memory() > 10 * MEGABYTE
+
+
+@pytest.mark.skipif(not hasattr(ctypes.pythonapi, "malloc_trim"), reason="needs glibc")
+def test_what_was_freed_between_what_is_held_is_given_back():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    size = 100_000  # small enough that the C library takes it from its heap
+    blocks = [libc.malloc(ctypes.c_size_t(size)) for _ in range(1000)]
+    for block in blocks:
+        ctypes.memset(block, 1, size)
+    last = blocks.pop()
+    for block in blocks:
+        libc.free(block)
+    held = resident()
+    give_back_memory()
+    assert held - resident() > 80 * MEGABYTE
+    libc.free(last)
 
 
 def test_where_the_system_does_not_tell_nothing_is_made_up(monkeypatch):
