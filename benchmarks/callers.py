@@ -1,6 +1,7 @@
 """What callers at once get out of the cores: two of them, with `load(callers=2)` and without it.
 
     python benchmarks/callers.py --out benchmarks/results/callers.json [--callers 2] [--bundle DIR]
+        [--backend openvino]
 
 A round is a number of calls of one kind, a text or eight frames of 640 x 360. `one` makes them one
 after the other on `load()`. `callers` makes them from threads on `load(callers=n)`, each its share,
@@ -35,9 +36,12 @@ PAUSE = 0.1  # seconds; threads of a contender may spin on for a while after a r
 ROUNDING = 1e-5
 
 
-def contend(name: str, bundle: Path, kind: str, callers: int) -> Callable[[], list[float]]:
+def contend(
+    name: str, bundle: Path, backend: str, kind: str, callers: int
+) -> Callable[[], list[float]]:
     """Return a round of one contender, which gives the one answer of all its calls."""
-    rt = trml_rt.load(bundle, callers=callers if name in ("alone", "callers") else 1)
+    said = callers if name in ("alone", "callers") else 1
+    rt = trml_rt.load(bundle, backend=backend, callers=said)
     frames = np.random.default_rng(0).integers(0, 256, (8, 360, 640, 3), dtype=np.uint8)
     inputs: dict[str, Any] = {"text": TEXT} if kind == "text" else {"video": frames}
     lanes = 1 if name in ("one", "alone") else callers
@@ -59,6 +63,7 @@ def main() -> None:
     """Measure, print and write the result; or serve as one contender."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, default=default_bundle())
+    parser.add_argument("--backend", default="onnxruntime", choices=("onnxruntime", "openvino"))
     parser.add_argument("--callers", type=int, default=2, choices=(2, 4, 8), metavar="2|4|8")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--out", type=Path, help="JSON file to write")
@@ -68,25 +73,29 @@ def main() -> None:
     if arguments.contender:
         serve(
             lambda: contend(
-                arguments.contender, arguments.bundle, arguments.kind, arguments.callers
+                *(arguments.contender, arguments.bundle, arguments.backend),
+                *(arguments.kind, arguments.callers),
             )
         )
         return
     bundle = Bundle(arguments.bundle)
+    packages = ("numpy", arguments.backend, "pillow", "trml-rt")
     result: dict[str, Any] = {
         "what": f"rounds of calls by one caller, and by {arguments.callers} at once",
         "bundle": bundle.manifest.name,
         "bundle_sha256": bundle.sha256,
+        "backend": arguments.backend,
         "callers": arguments.callers,
         "load_average_at_start": Path("/proc/loadavg").read_text().split()[:3],
         "kinds": {},
-        "machine": describe(("numpy", "onnxruntime", "pillow", "trml-rt")),
+        "machine": describe(packages),
     }
     for kind, calls in CALLS.items():
         commands = {
             name: [
                 *(sys.executable, str(Path(__file__).resolve()), "--bundle", str(bundle.folder)),
                 *("--contender", name, "--kind", kind, "--callers", str(arguments.callers)),
+                *("--backend", arguments.backend),
             ]
             for name in CONTENDERS
         }

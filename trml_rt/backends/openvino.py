@@ -19,7 +19,7 @@ from typing import Any
 from trml_rt.backends import CompileJob, CompileOptions, CompileReport, Tensors
 from trml_rt.backends.check import Check
 from trml_rt.backends.cpu import best_feature, cpu_features, half_type
-from trml_rt.backends.process import never_free_in_children
+from trml_rt.backends.process import give_back_memory, never_free_in_children
 from trml_rt.backends.tensors import differences
 from trml_rt.bundle.atomic import write_bytes
 from trml_rt.bundle.manifest import EngineSpec
@@ -193,6 +193,7 @@ class OpenVinoBackend:
             EnvironmentUnfit: memory, threads or open files are lacking.
         """
         compiled = self._import(path) if self._compiled else self.compile(path, "f32")
+        give_back_memory()
         problems = [
             *differences("input", engine.inputs, _told(compiled.inputs)),
             *differences("output", engine.outputs, _told(compiled.outputs)),

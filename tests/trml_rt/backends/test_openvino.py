@@ -163,6 +163,31 @@ def test_threads_that_call_one_engine_get_their_own_answers(built):
     assert wrong == []
 
 
+@pytest.mark.parametrize("precision", [None, "fp32"])
+@pytest.mark.parametrize(
+    ("arguments", "streams", "threads"),
+    [
+        ({"threads": 1}, "1", "1"),
+        ({"threads": 1, "callers": 2}, "2", "2"),
+        ({"callers": 2}, "2", None),
+    ],
+    ids=str,
+)
+def test_each_caller_has_a_stream_with_threads_of_its_own(
+    built, precision, arguments, streams, threads
+):
+    bundle, _ = built
+    with (
+        trml_rt.load(bundle, backend="openvino", precision=precision, **arguments) as rt,
+        trml_rt.load(bundle) as portable,
+    ):
+        assert rt.infer("good").score == pytest.approx(portable.infer("good").score, abs=1e-5)
+        compiled = rt._dispatcher._engines.get("text")._compiled
+        assert str(compiled.get_property("NUM_STREAMS")) == streams
+        found = str(compiled.get_property("INFERENCE_NUM_THREADS"))
+        assert found == threads or (threads is None and int(found) >= 1)
+
+
 def test_outputs_are_the_callers_own(built):
     engine = loaded(built)
     first = engine.run(TEXT)["text_vector"]
