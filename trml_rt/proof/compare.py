@@ -49,6 +49,7 @@ _LEAST_ROWS = 100  # from which a share of flips, a rank or an accuracy says som
 # to sqrt(1 - s^3). That is 0.9995 for a tenth, within the limits of FP16 and INT8, and 0.986 for
 # three tenths.
 _MOST_AT_THE_ENDS = 0.1
+_EDGES = 10.0 ** (np.arange(-24, 9) / 4)  # of a histogram: 1e-6 to 100, four bins a decade
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ def _measure(names: list[str], pairs: _Pairs, task: Task) -> dict[str, Any]:
         "tensors": tensors,
         "largest_score_difference": float(np.abs(before - after).max()),
         "mean_score_difference": float(np.abs(before - after).mean()),
+        "score_differences": _histogram(np.abs(before - after)),
         "flips": float(np.mean(flips)),
         "rank_correlation": rank_correlation(before, after),
         "at_the_ends": _at_the_ends(before, task),
@@ -213,6 +215,17 @@ def _cosines(a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.float
     lengths = np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1)
     cosines = (x * y).sum(-1) / np.maximum(lengths, 1e-30)
     return np.where(x.any(-1) | y.any(-1), cosines, 1.0)
+
+
+def _histogram(differences: NDArray[np.float64]) -> dict[str, list[float]]:
+    """Return `edges` and between them `counts` of rows, without empty bins at either end.
+
+    The lowest bin holds smaller differences too, and the highest one larger ones.
+    """
+    counts, _ = np.histogram(np.clip(differences, _EDGES[0], _EDGES[-1]), _EDGES)
+    first, last = np.flatnonzero(counts)[[0, -1]]
+    edges = [float(f"{edge:.4g}") for edge in _EDGES[first : last + 2]]
+    return {"edges": edges, "counts": counts[first : last + 1].tolist()}
 
 
 def _read(prediction: NDArray[np.generic], task: Task) -> Iterator[tuple[str, float]]:

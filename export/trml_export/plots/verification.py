@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trml_export.plots.picture import COLOURS, MARKERS, draw
@@ -15,14 +15,15 @@ __all__ = ["verification_picture"]
 
 _REFERENCES = {"fp32": "against FP32", "golden": "against the golden files"}
 _LEAST = 1e-9  # a logarithm has no zero; less than this is drawn here
+_HISTOGRAM = 1.5  # inches
 _LIMIT = {"color": "black", "linewidth": 1.2}
 
 
 def verification_picture(record: Mapping[str, Any], model: str) -> dict[str, bytes]:
-    """Return two panels: the cosine of every tensor, and the score of every engine set.
+    """Return the cosine of every tensor, and the scores of every engine set, worst and all.
 
-    Both have the limits as lines, and both axes are logarithmic. A reference against which
-    nothing was measured has no mark.
+    Each panel has the limits as lines, and a logarithmic axis. A reference against which
+    nothing was measured has no mark. Below is a histogram of all rows for each engine set.
 
     Args:
         record: what `trml_rt.verify.Verification.to_dict` gives.
@@ -32,7 +33,8 @@ def verification_picture(record: Mapping[str, Any], model: str) -> dict[str, byt
     tensors = list(dict.fromkeys((s, t) for s, _, m in _measured(sets) for t in m["tensors"]))
 
     def paint(figure: Figure) -> None:
-        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        rows = figure.add_gridspec(2, 1, height_ratios=(height, _HISTOGRAM))
+        left, right = rows[0].subgridspec(1, 2, width_ratios=(3, 2)).subplots()
         _logarithmic(left, 1 - limits["cosine"])
         _logarithmic(right, limits["score"])
         _cosines(left, sets, tensors)
@@ -45,9 +47,12 @@ def verification_picture(record: Mapping[str, Any], model: str) -> dict[str, byt
         _scores(right, sets)
         right.axvline(limits["score"], linestyle="-", gid="limit_score", **_LIMIT)
         right.set_xlabel(f"largest score difference\n{limits['score']:g} allowed")
+        below = rows[1].subgridspec(1, len(sets)).subplots(sharex=True, sharey=True, squeeze=False)
+        _histograms(below[0], sets, limits["score"])
         _legend(figure)
 
-    return draw(paint, _title(record, model), 1.9 + 0.22 * max(len(tensors), len(sets), 2))
+    height = 1.1 + 0.22 * max(len(tensors), len(sets), 2)
+    return draw(paint, _title(record, model), height + _HISTOGRAM + 0.8)
 
 
 def _measured(sets: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -120,6 +125,22 @@ def _scores(axes: Axes, sets: Mapping[str, Any]) -> None:
         axes.plot([largest], [row], **style)
     axes.set_yticks(range(len(names)), [_words(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+def _histograms(panels: Sequence[Axes], sets: Mapping[str, Any], limit: float) -> None:
+    """Draw the share of rows by score difference, a panel for each engine set."""
+    for axes, (name, verdict) in zip(panels, sets.items(), strict=True):
+        _logarithmic(axes, limit)
+        for _, reference, measured in _measured({name: verdict}):
+            found, colour = measured["score_differences"], _style(reference)["color"]
+            share = [100 * count / measured["rows"] for count in found["counts"]]
+            axes.stairs(share, found["edges"], color=colour, linewidth=1.2, gid="histogram")
+            axes.stairs(share, found["edges"], color=colour, alpha=0.15, fill=True)
+        axes.axvline(limit, linestyle="-", **_LIMIT)
+        axes.set_ylim(bottom=0)
+        axes.set_title(_words(name))
+    panels[0].set_ylabel("rows, %")
+    panels[len(panels) // 2].set_xlabel("score difference of a row; 1e-06 and less lie in one bin")
 
 
 def _legend(figure: Figure) -> None:

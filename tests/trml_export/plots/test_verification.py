@@ -13,6 +13,7 @@ MEASURED = {
     "tensors": {"text_vector": COSINES},
     "largest_score_difference": 0.01,
     "mean_score_difference": 0.0,
+    "score_differences": {"edges": [1e-4, 1e-3, 1e-2], "counts": [900, 300]},
 }
 
 
@@ -49,6 +50,13 @@ def test_what_was_not_measured_has_no_mark():
     marks = [drawn(record(text=each))["svg"].count(b"<use ") for each in (alone, nothing)]
     both = drawn(record(text=alone | {"golden": MEASURED}))["svg"].count(b"<use ")
     assert both - marks[0] == 2  # a cosine and a score
+
+
+def test_each_engine_set_has_a_histogram_of_each_reference():
+    both = {"passed": True, "fp32": MEASURED, "golden": MEASURED}
+    svg = drawn(record(text=both, video=both | {"golden": {}}))["svg"]
+    assert svg.count(b'id="histogram"') == 3
+    assert {"text", "video", "rows, %"} <= words_of(svg)
 
 
 def test_equal_tensors_fit_on_the_logarithmic_axis():

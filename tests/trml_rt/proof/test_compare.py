@@ -50,6 +50,18 @@ def text_only(bundle, scores, others):
     return compare(bundle.manifest, [engine_set], cases, *answers, LIMITS["fp16"])["text"]
 
 
+def test_a_histogram_counts_every_row_by_its_difference(tiny_bundle):
+    scores = np.array([0.0, 0.0, 0.0, 0.0, 1.0])
+    others = scores + np.array([0.0, 2e-3, 2e-3, 0.0, -1.5])
+    found = text_only(Bundle(tiny_bundle), scores, others).measured["score_differences"]
+    edges, counts = found["edges"], found["counts"]
+    assert (edges[0], counts[0], counts[-1], sum(counts)) == (1e-6, 2, 1, len(scores))
+    [two] = [n for n, count in enumerate(counts) if count and 0 < n < len(counts) - 1]
+    assert counts[two] == 2
+    assert edges[two] <= 2e-3 < edges[two + 1]
+    assert edges[-2] <= 1.5 < edges[-1]
+
+
 def problems(verdicts):
     return [text for verdict in verdicts.values() for text in verdict.problems]
 
