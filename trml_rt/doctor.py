@@ -36,11 +36,16 @@ class Diagnosis:
     fit: bool
     checks: list[Check]
 
-    def raise_if_unfit(self) -> None:
-        """Raise EnvironmentUnfit with the checks that failed, if one of them is required."""
-        failed = [f"{c.name} ({c.found})" for c in self.checks if c.required and not c.ok]
+    def raise_if_unfit(self, *, reasons: bool = True) -> None:
+        """Raise EnvironmentUnfit that names the required checks that failed, if there are any.
+
+        Args:
+            reasons: name what each of them found, too; False for a reader who has seen that.
+        """
+        failed = [check for check in self.checks if check.required and not check.ok]
         if failed:
-            raise EnvironmentUnfit(f"this machine is not fit: {'; '.join(failed)}")
+            named = [f"{check.name}: {check.found}" if reasons else check.name for check in failed]
+            raise EnvironmentUnfit(f"this machine is not fit: {'; '.join(named)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the checks as JSON-ready values, as `trml-rt doctor --json` prints them."""

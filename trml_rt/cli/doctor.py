@@ -29,7 +29,7 @@ def doctor(bundle: Path, backend: str, as_json: bool) -> None:
 
     diagnosis = check_machine(bundle, backend=backend)
     print_json(diagnosis.to_dict()) if as_json else print_lines(_for_people(diagnosis))
-    diagnosis.raise_if_unfit()
+    diagnosis.raise_if_unfit(reasons=False)  # they are printed above
 
 
 def _for_people(diagnosis: Diagnosis) -> list[str]:

@@ -14,6 +14,7 @@ from trml_rt.backends.tensorrt import doctor as doctor_nvidia
 from trml_rt.backends.tensorrt.doctor import jetpack_of
 from trml_rt.cli import trml_rt as cli
 from trml_rt.doctor import doctor
+from trml_rt.errors import EnvironmentUnfit
 
 ORIN = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n"
 
@@ -147,8 +148,12 @@ def test_named_and_missing_is_exit_code_3_with_the_reason(machine):
     words = ["doctor", "--backend", "tensorrt", "--bundle", str(TINY)]
     result = CliRunner().invoke(cli, [*words, "--json"])
     assert result.exit_code == 3
-    assert not json.loads(result.stdout)["fit"]
-    assert result.stderr.startswith("trml-rt: this machine is not fit: CUDA (no NVIDIA driver)")
+    report = json.loads(result.stdout)
+    assert not report["fit"]
+    assert "no NVIDIA driver" in [check["found"] for check in report["checks"]]
+    assert result.stderr == "trml-rt: this machine is not fit: CUDA\n"
+    with pytest.raises(EnvironmentUnfit, match="not fit: CUDA: no NVIDIA driver$"):
+        doctor(TINY, backend="tensorrt").raise_if_unfit()
 
 
 def test_the_machine_of_these_tests_is_fit_for_auto():
