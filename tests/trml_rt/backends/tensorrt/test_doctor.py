@@ -152,7 +152,7 @@ def test_named_and_missing_is_exit_code_3_with_the_reason(machine):
     assert not report["fit"]
     assert "no NVIDIA driver" in [check["found"] for check in report["checks"]]
     assert result.stderr == "trml-rt: this machine is not fit: CUDA\n"
-    with pytest.raises(EnvironmentUnfit, match="not fit: CUDA: no NVIDIA driver$"):
+    with pytest.raises(EnvironmentUnfit, match=r"not fit: CUDA: no NVIDIA driver$"):
         doctor(TINY, backend="tensorrt").raise_if_unfit()
 
 
