@@ -23,7 +23,7 @@ __all__ = ["export"]
 )
 @click.argument("checkpoint", type=any_path)
 @click.option("--out", type=any_path, required=True, help="Bundle to make.")
-@click.option("--name", help="Name of the model.  [default: the checkpoint folder's]")
+@click.option("--name", help="Name of the model.  [default: the folder's, else its backbone's]")
 @click.option(
     "--weights",
     type=click.Choice(["fp32", "fp16"]),

@@ -31,7 +31,7 @@ class CheckpointSubject:
         features = compute_split(dataset, split.name, backbone, config, cache=self.cache)
         subject = {
             "kind": "checkpoint",
-            "name": self.folder.resolve().name,
+            "name": checkpoint.name,
             "methods": {"checkpoint": "checkpoint"},
             "backbone": record.backbone.fingerprint,
             "weights": record.files["model.safetensors"].sha256,

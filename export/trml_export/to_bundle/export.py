@@ -75,7 +75,7 @@ def export(
     Args:
         checkpoint: folder that `trml-rt train` made.
         out: the bundle's folder, written whole or not at all.
-        name: the model's name; None takes the checkpoint folder's.
+        name: the model's name; None takes that of the checkpoint (`model_name`).
         store_weights: rewrites a graph file so that it stores its weights in FP16
             (`trml_calibration.fp16_stored.store_fp16`); PyTorch then gets the rounded weights too.
         card: a Markdown file for the bundle's MODEL_CARD.md.
@@ -96,7 +96,7 @@ def export(
         if isinstance(backbone, Backbone):
             round_to_fp16(backbone.model)
         round_to_fp16(model)
-    name = name or checkpoint.resolve().name
+    name = name or loaded.name
     try:
         with staged_folder(out, replace=force) as staging:
             if card_text is not None:

@@ -35,6 +35,7 @@ __all__ = [
     "TrainingRecord",
     "check_checkpoint_target",
     "load_checkpoint",
+    "model_name",
     "save_checkpoint",
 ]
 
@@ -44,6 +45,7 @@ SCHEMA = 1
 RECORD = "trml.json"
 WEIGHTS = "model.safetensors"
 BACKBONE = "backbone"
+_NAMELESS = {"checkpoint", "checkpoints", "ckpt", "model", "out", "output"}  # folders
 _PACKAGES = ("trml-rt", "torch", "open_clip_torch", "timm", "transformers", "safetensors")
 
 
@@ -90,6 +92,11 @@ class Checkpoint:
     config: Config
     record: CheckpointRecord
 
+    @property
+    def name(self) -> str:
+        """The name of the model, see `model_name`."""
+        return model_name(self.folder, self.record.backbone.name, self.config)
+
     def model(self) -> TRML:
         """Return the trained TRML in eval mode; raise ArtefactMismatch for other weights."""
         from safetensors import SafetensorError
@@ -106,6 +113,16 @@ class Checkpoint:
     def backbone(self) -> Encoders:
         """Return the frozen encoders."""
         return load_backbone(self.folder / BACKBONE)
+
+
+def model_name(folder: Path, backbone: str, config: Config) -> str:
+    """Return what the model in the checkpoint `folder` is called where nobody names it.
+
+    That is the folder's name. Where that says nothing, such as "checkpoint", it is the name of the
+    backbone with the task: "ViT-B-32-quickgelu-regression".
+    """
+    name = folder.resolve().name
+    return f"{backbone}-{config.task}" if not name or name.lower() in _NAMELESS else name
 
 
 def check_checkpoint_target(out: Path, *, force: bool) -> None:

@@ -20,6 +20,7 @@ from trml_export.plots.training import training_picture
 from trml_export.training.checkpoint import (
     TrainingRecord,
     check_checkpoint_target,
+    model_name,
     save_checkpoint,
 )
 from trml_export.training.fitting import Fit, fit
@@ -108,7 +109,8 @@ def train(
         train=result.train,
         valid=result.valid,
     )
-    beside = _curves(result, record, out.resolve().name, drawing=drawing)
+    name = model_name(out, encoders.name, config)
+    beside = _curves(result, record, name, drawing=drawing)
     save_checkpoint(out, result.model, encoders, record, beside=beside, force=force)
     _remove(state)
     return TrainReport(

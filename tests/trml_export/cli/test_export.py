@@ -25,7 +25,8 @@ def test_the_command_exports_and_prints_json(checkpoint, exported, take_graphs, 
     report = json.loads(run.stdout)
     assert set(report) == {"bundle", "bytes", "cut", "parity"}
     assert report["bundle"] == str(tmp_path / "bundle")
-    assert Bundle(tmp_path / "bundle").manifest.engines["text"].weights == "fp16"
+    manifest = Bundle(tmp_path / "bundle").manifest
+    assert (manifest.name, manifest.engines["text"].weights) == ("clip-regression", "fp16")
     assert "graph 5 of 5: exporting fuse_text_video" in run.stderr
 
 

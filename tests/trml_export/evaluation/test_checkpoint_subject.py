@@ -28,7 +28,7 @@ def test_a_checkpoint_scores_what_training_measured_on_valid(checkpoint, data, c
 def test_the_record_names_the_weights_that_were_evaluated(checkpoint, data, cache):
     record = load_checkpoint(checkpoint).record
     subject = evaluate(CheckpointSubject(checkpoint, cache), DataSplit(data)).subject
-    assert (subject["kind"], subject["name"]) == ("checkpoint", "checkpoint")
+    assert (subject["kind"], subject["name"]) == ("checkpoint", "clip-regression")
     assert subject["backbone"] == record.backbone.fingerprint
     assert subject["weights"] == record.files["model.safetensors"].sha256
 

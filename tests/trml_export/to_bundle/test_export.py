@@ -105,6 +105,7 @@ def test_a_row_of_a_batch_equals_the_same_row_alone(bundle):
 
 def test_the_manifest_carries_the_training_record(bundle):
     manifest = Bundle(bundle).manifest
+    assert manifest.name == "tiny"
     assert manifest.training["record"]["train"] == {"loss": 1.0}
     assert manifest.parity["text/prediction"] <= PARITY
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from trml_export.training.checkpoint import (
     TrainingRecord,
     check_checkpoint_target,
     load_checkpoint,
+    model_name,
     save_checkpoint,
 )
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
@@ -47,6 +49,16 @@ def test_a_checkpoint_gives_the_same_model_back(saved):
     assert checkpoint.config == model.config
     assert checkpoint.record.training == TRAINING
     assert torch.equal(checkpoint.model().fuse_text(text)[0], model.fuse_text(text)[0])
+
+
+@pytest.mark.parametrize("folder", ["checkpoint", "a/Model", "/"])
+def test_a_folder_that_says_nothing_leaves_the_name_to_the_backbone_and_the_task(folder):
+    assert model_name(Path(folder), "ViT-B-32", Config()) == "ViT-B-32-regression"
+
+
+def test_a_model_has_the_name_of_its_folder(saved, tmp_path):
+    moved = saved[0].rename(tmp_path / "moods-7")
+    assert load_checkpoint(moved).name == "moods-7"
 
 
 def test_a_checkpoint_carries_its_backbone(saved, hf, tmp_path):
