@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from trml_rt.bundle.folder import open_bundle
 from trml_rt.cli.options import (
     any_backend_option,
     any_path,
     as_json,
     data_layout,
     precision_choice,
+    refuse_absent,
     refuse_strangers,
 )
-from trml_rt.cli.printing import printable
+from trml_rt.cli.printing import print_json, print_lines, printable
 from trml_rt.errors import UsageError, lacks_package
 
 if TYPE_CHECKING:
@@ -79,18 +82,22 @@ def evaluate(
 
     Give one of --checkpoint, --bundle and --backbone.
     """
+    if out is None:
+        refuse_strangers({"force"}, "without --out")
+    _check(data, **options)
     try:
         from trml_export.evaluation import DataSplit
         from trml_export.evaluation import evaluate as measure
     except ImportError as error:
         raise lacks_package("evaluation", error, "train") from None
-    if out is None:
-        refuse_strangers({"force"}, "without --out")
     with _subject(layout, **options) as subject:
         evaluation = measure(subject, DataSplit(data, layout, split), out=out, force=force)
     for problem in evaluation.problems:
         click.echo(printable("{id}: {reason}: {message}".format(**problem)), err=True)
-    click.echo(evaluation.to_json() if as_json else evaluation.to_markdown(), nl=False)
+    if as_json:
+        print_json(json.loads(evaluation.to_json()))
+    else:
+        print_lines(evaluation.to_markdown().removesuffix("\n").split("\n"))
 
 
 # Options that mean something for one subject only; with another one they would be ignored.
@@ -102,6 +109,27 @@ _OWN = {
         "cache",
     },
 }
+
+
+def _check(
+    data: Path,
+    checkpoint: Path | None,
+    bundle: Path | None,
+    backbone: str | None,
+    config: Path | None,
+    weights: Path | None,
+    **_: Any,
+) -> None:
+    """Refuse options that do not go together, and what is not there, before PyTorch is imported."""
+    subjects = {"--checkpoint": checkpoint, "--bundle": bundle, "--backbone": backbone}
+    named = [name for name, value in subjects.items() if value is not None]
+    if len(named) != 1:
+        raise UsageError(f"give one of {', '.join(subjects)}, not {' and '.join(named) or 'none'}")
+    refuse_strangers(set().union(*_OWN.values()) - _OWN[named[0]], f"with {named[0]}")
+    files = {"--checkpoint": checkpoint, "--config": config, "--weights": weights}
+    refuse_absent({"--data": data, **files})
+    if bundle is not None:
+        open_bundle(bundle)
 
 
 @contextlib.contextmanager
@@ -116,11 +144,6 @@ def _subject(
     """Yield the subject that one of the three options names; a bundle is open meanwhile."""
     from trml_export.evaluation import BundleSubject, CheckpointSubject
 
-    subjects = {"--checkpoint": checkpoint, "--bundle": bundle, "--backbone": backbone}
-    named = [name for name, value in subjects.items() if value is not None]
-    if len(named) != 1:
-        raise UsageError(f"give one of {', '.join(subjects)}, not {' and '.join(named) or 'none'}")
-    refuse_strangers(set().union(*_OWN.values()) - _OWN[named[0]], f"with {named[0]}")
     cache = cache or Path(".trml-cache")
     if checkpoint is not None:
         yield CheckpointSubject(checkpoint, cache)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trml_rt.cli.options import any_path, as_json
+from trml_rt.cli.options import any_path, as_json, refuse_absent
 from trml_rt.cli.printing import print_json, print_lines
 from trml_rt.errors import lacks_package
 
@@ -40,6 +40,7 @@ __all__ = ["export"]
 @as_json
 def export(checkpoint: Path, out: Path, weights: str, as_json: bool, **arguments: Any) -> None:
     """Export a trained checkpoint to ONNX and check every graph against PyTorch."""
+    refuse_absent({"CHECKPOINT": checkpoint, "--card": arguments["card"]})
     try:
         from trml_calibration.fp16_stored import store_fp16
         from trml_export.to_bundle.export import export as export_bundle

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ __all__ = [
     "data_layout",
     "of_data",
     "precision_choice",
+    "refuse_absent",
     "refuse_repeats",
     "refuse_strangers",
     "rows_option",
@@ -109,6 +111,19 @@ of_data = ("layout", "split", "rows")
 """The options that say how --data is read, and mean nothing without it."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def refuse_absent(paths: Mapping[str, Path | None]) -> None:
+    """Raise UsageError for a path that does not exist, before an import that takes seconds.
+
+    Args:
+        paths: by the name of the option; None where it was not given.
+    """
+    for option, path in paths.items():
+        # What is there and cannot be read is for the library to refuse.
+        with contextlib.suppress(PermissionError):
+            if path is not None and not path.exists():
+                raise UsageError(f"{path}: does not exist; correct {option}")
 
 
 def refuse_repeats(context: click.Context, words: list[str]) -> None:

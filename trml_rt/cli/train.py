@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trml_rt.cli.options import any_path, as_json, data_layout
+from trml_rt.cli.options import any_path, as_json, data_layout, refuse_absent
 from trml_rt.cli.printing import print_json, print_lines, printable
 from trml_rt.errors import lacks_package
 
@@ -48,13 +48,15 @@ def train(
     **arguments: Any,
 ) -> None:
     """Train on a data set whose texts or videos may be missing, over a frozen backbone."""
+    refuse_absent({"--data": data, "--config": config, "--weights": arguments["weights"]})
     try:
         from trml_export.config import load_config
         from trml_export.data import FORMATS
+
+        settings = load_config(config, overrides=overrides, defaults=FORMATS[layout].defaults)
         from trml_export.training.train import train as train_model
     except ImportError as error:
         raise lacks_package("training", error, "train") from None
-    settings = load_config(config, overrides=overrides, defaults=FORMATS[layout].defaults)
     report = train_model(data, backbone, out, config=settings, layout=layout, **arguments)
     if as_json:
         print_json(report.to_dict())

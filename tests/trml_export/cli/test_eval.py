@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -47,6 +48,21 @@ def test_the_command_prints_a_table_and_names_unusable_inputs(checkpoint, data, 
     assert "x: undecodable" in run.stderr
 
 
+@pytest.mark.parametrize("option", ["--json", None])
+def test_a_name_with_control_characters_is_printed_as_text(
+    checkpoint, data, cache, tmp_path, option
+):
+    evil = shutil.copytree(checkpoint, tmp_path / "a\x1b[2Jb\nc")
+    words = ["--data", str(data), "--checkpoint", str(evil), "--cache", str(cache)]
+    run = CliRunner().invoke(program, ["eval", *words, *([option] if option else [])])
+    assert run.exit_code == 0, run.stderr
+    assert "\x1b" not in run.stdout
+    if option:
+        assert json.loads(run.stdout)["subject"]["name"] == evil.name
+    else:
+        assert r"a\x1b[2Jb" in run.stdout
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -87,11 +103,11 @@ def test_a_default_cache_that_cannot_be_written_is_named(checkpoint, data, tmp_p
     assert run.stderr.startswith("trml-rt: .trml-cache/")
 
 
-def test_a_report_below_a_file_is_refused_before_any_work(data, tmp_path):
+def test_a_report_below_a_file_is_refused_before_any_work(data, checkpoint, tmp_path):
     (tmp_path / "file").write_text("in the way")
     out = tmp_path / "file" / "results"
     run = CliRunner().invoke(
-        program, ["eval", "--data", str(data), "--checkpoint", "none", "--out", str(out)]
+        program, ["eval", "--data", str(data), "--checkpoint", str(checkpoint), "--out", str(out)]
     )
     assert run.exit_code == 3
     assert run.stderr.startswith(f"trml-rt: {out}: cannot be written")

@@ -35,7 +35,7 @@ def test_the_command_names_the_extra_that_is_missing(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "trml_export.training.train")
     monkeypatch.delitem(sys.modules, "trml_export.backbone.backbone")
-    result = _invoke("--data", "d", "--backbone", "b", "--out", tmp_path / "out")
+    result = _invoke("--data", tmp_path, "--backbone", "b", "--out", tmp_path / "out")
     assert isinstance(result.exception, EnvironmentUnfit)
     assert "training needs the package torch" in str(result.exception)
     assert 'pip install ".[train]"' in str(result.exception)

@@ -239,6 +239,35 @@ def test_doctor_finds_this_machine_fit(run):
     assert "back end onnxruntime" in [check["name"] for check in report["checks"]]
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("train --data gone --backbone b --out o", "--data"),
+        ("train --data . --backbone b --out o --config gone", "--config"),
+        ("train --data . --backbone b --out o --weights gone", "--weights"),
+        ("eval --data gone --checkpoint .", "--data"),
+        ("eval --data . --checkpoint gone", "--checkpoint"),
+        ("eval --data . --backbone b --config gone", "--config"),
+        ("export gone --out o", "CHECKPOINT"),
+        ("export . --out o --card gone", "--card"),
+    ],
+)
+def test_what_is_not_there_is_named_before_pytorch_is_imported(run, monkeypatch, command, option):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "trml_export"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = run(*command.split())
+    assert result.exit_code == 2
+    assert one_sentence(result) == f"trml-rt: gone: does not exist; correct {option}"
+
+
+def test_eval_names_a_bundle_that_is_none_before_pytorch_is_imported(run, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "trml_export.evaluation", None)
+    result = run("eval", "--data", tmp_path, "--bundle", tmp_path)
+    assert result.exit_code == 5
+    assert "model.json cannot be read" in one_sentence(result)
+
+
 def test_doctor_with_a_damaged_bundle_is_exit_code_3(run, tmp_path):
     result = run("doctor", "--bundle", tmp_path)
     assert result.exit_code == 3
