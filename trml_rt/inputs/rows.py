@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,9 +22,22 @@ from typing import Any, TypeVar
 from trml_rt.errors import UsageError
 from trml_rt.inputs.row_file import extra_keys, misspelt, numbered
 
-__all__ = ["SPLITS", "Row", "Rows", "Scan", "evenly", "read_rows", "refuse_all", "scan_rows"]
+__all__ = [
+    "FILES",
+    "SPLITS",
+    "Row",
+    "Rows",
+    "Scan",
+    "evenly",
+    "read_rows",
+    "refuse_all",
+    "scan_rows",
+]
 
 SPLITS = ("train", "valid", "test")
+
+FILES = ("data.jsonl", "data.csv", "data.tsv")
+"""What a folder stands for: the one of them that is in it."""
 
 _SPLIT_OF = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "test": "test"}
 _SHOWN = 20
@@ -77,7 +91,7 @@ class Rows:
 
 
 def read_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda _: ()) -> Rows:
-    """Read and check the file `path`, or `data.jsonl` in the folder `path`.
+    """Read and check the file `path`, or the one of `FILES` that is in the folder `path`.
 
     Args:
         path: the file or folder.
@@ -100,7 +114,7 @@ def scan_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda
         UsageError: the file cannot be read, or its ending and its content do not go together.
     """
     if path.is_dir():
-        path = path / "data.jsonl"
+        path = _file_in(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device may never end
             raise UsageError(f"{path}: is not a regular file; name a file of rows, or its folder")
@@ -131,6 +145,17 @@ def scan_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda
             rows += [] if faults else [row]
         problems += [(number, fault) for fault in faults]
     return Scan(path, tuple(rows), tuple(problems), hashlib.sha256(data).hexdigest())
+
+
+def _file_in(folder: Path) -> Path:
+    """Return the file of rows of a folder; UsageError unless there is exactly one."""
+    found = [folder / name for name in FILES if os.path.lexists(folder / name)]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise UsageError(f"{folder}: holds {names}; name the one to read")
+    if not found:
+        raise UsageError(f"{folder}: holds none of {', '.join(FILES)}; name a file of rows")
+    return found[0]
 
 
 def refuse_all(path: Path, problems: Sequence[str]) -> None:

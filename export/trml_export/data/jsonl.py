@@ -16,7 +16,7 @@ __all__ = ["read_jsonl", "target_faults"]
 
 
 def read_jsonl(path: Path, config: Config) -> DataSet:
-    """Read and check the file `path`, or data.jsonl in the folder `path`.
+    """Read and check the file `path`, or the file of rows in the folder `path`.
 
     Raises:
         UsageError: the file cannot be read, or anything in it is wrong; the message counts

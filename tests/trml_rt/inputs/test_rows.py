@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from trml_rt.errors import UsageError
-from trml_rt.inputs.rows import evenly, read_rows
+from trml_rt.inputs.rows import FILES, evenly, read_rows
 
 
 @pytest.fixture
@@ -62,6 +62,23 @@ def test_rows_of_one_split_in_file_order_with_or_without_a_target(lines):
 def test_a_wrong_line_is_named(lines, more, words):
     with pytest.raises(UsageError, match=f"line 2: {re.escape(words)}"):
         read_rows(lines(row(1), row(2, **more)))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_stands_for_the_one_file_of_rows_in_it(tmp_path, name):
+    cells = {"csv": "split,text\ntrain,so\n", "tsv": "split\ttext\ntrain\tso\n"}
+    (tmp_path / "other.csv").touch()
+    (tmp_path / name).write_text(cells.get(name[-3:], '{"split": "train", "text": "so"}'))
+    assert [r.text for r in read_rows(tmp_path).rows] == ["so"]
+
+
+def test_a_folder_with_two_files_of_rows_or_none_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"holds none of data\.jsonl, data\.csv, data\.tsv; name"):
+        read_rows(tmp_path)
+    for name in ("data.jsonl", "data.csv"):
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=r"holds data\.jsonl and data\.csv; name the one to read"):
+        read_rows(tmp_path)
 
 
 def test_val_and_dev_mean_valid(lines):
