@@ -24,18 +24,24 @@ _SHOWN = 20  # as an error lists problems
     epilog="""\b
 Examples:
   trml-rt check-data --data rows.jsonl --decode
-  trml-rt check-data --data rows.jsonl --set score_range=[-1,1]
+  trml-rt check-data --data rows.jsonl --config training.json --set score_range=[-1,1]
 """,
 )
 @click.option("--data", type=any_path, required=True, help="Data set.")
 @data_layout
 @click.option("--bundle", type=any_path, help="Hold targets to the task of this bundle.")
 @click.option(
+    "--config",
+    type=any_path,
+    help="Hold targets to the task of this configuration of a training, JSON or TOML; every row "
+    "must have one.",
+)
+@click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Hold targets to the task of a training with this key; every row must have one.",
+    help="Change one key of it, or of the default one.",
 )
 @click.option("--decode", is_flag=True, help="Decode every clip, too.")
 @as_json

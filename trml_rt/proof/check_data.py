@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trml_rt.bundle.arguments import LAYOUTS, check_one_of, names_of, path_of
+from trml_rt.bundle.arguments import LAYOUTS, check_one_of, names_of, path_of, refuse_unread
 from trml_rt.bundle.folder import BundleLike, open_bundle
-from trml_rt.errors import InputUnusable, UsageError
+from trml_rt.errors import InputUnusable
 from trml_rt.inputs.rows import Row, refuse_all
 from trml_rt.inputs.video import read_frames
 from trml_rt.progress import counted
@@ -81,6 +81,7 @@ def check_data(
     *,
     layout: str = "jsonl",
     bundle: BundleLike = None,
+    config: str | os.PathLike[str] | None = None,
     overrides: Sequence[str] | None = None,
     decode: bool = False,
 ) -> DataCheck:
@@ -90,8 +91,9 @@ def check_data(
         data: the data set.
         layout: jsonl, mmsa or meld.
         bundle: a bundle whose task scores and labels must fit; None holds them to no task.
-        overrides: instead, keys of a training configuration, such as "task=classification". Every
-            row must have a target then.
+        config: instead, a training configuration, JSON or TOML. Every row must have a target then.
+        overrides: keys of a training configuration, such as "task=classification", in its place or
+            beside it.
         decode: decode the frames of every clip, as a model would take them.
 
     Raises:
@@ -100,12 +102,14 @@ def check_data(
     """
     check_one_of("layout", layout, LAYOUTS)
     path = path_of("data", data)
-    if bundle is not None and overrides is not None:
-        raise UsageError("overrides: has no meaning with bundle; leave one of them out")
+    settings = None if config is None else path_of("config", config)
+    if bundle is not None:
+        given = {"config": config, "overrides": overrides}
+        refuse_unread([name for name, value in given.items() if value is not None], "with bundle")
     opened = None if bundle is None else open_bundle(bundle)
     keys = [] if overrides is None else names_of("overrides", overrides)
     task = None if opened is None else opened.manifest.task
-    scan = scan_data(path, task, layout=layout, overrides=keys)
+    scan = scan_data(path, task, layout=layout, config=settings, overrides=keys)
     problems = [DataProblem(*problem) for problem in scan.problems]
     if not (scan.rows or problems):
         problems.append(DataProblem(0, "holds no row"))

@@ -39,7 +39,7 @@ def read_data(data: Path, task: Task, *, layout: str, split: str) -> Rows:
         if task.kind == "classification" and any(row.score is not None for row in rows.rows):
             _log.warning("scores of rows are not used: this bundle gives labels")
         return rows
-    scan = _scan_layout(data, task, layout, ())
+    scan = _scan_layout(data, task, layout)
     for _, problem in scan.problems:
         _log.info("left out: %s", problem)
     of_split = [
@@ -48,24 +48,32 @@ def read_data(data: Path, task: Task, *, layout: str, split: str) -> Rows:
     return Rows(tuple(of_split), scan.sha256)
 
 
-def scan_data(data: Path, task: Task | None, *, layout: str, overrides: Sequence[str] = ()) -> Scan:
+def scan_data(
+    data: Path,
+    task: Task | None,
+    *,
+    layout: str,
+    config: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Scan:
     """Return all rows of a data set, and what is wrong with it; see `read_data`.
 
     Args:
         data: the data set.
-        task: what scores and labels must fit; None leaves that to `overrides`.
+        task: what scores and labels must fit; None leaves that to `config` and `overrides`.
         layout: jsonl, mmsa or meld.
-        overrides: keys of a training configuration, which then wants a target in every row.
+        config: a training configuration, JSON or TOML, which wants a target in every row.
+        overrides: keys of it.
 
     Raises:
         UsageError: the data set cannot be read, or a table of mmsa or meld is wrong.
         EnvironmentUnfit: a package is lacking.
     """
     if layout != "jsonl":
-        return _scan_layout(data, task, layout, overrides)
+        return _scan_layout(data, task, layout, config, overrides)
     if task is not None:
         return scan_rows(data, lambda row: _target_faults(row, task))
-    if not overrides:
+    if config is None and not overrides:
         return scan_rows(data)
     try:
         from trml_export.config import load_config
@@ -73,11 +81,17 @@ def scan_data(data: Path, task: Task | None, *, layout: str, overrides: Sequence
     except ImportError as error:
         raise lacks_package("checking the targets of a training", error, "train") from None
 
-    config = load_config(overrides=overrides)
-    return scan_rows(data, lambda row: target_faults(row, config))
+    settings = load_config(config, overrides=overrides)
+    return scan_rows(data, lambda row: target_faults(row, settings))
 
 
-def _scan_layout(data: Path, task: Task | None, layout: str, overrides: Sequence[str]) -> Scan:
+def _scan_layout(
+    data: Path,
+    task: Task | None,
+    layout: str,
+    config: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Scan:
     """Return what the training side reads of a layout of its own."""
     try:
         from trml_export.config import load_config
@@ -88,12 +102,12 @@ def _scan_layout(data: Path, task: Task | None, layout: str, overrides: Sequence
     check_one_of("layout", layout, LAYOUTS)
     has_targets = task is None or task.kind in FORMATS[layout].tasks
     if task is None or not has_targets:  # its inputs are of use all the same
-        config = load_config(overrides=overrides, defaults=FORMATS[layout].defaults)
+        settings = load_config(config, overrides=overrides, defaults=FORMATS[layout].defaults)
     else:
-        config = config_for(task, layout)
-    dataset = read_dataset(data, config, layout)
-    scored = has_targets and config.task == "regression"
-    labelled = has_targets and config.task == "classification"
+        settings = config_for(task, layout)
+    dataset = read_dataset(data, settings, layout)
+    scored = has_targets and settings.task == "regression"
+    labelled = has_targets and settings.task == "classification"
     rows = [
         Row(
             id=sample.id,
@@ -101,7 +115,7 @@ def _scan_layout(data: Path, task: Task | None, layout: str, overrides: Sequence
             text=sample.text,
             video=sample.video,
             score=float(sample.target) if scored else None,
-            label=config.labels[int(sample.target)] if labelled else None,
+            label=settings.labels[int(sample.target)] if labelled else None,
         )
         for sample in dataset.samples
     ]

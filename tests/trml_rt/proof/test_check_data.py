@@ -61,8 +61,21 @@ def test_targets_are_held_to_the_task_that_is_named(table):
     of_training = trml_rt.check_data(path, overrides=["score_range=[-3, 3]"])
     assert [p.line for p in of_training.problems] == [4, 5]
     assert trml_rt.check_data(table(GOOD[0]), overrides=["epochs=1"]).usable
+    with pytest.raises(UsageError, match="config: has no meaning with bundle"):
+        trml_rt.check_data(path, bundle=TINY, config="training.json")
     with pytest.raises(UsageError, match="overrides: has no meaning with bundle"):
         trml_rt.check_data(path, bundle=TINY, overrides=["epochs=1"])
+
+
+def test_targets_are_held_to_a_configuration_as_training_takes_it(table, tmp_path):
+    path, config = table("train,ho,,2,,"), tmp_path / "training.json"
+    config.write_text('{"score_range": [-1, 1]}')
+    assert [p.line for p in trml_rt.check_data(path, config=config).problems] == [2]
+    wider = ["score_range=[-3, 3]"]
+    assert trml_rt.check_data(path, config=config, overrides=wider).usable
+    words = ["check-data", "--data", str(path), "--config", "gone.json"]
+    result = CliRunner().invoke(program, words)
+    assert (result.exit_code, result.stderr.split(":")[1]) == (2, " gone.json")
 
 
 def test_clips_are_decoded_once_each_if_asked_for(table):
