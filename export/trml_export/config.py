@@ -157,22 +157,28 @@ def load_config(
     overrides: Iterable[str] = (),
     defaults: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Read a JSON or TOML file (None: no key set) and apply `key=value` overrides in order.
+    """Read a JSON or TOML file (None: no key set) and apply `key=value` overrides.
 
     A value that is not JSON is a string, so `task=classification` and `labels=["a", "b"]` both
     work. `defaults` hold the values of a data layout, for keys that nobody sets.
 
     Raises:
-        UsageError: an unreadable file, an unknown key, or a value out of its range.
+        UsageError: an unreadable file, an unknown key, one that is set twice, or a value out of
+            its range.
         EnvironmentUnfit: a TOML file on Python 3.10, which cannot read it.
     """
     values = {**(defaults or {}), **({} if path is None else _read(path))}
+    changed = set()
     for item in overrides:
-        key, equals, text = item.partition("=")
+        name, equals, text = item.partition("=")
+        key = name.strip()
         if not equals:
             raise UsageError(f"--set {item}: give KEY=VALUE, such as epochs=30")
-        check_key(key.strip(), f"--set {item}")
-        values[key.strip()] = _value(text.strip())
+        check_key(key, f"--set {item}")
+        if key in changed:
+            raise UsageError(f"--set {item}: {key} is set before; set it once")
+        changed.add(key)
+        values[key] = _value(text.strip())
     return parse_config(values, where=str(path or "config"))
 
 

@@ -41,6 +41,11 @@ def test_toml_without_its_reader_names_the_way_out(tmp_path, monkeypatch):
         load_config(path)
 
 
+def test_a_key_is_set_once():
+    with pytest.raises(UsageError, match="--set frames = 9: frames is set before; set it once"):
+        load_config(overrides=["frames=4", "tau=0.1", "frames = 9"])
+
+
 def test_a_word_needs_no_quotes_in_an_override():
     assert load_config(overrides=["temporal_encoder=mean"]).temporal_encoder == "mean"
 
