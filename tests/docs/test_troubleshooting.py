@@ -186,7 +186,10 @@ def test_every_exit_code_has_a_section_and_the_page_shows_many_sentences():
         ("a.mp4: gone", set()),  # what any template with holes alone would take
         ("a.jsonl: no row of the split 'dev' can be used; name another --split", {2}),
         ("a.jsonl: no row of the split dev can be used; name another --split", set()),
-        ("b: onnx/text.onnx: 3 bytes expected, 2 found; tokenizer.json: file is missing", {5}),
+        (
+            "b: onnx/text.onnx: 3 bytes expected, 2 found; x: file is missing; copy it",
+            {5},
+        ),
         ("b: cannot be written (why); free some space and try again", {3}),
     ],
 )

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 import trml_rt
+from trml_rt.backends import ONNXRUNTIME
 from trml_rt.build import build, preview_build
-from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.folder import Bundle, default_bundle
+from trml_rt.engines.choose import find_engines
 from trml_rt.engines.compile import Fp16Tools
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, VerificationFailed
 from trml_rt.verify import verify
@@ -199,6 +201,21 @@ def test_e1_engines_that_lack_one_are_refused_and_built_anew(bundle_copy):
 def test_e4_a_precision_that_was_not_built_is_refused_with_the_command(bundle_copy):
     with pytest.raises(ArtefactMismatch, match="no fp16 engines yet; build them: trml-rt build"):
         trml_rt.load(bundle_copy, precision="fp16")
+
+
+def test_e4_int8_that_was_not_built_is_refused_with_every_command_that_it_takes(bundle_copy):
+    build = f"trml-rt build --bundle {bundle_copy} --precision int8"
+    calibrate = f"trml-rt calibrate {bundle_copy} --data rows.jsonl"
+    with pytest.raises(ArtefactMismatch, match=f"build them: {calibrate}, then {build}$"):
+        trml_rt.load(bundle_copy, precision="int8")
+    (bundle_copy / "calibration").mkdir()
+    (bundle_copy / "calibration" / "calibration.json").touch()
+    with pytest.raises(ArtefactMismatch, match=f"build them: {build}$"):
+        trml_rt.load(bundle_copy, precision="int8")
+    with pytest.raises(
+        ArtefactMismatch, match=r" --out calibration, then .* --calibration calibration$"
+    ):
+        find_engines(Bundle(default_bundle()), "int8", ONNXRUNTIME)
 
 
 def test_e4_no_precision_takes_the_portable_graphs_even_beside_built_ones(bundle_copy):

@@ -39,6 +39,8 @@ CALIBRATION_SCHEMA = 1
 RECORD = "calibration.json"
 """The file that a calibration folder is known by."""
 
+_REMEDY = "calibrate again: trml-rt calibrate --force"
+
 
 FormName = Literal["portable", "cpu"]
 FORMS: tuple[FormName, ...] = get_args(FormName)
@@ -139,7 +141,7 @@ class Calibrated:
     def path(self, entry: Form) -> Path:
         """Return the checked path of an INT8 graph (R7)."""
         path = self.folder / entry.file
-        check_hash(path, entry, "calibrate again: trml-rt calibrate --force")
+        check_hash(path, entry, _REMEDY)
         return path
 
     def verify_files(self) -> None:
@@ -200,6 +202,7 @@ def open_calibration(bundle: Bundle, folder: Path | None = None) -> Calibrated:
     check_files(
         folder,
         {form.file: form for e in record.engines.values() for form in e.forms.values()},
+        _REMEDY,
     )
     return Calibrated(folder, record, hashlib.sha256(data).hexdigest())
 

@@ -44,6 +44,8 @@ VERIFICATION = "verify.json"
 
 VERIFICATION_SCHEMA = 2
 
+_REMEDY = "build it again: trml-rt build"
+
 
 class BuiltFile(FileEntry):
     """One compiled graph; `layers` gives the type in which each layer with weights computes."""
@@ -120,7 +122,7 @@ class EngineFolder:
         """Return the checked path of one engine's compiled graph."""
         entry = self.manifest.files[engine]
         path = self.folder / entry.file
-        check_hash(path, entry, "build it again: trml-rt build")
+        check_hash(path, entry, _REMEDY)
         return path
 
     def verification(self) -> VerificationRecord | None:
@@ -183,7 +185,7 @@ def open_engine_folder(folder: Path) -> EngineFolder:
     except OSError as error:
         raise ArtefactMismatch(f"{source}: cannot be read ({error.strerror})") from None
     manifest: EngineManifest = validate(EngineManifest, content, str(source), ENGINE_SCHEMA)
-    check_files(folder, {entry.file: entry for entry in manifest.files.values()})
+    check_files(folder, {entry.file: entry for entry in manifest.files.values()}, _REMEDY)
     return EngineFolder(folder, manifest)
 
 

@@ -71,13 +71,14 @@ def describe_files(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
 _LEADS_OUT = "leads out of the folder through a link"  # as in the cache of a model hub
 
 
-def check_files(folder: Path, files: dict[str, FileEntry]) -> None:
+def check_files(folder: Path, files: dict[str, FileEntry], remedy: str) -> None:
     """Refuse a folder in which a listed file is absent, outside, or of another size (R4, R6).
 
     Raises:
-        ArtefactMismatch: listing every such file.
+        ArtefactMismatch: listing every such file; `remedy` is what to do where one is not whole.
     """
-    problems = []
+    problems: list[str] = []
+    whole = True
     root = folder.resolve()
     for name, entry in files.items():
         path = folder / name
@@ -86,14 +87,18 @@ def check_files(folder: Path, files: dict[str, FileEntry]) -> None:
                 problems.append(problem)
             elif not path.is_file():
                 problems.append(f"{name}: file is missing")
+                whole = False
             elif not path.resolve().is_relative_to(root):
                 problems.append(f"{name}: {_LEADS_OUT}")
             elif (size := path.stat().st_size) != entry.bytes:
                 problems.append(f"{name}: {shown(entry.bytes)} bytes expected, {size} found")
+                whole = False
         except OSError as error:
             problems.append(f"{name}: cannot be read ({error.strerror})")
     if any(problem.endswith(_LEADS_OUT) for problem in problems):
         problems.append("copy the folder with the files that its links lead to: cp -rL")
+    if not whole:
+        problems.append(remedy)
     if problems:
         refuse(str(folder), problems)
 

@@ -13,6 +13,8 @@ from trml_rt.errors import ArtefactMismatch
 
 __all__ = ["Bundle", "BundleLike", "default_bundle", "open_bundle"]
 
+_REMEDY = "copy the bundle again, or export it anew"
+
 
 class Bundle:
     """A bundle on disk that has passed the checks of its format.
@@ -33,7 +35,7 @@ class Bundle:
         self.sha256 = hashlib.sha256(data).hexdigest()
         """Hash of the manifest, which holds all other hashes: names the whole bundle."""
         self.manifest: Manifest = read_manifest(data, str(self.folder / "model.json"))
-        check_files(self.folder, self.manifest.files)
+        check_files(self.folder, self.manifest.files, _REMEDY)
         self._verified: set[str] = set()
 
     def path(self, name: str) -> Path:
@@ -44,7 +46,7 @@ class Bundle:
         """
         path = self.folder / name
         if name not in self._verified:
-            check_hash(path, self.manifest.files[name], "copy the bundle again, or export it anew")
+            check_hash(path, self.manifest.files[name], _REMEDY)
             self._verified.add(name)
         return path
 

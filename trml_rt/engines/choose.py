@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trml_rt.backends import ONNXRUNTIME, TABLE, Backend, BackendRow, row_of, rows
+from trml_rt.bundle.calibration import calibration_command, has_calibration
 from trml_rt.bundle.engine_folder import (
     PRECISIONS,
     EngineFolder,
@@ -16,6 +17,7 @@ from trml_rt.bundle.engine_folder import (
 )
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import exported_sets
+from trml_rt.bundle.places import is_shipped
 from trml_rt.bundle.records import refuse
 from trml_rt.engines.fastest import read_fastest
 from trml_rt.engines.key import built_for_here, key_of, misfits
@@ -141,9 +143,16 @@ def verified_engines(bundle: Bundle) -> list[tuple[BackendRow, EngineFolder]]:
 
 
 def build_command(bundle: Bundle, precision: str, row: BackendRow) -> str:
-    """Return the command that builds the engines of `precision` for a back end."""
+    """Return the command that builds the engines of `precision` for a back end.
+
+    INT8 of a bundle without a calibration takes one command before it.
+    """
     named = "" if row is ONNXRUNTIME else f" --backend {row.name}"
-    return f"trml-rt build --bundle {shell_word(bundle.folder)} --precision {precision}{named}"
+    build = f"trml-rt build --bundle {shell_word(bundle.folder)} --precision {precision}{named}"
+    if precision != "int8" or has_calibration(bundle):
+        return build
+    own = " --calibration calibration" if is_shipped(bundle) else ""
+    return f"{calibration_command(bundle)}, then {build}{own}"
 
 
 def _compiled(row: BackendRow, engines: EngineFolder, threads: int | None, callers: int) -> Choice:

@@ -45,6 +45,7 @@ SCHEMA = 1
 RECORD = "trml.json"
 WEIGHTS = "model.safetensors"
 BACKBONE = "backbone"
+_REMEDY = "copy the checkpoint again, or train anew"
 _NAMELESS = {"checkpoint", "checkpoints", "ckpt", "model", "out", "output"}  # folders
 _PACKAGES = ("trml-rt", "torch", "open_clip_torch", "timm", "transformers", "safetensors")
 
@@ -200,14 +201,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         CheckpointRecord, parse_json(data, str(path)), str(path), SCHEMA
     )
     config = parse_config(record.config, where=f"{path}: config", error=ArtefactMismatch)
-    check_files(folder, record.files)
+    check_files(folder, record.files, _REMEDY)
     changed = [name for name, entry in record.files.items() if not _holds(folder / name, entry)]
     if WEIGHTS not in record.files:
         raise ArtefactMismatch(f"{path}: {WEIGHTS} is not listed in files")
     if changed:
         raise ArtefactMismatch(
-            f"{folder}: changed since it was written: {', '.join(changed)}; "
-            "copy the checkpoint again, or train anew"
+            f"{folder}: changed since it was written: {', '.join(changed)}; {_REMEDY}"
         )
     return Checkpoint(folder, config, record)
 

@@ -14,6 +14,8 @@ namespace {
 
 using Problems = std::vector<std::string>;
 
+constexpr const char* build_again = "build it again: trml-rt build";
+
 const std::vector<std::string> precisions{"fp32", "fp16", "int8"};
 
 FileEntry read_built_file(const Json& value, const std::string& where, Problems& problems) {
@@ -134,7 +136,7 @@ const FileEntry& EngineFolder::entry(const std::string& engine) const {
 fs::path EngineFolder::path(const std::string& engine) const { return folder / entry(engine).name; }
 
 std::string EngineFolder::read(const std::string& engine) const {
-  return read_checked(path(engine), entry(engine), "build it again: trml-rt build");
+  return read_checked(path(engine), entry(engine), build_again);
 }
 
 std::vector<std::string> EngineFolder::passed_sets() const {
@@ -191,7 +193,7 @@ EngineFolder open_engine_folder(const fs::path& folder) {
   }
   EngineFolder engines = read_engine_manifest(data, source.string());
   engines.folder = folder;
-  check_files(folder, distinct(engines.files));
+  check_files(folder, distinct(engines.files), build_again);
   return engines;
 }
 

@@ -13,6 +13,11 @@
 
 namespace trml::core {
 namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* copy_again = "copy the bundle again, or export it anew";
+
+}  // namespace
 
 std::string read_bytes(const fs::path& path) {
   const auto fail = [] { throw std::system_error(errno, std::generic_category()); };
@@ -44,11 +49,12 @@ std::string sha256_hex(std::string_view data) {
   return hex;
 }
 
-void check_files(const fs::path& folder, const std::vector<FileEntry>& files) {
+void check_files(const fs::path& folder, const std::vector<FileEntry>& files,
+                 const std::string& remedy) {
   std::vector<std::string> problems;
   std::error_code error;
   const fs::path root = fs::canonical(folder, error);
-  bool leads_out = false;
+  bool leads_out = false, whole = true;
   for (const auto& entry : files) {
     if (const auto problem = path_problem(entry.name); !problem.empty()) {
       problems.push_back(problem);
@@ -59,6 +65,7 @@ void check_files(const fs::path& folder, const std::vector<FileEntry>& files) {
     if (!fs::is_regular_file(status)) {
       const bool absent = !error || status.type() == fs::file_type::not_found ||
                           error == std::errc::too_many_symbolic_link_levels;
+      whole = whole && !absent;
       problems.push_back(entry.name + (absent ? ": file is missing"
                                               : ": cannot be read (" + error.message() + ")"));
       continue;
@@ -74,11 +81,13 @@ void check_files(const fs::path& folder, const std::vector<FileEntry>& files) {
     } else if (std::int64_t(size) != entry.bytes) {
       problems.push_back(entry.name + ": " + std::to_string(entry.bytes) + " bytes expected, " +
                          std::to_string(size) + " found");
+      whole = false;
     }
   }
   if (leads_out) {
     problems.push_back("copy the folder with the files that its links lead to: cp -rL");
   }
+  if (!whole) problems.push_back(remedy);
   if (!problems.empty()) refuse(folder.string(), problems);
 }
 
@@ -109,11 +118,11 @@ Bundle::Bundle(const std::string& name) : folder(name) {
   }
   sha256 = sha256_hex(data);
   manifest = read_manifest(data, (folder / "model.json").string());
-  check_files(folder, manifest.files);
+  check_files(folder, manifest.files, copy_again);
 }
 
 std::string Bundle::read(const std::string& name) const {
-  return read_checked(path(name), *manifest.file(name), "copy the bundle again, or export it anew");
+  return read_checked(path(name), *manifest.file(name), copy_again);
 }
 
 }  // namespace trml::core

@@ -15,7 +15,8 @@ std::string read_bytes(const std::filesystem::path& path);
 std::string sha256_hex(std::string_view data);
 
 // Refuse a folder in which a listed file is absent, outside, or of another size (R4, R6).
-void check_files(const std::filesystem::path& folder, const std::vector<FileEntry>& files);
+void check_files(const std::filesystem::path& folder, const std::vector<FileEntry>& files,
+                 const std::string& remedy);
 
 // The bytes of a listed file, if they are those that its entry states (R7): what was hashed is what
 // is used, whatever happens to the file meanwhile.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -28,6 +30,19 @@ std::string command(const std::string& verb, const Bundle& bundle, const std::st
                     const BackendRow& row) {
   return "trml-rt " + verb + " --bundle " + shell_word(bundle.folder.string()) + " --precision " +
          precision + " --backend " + row.name;
+}
+
+// INT8 of a bundle without a calibration takes one command before the build.
+std::string build_command(const Bundle& bundle, const std::string& precision,
+                          const BackendRow& row) {
+  const std::string build = command("build", bundle, precision, row);
+  std::error_code unknown;
+  if (precision != "int8" ||
+      std::filesystem::exists(bundle.folder / "calibration" / "calibration.json", unknown)) {
+    return build;
+  }
+  return "trml-rt calibrate " + shell_word(bundle.folder.string()) + " --data rows.jsonl, then " +
+         build;
 }
 
 // Those of `order` in which there are TensorRT engines, fitting or not.
@@ -82,7 +97,7 @@ EngineFolder find_engines(const Bundle& bundle, const std::string& precision, co
     }
   }
   if (!fitting.empty()) return one_of(bundle, std::move(fitting), row, expected);
-  const std::string build = "build them: " + command("build", bundle, precision, row);
+  const std::string build = "build them: " + build_command(bundle, precision, row);
   if (others.empty()) {
     throw ArtefactMismatch(bundle.folder.string() + ": no " + precision + " " + row.name +
                            " engines yet; " + build);
