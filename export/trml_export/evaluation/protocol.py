@@ -11,6 +11,7 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -136,8 +137,9 @@ def _train_all(
         initializer=_prepare,
         initargs=(material,),
     ) as pool:
-        jobs = {pool.submit(_train, run): run for run in runs}
         try:
+            with _interrupts_kept():
+                jobs = {pool.submit(_train, run): run for run in runs}
             for job in as_completed(jobs):
                 yield jobs[job], job.result()
         except BrokenProcessPool:
@@ -149,11 +151,27 @@ def _train_all(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Keep Ctrl-C for the end of the block, and from the processes that begin in it.
+
+    They inherit that: Ctrl-C amid their imports would end in a traceback of each. See `_prepare`.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _material: Material | None = None
 """What a worker process got from its parent at its start."""
 
 
 def _prepare(material: Material) -> None:
+    # From now on Ctrl-C, which the parent gets too and tells of, ends this process without a word.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     import torch
 
     global _material

@@ -169,18 +169,41 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def test_a_killed_protocol_leaves_no_process_behind(clip_folder, data, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "end", "code", "said"),
+    [
+        (signal.SIGINT, os.killpg, 130, ["trml-rt: interrupted"]),  # as a terminal does
+        (signal.SIGKILL, os.kill, -signal.SIGKILL, []),
+    ],
+    ids=["Ctrl-C", "kill -9"],
+)
+def test_a_protocol_that_is_stopped_leaves_no_process_behind_and_none_of_them_speaks(
+    clip_folder, data, tmp_path, number, end, code, said
+):
     root = Path(__file__).parents[3]
     paths = os.pathsep.join(str(root / part) for part in (".", "export", "calibration"))
     command = [sys.executable, "-c", "from trml_rt.cli import main; main()", "eval"]
     command += ["--data", str(data), "--backbone", str(clip_folder), "--cache", str(tmp_path)]
     command += ["--set", "epochs=100", "--set", "patience=100", "--workers", "2"]
-    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}) as run:
+    with (
+        (tmp_path / "said").open("w") as stderr,
+        subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": paths},
+            stderr=stderr,
+            start_new_session=True,
+        ) as run,
+    ):
         while not any(tmp_path.glob("protocol/*.json")):
             assert run.poll() is None
             time.sleep(0.02)
         workers = _children(run.pid)
-        run.send_signal(signal.SIGKILL)
+        earlier = len((tmp_path / "said").read_text())
+        end(run.pid, number)
+    assert run.returncode == code
+    lines = (tmp_path / "said").read_text()[earlier:].splitlines()
+    told = [line for line in lines if line and not line.startswith(("run ", "still working"))]
+    assert told == said
     assert len(workers) >= 2
     deadline = time.monotonic() + 30
     while any(map(_lives, workers)) and time.monotonic() < deadline:
