@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -90,10 +90,16 @@ def _inputs(text: str | None, text_file: Path | None, video: Path | None) -> dic
         raise UsageError("--text and --video cannot both be standard input; name a file for one")
     words: str | Path | None = text_file
     if text == "-":
-        words = read_stream(sys.stdin.buffer, "standard input")
+        words = read_stream(_standard_input("--text"), "standard input")
     elif text is not None:
         words = text_or_file(text)
-    return {"text": words, "video": sys.stdin.buffer if video == Path("-") else video}
+    return {"text": words, "video": _standard_input("--video") if video == Path("-") else video}
+
+
+def _standard_input(option: str) -> BinaryIO:
+    if sys.stdin is None:  # as `<&-` of a shell, or a service without one, leaves it
+        raise UsageError(f"{option} -: standard input is closed; name a file")
+    return sys.stdin.buffer
 
 
 def _for_people(answer: Answer) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -120,10 +119,14 @@ def refuse_absent(paths: Mapping[str, Path | None]) -> None:
         paths: by the name of the option; None where it was not given.
     """
     for option, path in paths.items():
-        # What is there and cannot be read is for the library to refuse.
-        with contextlib.suppress(PermissionError):
-            if path is not None and not path.exists():
-                raise UsageError(f"{path}: does not exist; correct {option}")
+        try:
+            exists = path is None or path.exists()
+        except PermissionError:  # what may not be looked at is for the library to refuse
+            exists = True
+        except OSError as error:  # a name that is too long
+            raise UsageError(f"{path}: {error.strerror}; correct {option}") from None
+        if not exists:
+            raise UsageError(f"{path}: does not exist; correct {option}")
 
 
 def refuse_repeats(context: click.Context, words: list[str]) -> None:

@@ -22,6 +22,7 @@ KEYS = frozenset({"id", "split", "text", "video", "score", "label"})
 """The keys that are read; a row may have others, which are kept."""
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")  # its byte order marks
 _LONG = 4  # letters of a key; a word near to a shorter one may be any word
 
 
@@ -37,6 +38,8 @@ def numbered(path: Path, data: bytes) -> Iterator[tuple[int, dict[str, Any] | st
     Raises:
         UsageError: the ending and the content do not go together.
     """
+    if data.startswith(_UTF16):
+        raise UsageError(f"{path}: is UTF-16, not UTF-8; save it as UTF-8")
     # A byte order mark is what spreadsheets put before the first line.
     data = data.removeprefix(b"\xef\xbb\xbf")
     separator = _SEPARATORS.get(path.suffix.lower())

@@ -113,9 +113,9 @@ def scan_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda
     Raises:
         UsageError: the file cannot be read, or its ending and its content do not go together.
     """
-    if path.is_dir():
-        path = _file_in(path)
     try:
+        if path.is_dir():  # an error for a name that is too long, too
+            path = _file_in(path)
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device may never end
             raise UsageError(f"{path}: is not a regular file; name a file of rows, or its folder")
         data = path.read_bytes()

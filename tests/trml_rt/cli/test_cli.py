@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import subprocess
 import sys
 import textwrap
 from dataclasses import replace
@@ -259,6 +260,21 @@ def test_what_is_not_there_is_named_before_pytorch_is_imported(run, monkeypatch,
     result = run(*command.split())
     assert result.exit_code == 2
     assert one_sentence(result) == f"trml-rt: gone: does not exist; correct {option}"
+
+
+def test_a_name_that_is_too_long_is_refused_before_pytorch_is_imported(run):
+    result = run("train", "--data", "x" * 300, "--backbone", "b", "--out", "o")
+    assert result.exit_code == 2
+    assert one_sentence(result).endswith("x: File name too long; correct --data")
+
+
+@pytest.mark.parametrize("option", ["--text", "--video"])
+def test_a_closed_standard_input_is_said_in_a_sentence(option):
+    program = [sys.executable, "-m", "trml_rt", "infer", option, "-"]
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh", *program]
+    ended = subprocess.run(closed, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == f"trml-rt: {option} -: standard input is closed; name a file\n"
 
 
 def test_eval_names_a_bundle_that_is_none_before_pytorch_is_imported(run, monkeypatch, tmp_path):

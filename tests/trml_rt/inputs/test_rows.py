@@ -81,6 +81,20 @@ def test_a_folder_with_two_files_of_rows_or_none_is_refused(tmp_path):
         read_rows(tmp_path)
 
 
+def test_a_name_that_is_too_long_cannot_be_read(tmp_path):
+    with pytest.raises(UsageError, match=r"cannot be read \(File name too long\)"):
+        read_rows(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_is_called_that(tmp_path, name, encoding):
+    path = tmp_path / name
+    path.write_bytes("\ufefftext,split\nso,train\n".encode(encoding))
+    with pytest.raises(UsageError, match=f"{name}: is UTF-16, not UTF-8; save it as UTF-8"):
+        read_rows(path)
+
+
 def test_val_and_dev_mean_valid(lines):
     path = lines(row(1, split="val"), row(2, split="dev"), row(3, split="valid"), row(4))
     assert [r.split for r in read_rows(path).rows] == ["valid", "valid", "valid", "train"]
