@@ -45,6 +45,10 @@ def numbered(path: Path, data: bytes) -> Iterator[tuple[int, dict[str, Any] | st
     separator = _SEPARATORS.get(path.suffix.lower())
     if separator is None:
         _refuse_table(path, data)
+        if data.lstrip()[:1] == b"[" or data.lstrip().split(b"\n", 1)[0].strip() == b"{":
+            raise UsageError(
+                f"{path}: holds one JSON text, not JSON lines; write each row on a line of its own"
+            )
         return _objects(data)
     if data.lstrip().startswith(b"{"):
         raise UsageError(f"{path}: holds JSON lines; let its name end in .jsonl")

@@ -95,6 +95,14 @@ def test_a_file_in_utf_16_is_called_that(tmp_path, name, encoding):
         read_rows(path)
 
 
+@pytest.mark.parametrize(("content", "indent"), [([row(1)], None), ([row(1)], 1), (row(1), 1)])
+def test_json_that_is_not_one_row_a_line_is_called_that(tmp_path, content, indent):
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(content, indent=indent))
+    with pytest.raises(UsageError, match="holds one JSON text, not JSON lines; write each row on"):
+        read_rows(path)
+
+
 def test_val_and_dev_mean_valid(lines):
     path = lines(row(1, split="val"), row(2, split="dev"), row(3, split="valid"), row(4))
     assert [r.split for r in read_rows(path).rows] == ["valid", "valid", "valid", "train"]
