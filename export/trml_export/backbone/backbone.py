@@ -32,6 +32,7 @@ from trml_export.backbone.config import (
     text_files_unusable,
 )
 from trml_export.backbone.graph_backbone import GraphBackbone, open_graphs
+from trml_export.backbone.one_token import OneToken
 from trml_rt.bundle.atomic import write_bytes
 from trml_rt.errors import ArtefactMismatch, UsageError
 from trml_rt.inputs.image import Preprocessing
@@ -102,15 +103,15 @@ class Backbone:
         # forward takes full sequences only. This is that forward with a cut mask.
         text, tokens = self.model.text, ids.shape[1]
         x = text.token_embedding(ids) + text.positional_embedding[:tokens]
-        x = text.transformer(x, attn_mask=text.attn_mask[:tokens, :tokens])
-        x = text.ln_final(x)  # (batch, tokens, width)
-        if text.pool_type == "argmax":  # end-of-text has the highest id
-            x = x[torch.arange(x.shape[0], device=x.device), ids.argmax(dim=-1)]
-        elif text.pool_type == "eos":
-            place = (ids == text.eos_id).int().argmax(dim=-1)
-            x = x[torch.arange(x.shape[0], device=x.device), place]
+        mask, place = text.attn_mask[:tokens, :tokens], _place(text, ids)
+        *blocks, last = text.transformer.resblocks
+        for block in blocks:
+            x = block(x, attn_mask=mask)
+        if isinstance(last, OneToken):
+            x = last(x, mask, place)[:, 0]
         else:
-            x = x[:, 0] if text.pool_type == "first" else x[:, -1]
+            x = last(x, attn_mask=mask)[torch.arange(len(x)), place]
+        x = text.ln_final(x)  # (batch, width)
         projection = text.text_projection
         if projection is None:
             return x
@@ -197,6 +198,15 @@ def load_backbone(
         _read_weights(model, weights)
     model.requires_grad_(False).eval()
     return Backbone(config, model, config.tokenizer(), weights, seed)
+
+
+def _place(text: nn.Module, ids: Tensor) -> Tensor:
+    """Return which token of each row the tower reads, (batch,)."""
+    if text.pool_type == "argmax":  # end-of-text has the highest id
+        return ids.argmax(dim=-1)
+    if text.pool_type == "eos":
+        return (ids == text.eos_id).int().argmax(dim=-1)
+    return ids.new_full((len(ids),), 0 if text.pool_type == "first" else ids.shape[1] - 1)
 
 
 def _find_weights(config: BackboneConfig, path: Path | None) -> Path:

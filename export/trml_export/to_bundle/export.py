@@ -14,6 +14,7 @@ import numpy as np
 
 from trml_export.backbone.backbone import Backbone, Encoders
 from trml_export.backbone.cutting import cutting_is_exact
+from trml_export.backbone.one_token import compute_one_token
 from trml_export.method.model import TRML
 from trml_export.to_bundle.golden import Tensors, golden_tensors
 from trml_export.to_bundle.graphs import GraphSpec, graphs, write_onnx
@@ -120,8 +121,8 @@ def _fill(
     cut = cutting_is_exact(backbone)
     # The reference is computed first, because the export rearranges the backbone.
     golden = golden_tensors(backbone, model, cut=cut)
-    if store_weights is not None and isinstance(backbone, Backbone):
-        keep_batch_norms_apart(backbone.model)
+    if isinstance(backbone, Backbone):
+        _rearrange(backbone, rounded=store_weights is not None)
     pad_id = _write_tokenizer(backbone, staging / "tokenizer.json")
     specs = graphs(backbone, model, cut=cut)
     (staging / "onnx").mkdir()
@@ -149,6 +150,16 @@ def _fill(
     read_manifest(data)  # what is written is what a reader accepts
     write_bytes(staging / "model.json", data)
     return cut, parity
+
+
+def _rearrange(backbone: Backbone, *, rounded: bool) -> None:
+    """Give the towers the form to export, in place; their vectors stay the same."""
+    for engine, tower in (("text", backbone.model.text), ("frame", backbone.model.visual)):
+        reason = compute_one_token(tower)
+        whole = f"all tokens, because {reason}" if reason else "the one token that is read"
+        _log.info("%s: the last block computes %s", engine, whole)
+    if rounded:
+        keep_batch_norms_apart(backbone.model)
 
 
 def check_parity(manifest: Manifest, folder: Path, golden: dict[str, Tensors]) -> dict[str, float]:

@@ -212,7 +212,20 @@ def test_exporting_says_which_graph_it_is_at(world, same_graphs, tmp_path, caplo
     with caplog.at_level("INFO", "trml_export"):
         export(world[1], tmp_path / "bundle")
     steps = [f"graph {n} of 5: exporting {name}" for n, name in enumerate(GRAPHS, 1)]
-    assert caplog.messages == ["opening the encoders", *steps, "comparing with PyTorch"]
+    said = [m for m in caplog.messages if "the last block" not in m]
+    assert said == ["opening the encoders", *steps, "comparing with PyTorch"]
+
+
+def test_exporting_says_which_last_blocks_compute_one_token(world, same_graphs, tmp_path, caplog):
+    with caplog.at_level("INFO", "trml_export"):
+        export(world[1], tmp_path / "bundle")
+    one = "the last block computes the one token that is read"
+    all_of_them = "the last block computes all tokens, because the structure of HFTextEncoder"
+    text = one if world[0].causal else f"{all_of_them} is not known"
+    assert [m for m in caplog.messages if "the last block" in m] == [
+        f"text: {text}",
+        f"frame: {one}",
+    ]
 
 
 def test_the_model_card_travels_in_the_bundle(world, same_graphs, tmp_path):
