@@ -1,4 +1,4 @@
-"""Compute the last block of a transformer for the one token that is read of it.
+"""Lay a tower of open_clip out for export: fewer nodes, and a last block for one token alone.
 
 A tower that ends in its class token, or in the end of its text, drops what its last block makes of
 all other tokens. They are attended to, so their keys and values count; their queries, their
@@ -15,8 +15,11 @@ from torch import Tensor, nn
 __all__ = ["OneToken", "compute_one_token"]
 
 
-class _OneQuery(nn.Module):
-    """Attention of one token of each row to all tokens of the row.
+class _Attention(nn.Module):
+    """Multi-head attention whose queries may come from fewer tokens than its keys and values.
+
+    PyTorch's own goes through one product for all three, and through axes in another order. That
+    takes twice the nodes of a graph, most of which copy.
 
     Args:
         weights: of queries, keys and values, (width, width) each.
@@ -28,40 +31,68 @@ class _OneQuery(nn.Module):
         super().__init__()
         self.query, self.key, self.value = map(_linear, weights, biases)
         self._heads = heads
+        self._scale = (len(weights[0]) // heads) ** -0.5
 
-    def forward(self, token: Tensor, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        """Return (batch, width) from `token` (batch, width) and `tokens` (batch, tokens, width).
+    def forward(self, asking: Tensor, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """Return (batch, asking, width).
 
-        `mask` (batch, tokens) is added to the scores.
+        Args:
+            asking: (batch, asking, width), what queries are made of.
+            tokens: (batch, tokens, width), what keys and values are made of.
+            mask: is added to the scores (batch, heads, asking, tokens).
         """
-        query, keys, values = (
-            projected.unflatten(-1, (self._heads, -1)).transpose(1, 2)
-            for projected in (self.query(token[:, None]), self.key(tokens), self.value(tokens))
-        )  # (batch, heads, tokens, size)
-        seen = nn.functional.scaled_dot_product_attention(
-            query, keys, values, None if mask is None else mask[:, None, None]
-        )
-        return seen.flatten(1)
+        query, key, value = (
+            projected.unflatten(-1, (self._heads, -1))
+            for projected in (self.query(asking), self.key(tokens), self.value(tokens))
+        )  # (batch, tokens, heads, size)
+        scores = (query.transpose(1, 2) * self._scale) @ key.permute(0, 2, 3, 1)
+        if mask is not None:
+            scores = scores + mask
+        return (scores.softmax(-1) @ value.transpose(1, 2)).transpose(1, 2).flatten(2)
 
 
-class OneToken(nn.Module):
-    """A last block of open_clip's towers that gives one token of each row, (batch, 1, width).
+class PlainBlock(nn.Module):
+    """A block of open_clip's towers, in fewer nodes of a graph.
 
     Args:
         block: the block; its norms and its MLP are taken as they are.
-        place: which token is read, 0 or -1, unless `forward` is told.
     """
 
-    def __init__(self, block: nn.Module, place: int = 0) -> None:
+    def __init__(self, block: nn.Module) -> None:
         super().__init__()
         attention = block.attn
         weights = attention.in_proj_weight.chunk(3)
         biases = attention.in_proj_bias.chunk(3)
-        self.attention = _OneQuery(weights, biases, attention.num_heads)
+        self.attention = _Attention(weights, biases, attention.num_heads)
         self.output = attention.out_proj
         for part in ("ln_1", "ls_1", "ln_2", "mlp", "ls_2"):
             setattr(self, part, getattr(block, part))
-        self.place = place
+
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+        """Compute `x` (batch, tokens, width); `attn_mask` (tokens, tokens) is added to scores."""
+        normed = self.ln_1(x)
+        return self._finish(x, self.attention(normed, normed, attn_mask))
+
+    def get_weight_dtype(self) -> torch.dtype:
+        """Return what open_clip asks a tower's first block for: the type of its weights."""
+        return self.output.weight.dtype
+
+    def _finish(self, x: Tensor, seen: Tensor) -> Tensor:
+        x = x + self.ls_1(self.output(seen))
+        return x + self.ls_2(self.mlp(self.ln_2(x)))
+
+
+class OneToken(PlainBlock):
+    """A last block that gives one token of each row, (batch, 1, width).
+
+    Args:
+        block: the block that it takes the place of.
+        place: which token is read, 0 or -1, unless `forward` is told.
+    """
+
+    def __init__(self, block: nn.Module, place: int = 0) -> None:
+        super().__init__(block)
+        self._place = place
 
     def forward(
         self, x: Tensor, attn_mask: Tensor | None = None, place: Tensor | None = None
@@ -70,28 +101,27 @@ class OneToken(nn.Module):
 
         `attn_mask` (tokens, tokens) is added to the scores; it takes a `place`.
         """
-        token = x[:, self.place] if place is None else x[torch.arange(len(x)), place]
-        mask = None if attn_mask is None else attn_mask[place]
-        seen = self.attention(self.ln_1(token), self.ln_1(x), mask)
-        token = token + self.ls_1(self.output(seen))
-        token = token + self.ls_2(self.mlp(self.ln_2(token)))
-        return token[:, None]
+        token = x[:, self._place] if place is None else x[torch.arange(len(x)), place]
+        token = token[:, None]
+        mask = None if attn_mask is None else attn_mask[place][:, None, None]
+        return self._finish(token, self.attention(self.ln_1(token), self.ln_1(x), mask))
 
 
 def compute_one_token(tower: nn.Module) -> str | None:
-    """Let the last block of `tower` compute the one token that is read, in place.
+    """Let the last block of `tower` compute the one token that is read, and make all plain.
 
     Args:
-        tower: of text or of images. A text tower with a causal mask is to be run by
-            `Backbone.encode_text` from then on, which knows where its texts end.
+        tower: of text or of images, changed in place. A text tower with a causal mask is to be
+            run by `Backbone.encode_text` from then on, which knows where its texts end.
 
     Returns:
         None, or why the tower is left as it is.
     """
     reason = _why_not(tower)
     if reason is None:
-        blocks = tower.transformer.resblocks
-        blocks[-1] = OneToken(blocks[-1], -1 if tower.pool_type == "last" else 0)
+        *blocks, last = tower.transformer.resblocks
+        last = OneToken(last, -1 if tower.pool_type == "last" else 0)
+        tower.transformer.resblocks = nn.ModuleList([*map(PlainBlock, blocks), last])
     return reason
 
 
@@ -100,9 +130,9 @@ def _why_not(tower: nn.Module) -> str | None:
 
     if type(tower) not in (VisionTransformer, TextTransformer):
         return f"the structure of {type(tower).__name__} is not known"
-    block = tower.transformer.resblocks[-1]
-    if type(block) is not ResidualAttentionBlock:
-        return f"the structure of {type(block).__name__} is not known"
+    for block in tower.transformer.resblocks:
+        if type(block) is not ResidualAttentionBlock:
+            return f"the structure of {type(block).__name__} is not known"
     if getattr(tower, "attn_pool", None) is not None:
         return "a pooler attends to them"
     if tower.pool_type in ("avg", "none"):
@@ -117,7 +147,7 @@ def _why_not(tower: nn.Module) -> str | None:
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     """Return a layer of its own, so that an exporter need not cut the weights of another."""
-    layer = nn.Linear(*reversed(weight.shape))
+    layer = nn.Linear(*reversed(weight.shape), device="meta")
     layer.weight, layer.bias = (
         nn.Parameter(tensor.detach().clone(), requires_grad=False) for tensor in (weight, bias)
     )

@@ -35,3 +35,10 @@ def test_the_recurrence_is_unrolled(bundle):
 
     operators = {node.op_type for node in onnx.load(bundle / "onnx" / "fuse_video.onnx").graph.node}
     assert operators.isdisjoint({"GRU", "Loop", "Scan", "LSTM", "RNN"})
+
+
+def test_the_blocks_of_an_image_tower_take_no_axes_apart(bundle):
+    import onnx
+
+    operators = {node.op_type for node in onnx.load(bundle / "onnx" / "frame.onnx").graph.node}
+    assert operators.isdisjoint({"Slice", "Split", "Squeeze"})
