@@ -94,7 +94,7 @@ def test_a_layout_that_there_is_not_is_refused_with_the_choice(tmp_path):
 
 
 def test_auto_is_no_back_end_that_engines_were_built_for():
-    for function in (trml_rt.verify, trml_rt.build, trml_rt.bench):
+    for function in (trml_rt.verify, trml_rt.build):
         assert refused(function, TINY, backend="auto").startswith("no back end 'auto'")
 
 
