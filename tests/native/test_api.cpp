@@ -116,7 +116,17 @@ TEST_CASE("wrong options are a usage error") {
   options.backend = nullptr;
   options.threads = 1000;
   CHECK(trml_rt_open(&options, &rt) == TRML_RT_USAGE);
+  options.threads = 65;
+  options.callers = 4;
+  CHECK(trml_rt_open(&options, &rt) == TRML_RT_USAGE);
+  CHECK(says("callers: 4 with 65 threads each are more than 256 threads; give fewer"));
   options.threads = 0;
+  for (const int callers : {-1, 257}) {
+    options.callers = callers;
+    CHECK(trml_rt_open(&options, &rt) == TRML_RT_USAGE);
+    CHECK(says("callers must be 1 to 256, not"));
+  }
+  options.callers = 0;
   options.precision = "int4";
   CHECK(trml_rt_open(&options, &rt) == TRML_RT_USAGE);
 }
@@ -269,16 +279,15 @@ TEST_CASE("the last error belongs to its thread") {
   CHECK(says("neither"));
 }
 
-TEST_CASE("clones answer at the same time") {
-  const Handle handle;
+void answer_in_four_clones(trml_rt* rt) {
   const auto sample = text_sample("what a good day");
-  const double expected = score(handle.rt, sample);
+  const double expected = score(rt, sample);
   std::vector<std::thread> threads;
   std::vector<int> wrong(4, 0);
   for (int& failures : wrong) {
-    threads.emplace_back([&failures, &handle, &sample, expected] {
+    threads.emplace_back([&failures, rt, &sample, expected] {
       trml_rt* twin = nullptr;
-      if (trml_rt_clone(handle.rt, &twin) != TRML_RT_OK) ++failures;
+      if (trml_rt_clone(rt, &twin) != TRML_RT_OK) ++failures;
       for (int i = 0; i < 50; ++i) {
         trml_rt_result* result = nullptr;
         failures += trml_rt_infer(twin, &sample, 0, &result) != TRML_RT_OK ||
@@ -290,6 +299,27 @@ TEST_CASE("clones answer at the same time") {
   }
   for (auto& thread : threads) thread.join();
   CHECK(wrong == std::vector<int>(4, 0));
+}
+
+TEST_CASE("clones answer at the same time") {
+  const Handle handle;
+  answer_in_four_clones(handle.rt);
+}
+
+TEST_CASE("clones that have a part of the cores each answer as one does") {
+  const std::string folder = tiny.string();
+  trml_rt_options options{};
+  options.struct_size = sizeof options;
+  options.bundle = folder.c_str();
+  options.callers = 4;
+  options.threads = 2;
+  trml_rt* rt = nullptr;
+  REQUIRE(trml_rt_open(&options, &rt) == TRML_RT_OK);
+  const Handle plain;
+  const auto sample = text_sample("what a good day");
+  CHECK(score(rt, sample) == doctest::Approx(score(plain.rt, sample)));
+  answer_in_four_clones(rt);
+  trml_rt_close(rt);
 }
 
 TEST_CASE("the log tells what is loaded") {

@@ -149,6 +149,7 @@ trml_rt_status trml_rt_open(const trml_rt_options* options, trml_rt** out) {
     if (raw.precision != nullptr) read.precision = raw.precision;
     read.settings.threads = raw.threads;
     read.settings.device = raw.device;
+    read.settings.callers = raw.callers == 0 ? 1 : raw.callers;
     if (raw.log != nullptr) {
       read.settings.log = [log = raw.log, user = raw.log_user](trml_rt_log_level level,
                                                                const std::string& line) {

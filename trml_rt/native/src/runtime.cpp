@@ -26,6 +26,15 @@ std::string bundle_folder(const Options& options) {
     throw UsageError("threads must be 1 to " + std::to_string(most_threads) + ", not " +
                      std::to_string(options.settings.threads));
   }
+  if (options.settings.callers < 1 || options.settings.callers > most_threads) {
+    throw UsageError("callers must be 1 to " + std::to_string(most_threads) + ", not " +
+                     std::to_string(options.settings.callers));
+  }
+  if (options.settings.callers * options.settings.threads > most_threads) {
+    throw UsageError("callers: " + std::to_string(options.settings.callers) + " with " +
+                     std::to_string(options.settings.threads) + " threads each are more than " +
+                     std::to_string(most_threads) + " threads; give fewer");
+  }
   if (!options.bundle.empty()) return options.bundle;
   const char* named = std::getenv("TRML_RT_BUNDLE");
   if (named != nullptr && *named != '\0') return named;

@@ -2,9 +2,9 @@
  * trml_rt: text and video in, sentiment or emotion out, and either input may be missing.
  *
  * THREADS. A handle serves one thread at a time. To answer from several threads, call
- * trml_rt_clone once for each: clones share weights, tokenizer and loaded engines, and run at the
- * same time. Results do not change after they are made and may be read from any thread. The last
- * error belongs to the thread whose call failed.
+ * trml_rt_clone once for each: clones share weights, tokenizer and loaded engines. On a CPU as many
+ * of them run at the same time as `callers` of the options says. Results do not change after they
+ * are made and may be read from any thread. The last error belongs to the thread whose call failed.
  *
  * PROCESSES. A handle belongs to the process that opened it. In a forked child, calls on it are
  * TRML_RT_USAGE and closing it frees nothing: open the bundle in each process.
@@ -122,6 +122,9 @@ typedef struct trml_rt_options {
   int32_t device;        /* number of the CUDA device */
   trml_rt_log_fn log;    /* NULL: nothing is logged */
   void* log_user;        /* handed to `log` */
+  /* How many handles run at once, up to 256; 0: one. On a CPU they share its cores, and `threads`
+   * is for each of them. */
+  int32_t callers;
 } trml_rt_options;
 
 typedef struct trml_rt_frame {

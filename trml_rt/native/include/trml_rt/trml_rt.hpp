@@ -47,6 +47,7 @@ struct Options {
   int device = 0;
   trml_rt_log_fn log = nullptr;
   void* log_user = nullptr;
+  int callers = 0;  // handles that run at once; 0: one
 };
 
 // A frame over pixels that the caller keeps; `stride` 0 means packed rows.
@@ -118,6 +119,7 @@ class Runtime {
     raw.device = options.device;
     raw.log = options.log;
     raw.log_user = options.log_user;
+    raw.callers = options.callers;
     trml_rt* opened = nullptr;
     check(trml_rt_open(&raw, &opened));
     rt_.reset(opened);

@@ -47,7 +47,8 @@ class Backend {
 using Log = std::function<void(trml_rt_log_level, const std::string&)>;
 
 struct BackendSettings {
-  int threads = 0;  // 0: the back end chooses
+  int threads = 0;  // of one caller; 0: the back end chooses
+  int callers = 1;  // handles that run at once
   int device = 0;
   Log log;
   bool compiled = false;  // what is loaded are compiled engines, and no ONNX graphs

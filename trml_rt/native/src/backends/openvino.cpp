@@ -127,7 +127,7 @@ std::pair<std::string, ov::element::Type> read_head(const std::string& data,
 class OpenVinoBackend : public Backend {
  public:
   explicit OpenVinoBackend(const BackendSettings& settings)
-      : threads_(settings.threads), compiled_(settings.compiled) {}
+      : threads_(settings.threads), callers_(settings.callers), compiled_(settings.compiled) {}
 
   const char* name() const override { return "openvino"; }
 
@@ -174,8 +174,10 @@ class OpenVinoBackend : public Backend {
  private:
   ov::AnyMap settings(const ov::element::Type& type) const {
     ov::AnyMap map{ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
-                   ov::num_streams(1), ov::hint::inference_precision(type)};
-    if (threads_ > 0) map.insert(ov::inference_num_threads(threads_));
+                   ov::num_streams(callers_),  // more calls at once would wait in line
+                   ov::hint::inference_precision(type)};
+    // OpenVINO counts the threads of all streams together.
+    if (threads_ > 0) map.insert(ov::inference_num_threads(threads_ * callers_));
     return map;
   }
 
@@ -189,7 +191,7 @@ class OpenVinoBackend : public Backend {
   }
 
   ov::Core core_;
-  int threads_;
+  int threads_, callers_;
   bool compiled_;
 };
 
