@@ -16,8 +16,9 @@ demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only env
 	$(RUNTIME)/bin/trml-rt infer --text samples/glad.txt --video samples/smiling.mp4
 	$(RUNTIME)/bin/trml-rt infer --video samples/upset.mp4
 
-test: $(TRAIN)/.ready  ## all tests, the training side included
-	$(TRAIN)/bin/python -m pytest
+WORKERS ?= 2
+test: $(TRAIN)/.ready  ## all tests, the training side included, in two processes
+	$(TRAIN)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 test-runtime: $(RUNTIME)/.ready  ## the runtime's own tests, without torch
 	$(RUNTIME)/bin/pip install --quiet --disable-pip-version-check pytest hypothesis

@@ -21,6 +21,14 @@ settings.load_profile("deterministic")
 TINY = Path(__file__).parent / "bundles" / "schema1"
 
 
+_LONGEST = "test_real_compiler.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the file that takes longest, so that no process waits for it in the end."""
+    items.sort(key=lambda item: item.path.name != _LONGEST)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of the cache of engines, so that no test reads or writes that of the user."""

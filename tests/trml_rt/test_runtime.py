@@ -503,8 +503,13 @@ if not child:
     rt.close()
     del rt
     gc.collect()
-    with trml_rt.load(sys.argv[1], **options) as own:
-        print(own.infer(text="good").score == before, flush=True)
+    try:
+        with trml_rt.load(sys.argv[1], **options) as own:
+            print(own.infer(text="good").score == before, flush=True)
+    except trml_rt.EnvironmentUnfit as error:
+        print(error, flush=True)
+    with trml_rt.load(sys.argv[1]) as own:
+        print(abs(own.infer(text="good").score - before) < 1e-5, flush=True)
     sys.exit()
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 print(rt.infer(text="good").score == before)
@@ -526,7 +531,10 @@ def test_a_forked_child_is_told_to_load_for_itself_and_may_close_what_it_inherit
         timeout=60,
     ).stdout.splitlines()
     assert all("loaded before a fork" in line for line in said[:2])
-    assert said[2:] == ["True", "0", "True"]
+    if backend == "openvino":  # one of some fifty forked children hung in its library
+        assert said[2].startswith("OpenVINO was used before a fork")
+        said[2] = "True"
+    assert said[2:] == ["True", "True", "0", "True"]
 
 
 def test_a_text_of_unknown_tokens_alone_counts_as_missing(rt):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import sys
 import threading
@@ -57,6 +58,7 @@ _PRODUCTS = {"FullyConnected", "MatMul", "Convolution", "Deconvolution"}
 
 _TELEMETRY = "openvino_telemetry"
 _importing = threading.Lock()
+_in_process: dict[str, int] = {}  # which process was the first to use OpenVINO here
 
 
 def open_backend(
@@ -173,6 +175,7 @@ class OpenVinoBackend:
 
     Raises:
         BackendUnavailable: OpenVINO is not installed.
+        EnvironmentUnfit: this process was forked from one that has used OpenVINO.
     """
 
     name = "openvino"
@@ -180,7 +183,13 @@ class OpenVinoBackend:
     def __init__(
         self, threads: int | None = None, callers: int = 1, *, compiled: bool = False
     ) -> None:
-        self._core = _import().Core()
+        openvino = _import()
+        if _in_process.setdefault("first", os.getpid()) != os.getpid():
+            raise EnvironmentUnfit(
+                "OpenVINO was used before a fork, and hangs in the child at times; start processes "
+                'by spawn, or take backend "onnxruntime"'
+            )
+        self._core = openvino.Core()
         never_free_in_children(self._core)
         self._threads, self._callers = threads, callers
         self._compiled = compiled

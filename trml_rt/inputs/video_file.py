@@ -64,7 +64,7 @@ def read_video(
         InputUnusable: `path` is no video, or no frame of it can be decoded.
     """
     threads = threads or usable_cores()
-    with _open(path) as opened, ThreadPoolExecutor(2 * threads) as pool:
+    with _open(path) as opened, ThreadPoolExecutor(threads) as pool:
         _, stream = opened
         if stream.disposition & Disposition.dependent:
             return Clip((shape(read_tiles(path)),))

@@ -27,7 +27,11 @@ def refused(folder: Path, *words: str) -> None:
 def test_every_rule_has_a_test_named_after_it():
     rules = set(re.findall(r"^- \*\*(R\d+|E\d+)\*\*", DOC.read_text(), re.MULTILINE))
     here = Path(__file__)
-    files = (here, here.with_name("test_places.py"), here.parents[1] / "test_build.py")
+    tests = here.parents[1]
+    files = (
+        *(here, here.with_name("test_places.py"), tests / "test_build.py"),
+        tests / "engines/test_fastest.py",
+    )
     said = "".join(path.read_text() for path in files)
     tested = {name.upper() for name in re.findall(r"def test_([re]\d+)_", said)}
     assert rules == tested

@@ -61,7 +61,7 @@ def test_what_is_written_is_read_again_and_lies_beside_the_engines(bundle_copy):
     assert trml_rt.inspect(bundle).built == {}
 
 
-def test_auto_takes_what_was_found_fastest_of_engines_that_took_part(engines, bundle_copy):
+def test_e6_auto_takes_what_was_found_fastest_of_engines_that_took_part(engines, bundle_copy):
     engines(fp16="verified", int8="verified")
     assert taken(bundle_copy) == "fp16"
     record_fastest(Bundle(bundle_copy), "int8", GAINS)
