@@ -22,6 +22,7 @@ from typing import Any
 import av
 import numpy as np
 
+from trml_rt.backends.process import usable_cores
 from trml_rt.bench import interleave
 from trml_rt.cli.bench_worker import serve
 from trml_rt.inputs.image import Preprocessing, to_pixels
@@ -73,7 +74,7 @@ def contender(name: str, path: str) -> Callable[[], list[float]]:
     if name == "ffmpeg":
         return partial(_decode_all, path)
     shape = partial(to_pixels, preprocessing=Preprocessing(224, 224))
-    threads = 1 if name == "one thread" else None
+    threads = 1 if name == "one thread" else usable_cores()
 
     def call() -> list[float]:
         frames = read_frames(path, COUNT, shape, threads=threads).frames

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import trml_rt
+from trml_rt.backends.process import usable_cores
 from trml_rt.bench import interleave
 from trml_rt.bundle.folder import default_bundle, open_bundle
 from trml_rt.cli.bench_worker import TEXT, serve
@@ -64,7 +65,7 @@ def contender(name: str, bundle: str, clip: str) -> Callable[[], list[float]]:
         return next(iter(frame_engine.run({"frames": np.stack(pictures)}).values()))
 
     def read(shape: Callable[[Any], Any] = shape) -> tuple[Any, ...]:
-        return read_frames(clip, video.frames, shape).frames
+        return read_frames(clip, video.frames, shape, threads=usable_cores()).frames
 
     def in_turn() -> list[np.ndarray]:
         pictures = read()

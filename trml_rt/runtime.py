@@ -69,9 +69,7 @@ def load(
     check_threads(threads, callers)
     opened = open_bundle(bundle)
     choice = choose(opened, backend, precision, threads, callers)
-    if threads is None and callers > 1:
-        threads = max(1, usable_cores() // callers)
-    return Runtime(opened, choice, threads)
+    return Runtime(opened, choice, threads or max(1, usable_cores() // callers))
 
 
 class Runtime:
@@ -80,7 +78,7 @@ class Runtime:
     Engines load on first need. Calls may come from several threads.
     """
 
-    def __init__(self, bundle: Bundle, choice: Choice, decode_threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, choice: Choice, decode_threads: int) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
         self.task = manifest.task.kind

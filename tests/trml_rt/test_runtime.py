@@ -289,7 +289,7 @@ def test_callers_bring_one_thread_each_and_share_the_others(monkeypatch, argumen
 
 @pytest.mark.parametrize(
     ("arguments", "threads"),
-    [({}, None), ({"threads": 3}, 3), ({"callers": 2}, 4), ({"callers": 2, "threads": 3}, 3)],
+    [({}, 8), ({"threads": 3}, 3), ({"callers": 2}, 4), ({"callers": 2, "threads": 3}, 3)],
     ids=str,
 )
 def test_callers_share_the_cores_for_decoding_too(monkeypatch, tmp_path, arguments, threads):

@@ -111,10 +111,10 @@ class Inputs:
 
     Args:
         bundle: the bundle.
-        threads: that decode a video at once; None: one for each core.
+        threads: that decode a video at once.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self._bundle = bundle
         self._threads = threads
         self._tokenizer: Tokenizer | None = None

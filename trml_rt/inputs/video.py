@@ -36,7 +36,7 @@ def read_frames(
     count: int,
     shape: Callable[[Image.Image], Any] = _unchanged,
     *,
-    threads: int | None = None,
+    threads: int = 1,
 ) -> Clip[Any]:
     """Return at most `count` frames of a video, a picture or a folder of frame pictures.
 
@@ -66,7 +66,7 @@ def read_frames(
         count: of frames, at most.
         shape: what to make of each frame, an upright RGB picture of full size. It runs while later
             frames of a video are decoded, in other threads.
-        threads: that decode a video at once; None: one for each core that this process may use.
+        threads: that decode a video at once.
 
     Raises:
         InputUnusable: `path` is absent, not a video or picture, or has no frame.
@@ -90,9 +90,7 @@ def _shown_address(path: str | os.PathLike[str]) -> str:
     return f"{scheme}://{rest.lstrip('/')}"
 
 
-def _read(
-    path: Path, count: int, shape: Callable[[Image.Image], Any], threads: int | None
-) -> Clip[Any]:
+def _read(path: Path, count: int, shape: Callable[[Image.Image], Any], threads: int) -> Clip[Any]:
     try:
         is_folder = path.is_dir()
     except OSError:
@@ -115,7 +113,7 @@ def read_encoded(
     count: int,
     shape: Callable[[Image.Image], Any] = _unchanged,
     *,
-    threads: int | None = None,
+    threads: int = 1,
 ) -> Clip[Any]:
     """Return at most `count` frames of an encoded video or picture that is no file; see above.
 

@@ -22,7 +22,6 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from PIL import Image
 
-from trml_rt.backends.process import usable_cores
 from trml_rt.errors import InputUnusable
 from trml_rt.inputs.clip import Clip
 from trml_rt.inputs.picture import read_tiles
@@ -49,21 +48,18 @@ _TEXT_OF_TAGS: dict[str, Any] = (
 T = TypeVar("T")
 
 
-def read_video(
-    path: Path, count: int, shape: Callable[[Image.Image], T], threads: int | None = None
-) -> Clip[T]:
+def read_video(path: Path, count: int, shape: Callable[[Image.Image], T], threads: int) -> Clip[T]:
     """Return at most `count` frames of `path`, each as `shape` gives it.
 
     Args:
         path: the file.
         count: of frames.
         shape: is called with each frame, an upright RGB picture, in some other thread.
-        threads: that decode at once; None: one for each core that this process may use.
+        threads: that decode at once.
 
     Raises:
         InputUnusable: `path` is no video, or no frame of it can be decoded.
     """
-    threads = threads or usable_cores()
     with _open(path) as opened, ThreadPoolExecutor(threads) as pool:
         _, stream = opened
         if stream.disposition & Disposition.dependent:

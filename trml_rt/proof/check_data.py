@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trml_rt.backends.process import usable_cores
 from trml_rt.bundle.arguments import LAYOUTS, check_one_of, names_of, path_of, refuse_unread
 from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.errors import InputUnusable
@@ -164,7 +165,7 @@ def _undecodable(rows: Sequence[Row], frames: int) -> Iterator[DataProblem]:
     for row in counted(rows, len(rows), "decoding clips", _log):
         assert row.video is not None
         try:
-            if read_frames(row.video, frames).incomplete:
+            if read_frames(row.video, frames, threads=usable_cores()).incomplete:
                 message = f"{row.video}: damaged or cut off; its readable frames would be used"
                 yield DataProblem(row.line, message)
         except InputUnusable as error:
