@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe, report
 
 import trml_rt
-from trml_rt.bench import interleave
 from trml_rt.bundle.folder import Bundle, default_bundle
 from trml_rt.cli.bench_worker import TEXT, serve
+from trml_rt.proof.interleave import interleave
 
 CONTENDERS = ("one", "alone", "unsaid", "callers")
 CALLS = {"text": 64, "frames": 16}  # of a round, all callers together

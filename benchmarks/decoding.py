@@ -23,10 +23,10 @@ import av
 import numpy as np
 
 from trml_rt.backends.process import usable_cores
-from trml_rt.bench import interleave
 from trml_rt.cli.bench_worker import serve
 from trml_rt.inputs.image import Preprocessing, to_pixels
 from trml_rt.inputs.video import read_frames
+from trml_rt.proof.interleave import interleave
 
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe, report

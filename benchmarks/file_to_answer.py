@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 
 import trml_rt
-from trml_rt.bench import interleave
 from trml_rt.bundle.folder import Bundle, open_bundle
 from trml_rt.cli.bench_worker import TEXT, serve
 from trml_rt.inputs.clip import choose_indices
+from trml_rt.proof.interleave import interleave
 
 sys.path.insert(0, str(Path(__file__).parent))
 from decoding import make

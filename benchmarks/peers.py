@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from trml_rt.bench import interleave
 from trml_rt.bundle.folder import Bundle
 from trml_rt.cli.bench_worker import serve
 from trml_rt.errors import ArtefactMismatch
+from trml_rt.proof.interleave import interleave
 
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe, report

@@ -18,9 +18,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe, report
 
-from trml_rt.bench import interleave
 from trml_rt.bundle.folder import Bundle, default_bundle
 from trml_rt.cli.bench_worker import engine_set_call, serve
+from trml_rt.proof.interleave import interleave
 
 SETTING = "session.force_spinning_stop"
 CONTENDERS = ("spinning", "stopped")
@@ -39,7 +39,7 @@ def contend(name: str, bundle: Path, engine_set: str) -> Callable[[], list[float
                     super().add_session_config_entry(key, value)
 
         onnxruntime.SessionOptions = Default
-    call = engine_set_call(str(bundle), engine_set, "onnxruntime", "portable", 0)
+    call = engine_set_call(str(bundle), engine_set, "onnxruntime", "portable")
     return lambda: [call() for _ in range(IN_A_ROW)][-1]
 
 

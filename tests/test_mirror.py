@@ -37,6 +37,7 @@ ELSEWHERE = {
         "engines/key": "backends/tensorrt/test_plans.py",
         "inputs/picture_file": "inputs/test_picture.py",
         "inputs/video_frame": "inputs/test_video.py",
+        "proof/interleave": "test_bench.py",
         "inputs/video_packets": "inputs/test_video_scan.py",
         "inspect": "cli/test_cli.py",
         "lint": "../trml_calibration/test_lint.py",

@@ -1,22 +1,13 @@
-"""Time engine sets: each contender in a process of its own, calls interleaved between them.
-
-A contender is a command that speaks lines of JSON. It loads, makes one call, and writes
-`{"load_ms", "first_call_ms"}`; for each line that it reads it makes a call and writes
-`{"ms", "answer"}`, the answer a list of numbers; when its input ends it writes `{"peak_mb"}`.
-Because calls alternate, a machine that slows down slows every contender alike.
-"""
+"""Time engine sets: each contender in a process of its own, calls interleaved between them."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import math
 import os
-import subprocess
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -33,9 +24,11 @@ from trml_rt.engines.choose import (
     fitting_precisions,
     verified_engines,
 )
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
+from trml_rt.errors import ArtefactMismatch
+from trml_rt.inputs.prepare import Inputs, Sample, TextLike
+from trml_rt.proof.interleave import interleave
 
-__all__ = ["PORTABLE", "BenchReport", "bench", "interleave", "recommend"]
+__all__ = ["PORTABLE", "BenchReport", "bench", "recommend"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,93 +38,8 @@ AUTO = "auto"
 PORTABLE = "portable"
 """The name of the bundle's own graphs among the contenders."""
 
-_WARM_UP = 2
 _NOT_SLOWER = 0.97  # less is within what two runs of one graph differ by
 _GAIN = 1.05
-
-
-@dataclass
-class _Contender:
-    process: subprocess.Popen[str]
-    started: dict[str, float]
-    ms: list[float] = field(default_factory=list)
-    answer: list[float] = field(default_factory=list)
-
-
-def interleave(
-    commands: Mapping[str, Sequence[str]],
-    calls: int,
-    *,
-    warm_up: int = _WARM_UP,
-    pause: float = 0.0,
-) -> dict[str, dict[str, Any]]:
-    """Run the contenders of `commands` side by side and return what each took.
-
-    Args:
-        commands: what starts each contender, the reference first.
-        calls: timed calls of each.
-        warm_up: calls of each before those.
-        pause: seconds before each call. Where a contender's threads spin on after a call, as those
-            of ONNX Runtime and OpenMP do by default, it keeps them from the next one's cores.
-
-    Returns:
-        For each by name: `load_ms`, `first_call_ms`, `p50_ms`, `p90_ms`, `p99_ms`, `calls`,
-        `peak_mb` (of the whole process), `answer` (of the last call) and `speed_up`, the median
-        over rounds of the first contender's time by this one's.
-
-    Raises:
-        EnvironmentUnfit: a contender ended early.
-    """
-    contenders: dict[str, _Contender] = {}
-    try:
-        for name, command in commands.items():
-            process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                start_new_session=True,  # Ctrl-C is for us; it ends when its input does
-            )
-            contenders[name] = _Contender(process, {})
-            contenders[name].started = _line(name, process)
-        for number in range(warm_up + calls):
-            for name, contender in contenders.items():
-                assert contender.process.stdin is not None
-                time.sleep(pause)
-                with contextlib.suppress(BrokenPipeError):  # it died; the next line says so
-                    contender.process.stdin.write("\n")
-                    contender.process.stdin.flush()
-                said = _line(name, contender.process)
-                contender.answer = said["answer"]
-                if number >= warm_up:
-                    contender.ms.append(said["ms"])
-        first = np.array(next(iter(contenders.values())).ms)
-        measured = {}
-        for name, contender in contenders.items():
-            assert contender.process.stdin is not None
-            contender.process.stdin.close()
-            ended = _line(name, contender.process)
-            measured[name] = {
-                **contender.started,
-                **{
-                    f"p{q}_ms": round(float(np.percentile(contender.ms, q)), 3)
-                    for q in (50, 90, 99)
-                },
-                "calls": calls,
-                **ended,
-                "speed_up": round(float(np.median(first / np.array(contender.ms))), 3),
-                "answer": contender.answer,
-            }
-        return measured
-    finally:
-        for contender in contenders.values():
-            if contender.process.poll() is None:
-                contender.process.kill()
-            contender.process.wait()
-            for pipe in (contender.process.stdin, contender.process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(BrokenPipeError):  # what it was not told any more
-                        pipe.close()
 
 
 @dataclass(frozen=True)
@@ -141,7 +49,9 @@ class BenchReport:
     Attributes:
         engine_sets: for each engine set and contender what `interleave` gives, with the
             difference of its score to that of the portable graphs instead of the answer. Times
-            are milliseconds, `peak_mb` is megabytes.
+            are milliseconds, `peak_mb` is megabytes. `shares_ms` has the medians of `Answer.ms`,
+            and the `rest` of a call outside of them.
+        inputs: the text and the video that were given, as words.
         engines: for each contender but the portable graphs the name of its engine folder.
         recommended: the contender that this device should run, or "portable".
         because: what was measured for that.
@@ -157,6 +67,7 @@ class BenchReport:
     engines: dict[str, str]
     recommended: str
     because: str
+    inputs: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready values, as `trml-rt bench --json` prints it."""
@@ -170,6 +81,8 @@ def bench(
     backend: str = "onnxruntime",
     calls: int = 50,
     threads: int | None = None,
+    text: TextLike | None = None,
+    video: str | os.PathLike[str] | None = None,
 ) -> BenchReport:
     """Time every engine set of a bundle in each precision, the portable graphs first.
 
@@ -182,8 +95,12 @@ def bench(
             end side by side.
         calls: timed calls of each.
         threads: CPU threads an engine may use.
+        text: to time calls from this text, or from the file that a Path names, to the answer.
+        video: to time calls from this file to the answer. Only those engine sets are timed that
+            `text` and `video` serve. Without both, all of them answer on one text and on frames.
 
     Raises:
+        InputUnusable: `text` or `video` cannot be used.
         UsageError: an argument makes no sense, such as a back end that is not known.
         ArtefactMismatch: a named precision is not built, or none for a back end other than ONNX
             Runtime.
@@ -194,6 +111,11 @@ def bench(
         check_whole("threads", threads)
     opened = open_bundle(bundle)
     rivals = _rivals(opened, backend, precisions)
+    given = {name: value for name, value in (("text", text), ("video", video)) if value is not None}
+    served = {engine_set.name for engine_set in opened.manifest.engine_sets}
+    if given:
+        Inputs(opened).prepare(Sample(text, video), degrade=False)  # refused before any timing
+        served = {name for name in served if given.keys() >= set(name.split("_"))}
     contenders = {PORTABLE: (ONNXRUNTIME.name, PORTABLE)} | {
         name: (row.name, engines.manifest.precision) for name, (row, engines) in rivals.items()
     }
@@ -202,11 +124,19 @@ def bench(
         device |= row.load().device(row.name)
     sets: dict[str, Any] = {}
     for engine_set in opened.manifest.engine_sets:
+        if engine_set.name not in served:
+            continue
         _log.info("%s: %d calls of each", engine_set.name, calls)
         commands = {
             name: python_command(
-                *("trml_rt.cli.bench_worker", str(opened.folder)),
-                *(engine_set.name, *runs, str(threads or 0)),
+                "trml_rt.cli.bench_worker",
+                json.dumps(
+                    {
+                        **{"bundle": str(opened.folder), "engine_set": engine_set.name},
+                        **{"backend": runs[0], "precision": runs[1], "threads": threads},
+                        **{"inputs": _as_words(given)},
+                    }
+                ),
             )
             for name, runs in contenders.items()
         }
@@ -230,6 +160,7 @@ def bench(
         engines={name: engines.folder.name for name, (_, engines) in rivals.items()},
         recommended=recommended,
         because=because,
+        inputs={name: str(value) for name, value in given.items()},
     )
 
 
@@ -267,6 +198,16 @@ def _rivals(
     return {name: (row, find_engines(bundle, name, row)) for name in wanted}
 
 
+def _as_words(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return inputs for a worker: a file by its whole path, a text as it is."""
+    return {
+        name: {"words": value}
+        if name == "text" and isinstance(value, str)
+        else {"file": os.path.abspath(value)}  # noqa: PTH100 - links stay as they are
+        for name, value in given.items()
+    }
+
+
 def recommend(engine_sets: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
     """Return which contender this device should run by the engine sets of a report, and why.
 
@@ -291,14 +232,3 @@ def recommend(engine_sets: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
     if best == PORTABLE:
         return best, f"no precision is faster without an engine set that is slower: {shown}"
     return best, f"against the portable graphs, measured here: {shown}"
-
-
-def _line(name: str, process: subprocess.Popen[str]) -> dict[str, Any]:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        raise EnvironmentUnfit(
-            f"the process that times {name!r} ended early; see its message above"
-        )
-    content: dict[str, Any] = json.loads(line)
-    return content

@@ -9,12 +9,14 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from tests import media
 from trml_rt.backends.process import python_command
-from trml_rt.bench import BenchReport, interleave, recommend
+from trml_rt.bench import BenchReport, recommend
 from trml_rt.build import build
 from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
+from trml_rt.proof.interleave import interleave
 
 CONTENDER = """
 import json, sys
@@ -104,7 +106,8 @@ def test_with_nothing_built_the_advice_is_to_build_something(bundle_copy):
 
 
 def test_a_contender_that_cannot_load_says_so_in_one_sentence(bundle_copy):
-    words = (str(bundle_copy), "text", "onnxruntime", "fp16", "0")
+    wanted = {"engine_set": "text", "backend": "onnxruntime", "precision": "fp16"}
+    words = [json.dumps({"bundle": str(bundle_copy), **wanted})]
     ended = subprocess.run(
         python_command("trml_rt.cli.bench_worker", *words),
         **{"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "check": False},
@@ -128,9 +131,40 @@ def test_a_peak_that_the_system_does_not_tell_is_called_unknown(bundle_copy, mon
     figures = dict.fromkeys(("p50_ms", "p90_ms", "p99_ms", "load_ms", "first_call_ms"), 1.0)
     contenders = {"portable": {**figures, "peak_mb": None, "speed_up": 1.0}}
     report = BenchReport(
-        *("b", "0" * 64, "onnxruntime", {}, None), {"text": contenders}, {}, "portable", "alone"
+        *("b", "0" * 64, "onnxruntime", {}, None), {"text": contenders}, {}, "portable", "alone", {}
     )
     monkeypatch.setattr(sys.modules["trml_rt.bench"], "bench", lambda *_, **__: report)
     result = CliRunner().invoke(program, ["bench", "--bundle", str(bundle_copy)])
     assert "peak unknown  " in result.output
     assert "nan" not in result.output
+
+
+def test_calls_go_from_files_to_the_answer_and_tell_their_parts(bundle_copy, tmp_path):
+    clip = media.write_video(tmp_path / "a.mp4", 20)
+    words = ["bench", "--bundle", str(bundle_copy), "--calls", "3", "--video", str(clip)]
+    result = CliRunner().invoke(program, [*words, "--json"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["inputs"] == {"video": str(clip)}
+    assert list(report["engine_sets"]) == ["video"]
+    measured = report["engine_sets"]["video"]["portable"]
+    assert list(measured["shares_ms"]) == ["decode", "preprocess", "frame", "fuse_video", "rest"]
+    assert measured["shares_ms"]["decode"] > 0
+    assert sum(measured["shares_ms"].values()) == pytest.approx(measured["p50_ms"], rel=0.5)
+    lines = CliRunner().invoke(program, [*words, "--text", "good"]).stdout.splitlines()
+    assert [line for line in lines if not line.startswith(" ")][:3] == [
+        "text",
+        "video",
+        "text_video",
+    ]
+    assert any(line.strip().startswith("decode ") for line in lines)
+
+
+@pytest.mark.parametrize("option", ["--text", "--video"])
+def test_an_input_that_cannot_be_used_is_refused_before_any_timing(bundle_copy, tmp_path, option):
+    path = tmp_path / "empty.mp4"
+    path.touch()
+    words = ["bench", "--bundle", str(bundle_copy), option, str(path)]
+    result = CliRunner().invoke(program, words)
+    assert result.exit_code == 6
+    assert "empty.mp4" in result.stderr

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trml_rt.cli.options import (
+    any_path,
     as_json,
     backend_option,
     bundle_option,
@@ -31,6 +32,7 @@ Examples:
   trml-rt bench --precision int8 --calls 100
   trml-rt bench --backend tensorrt --out timing/
   trml-rt bench --backend auto
+  trml-rt bench --text t.txt --video v.mp4
 """,
 )
 @backend_option
@@ -42,23 +44,33 @@ Examples:
     multiple=True,
     help="Time these beside the portable graphs.  [default: all that are built]",
 )
+@click.option("--text", help="Time calls from this text, or from this file, to the answer.")
+@click.option("--video", type=any_path, help="Time calls from this file to the answer.")
 @click.option("--calls", type=whole("calls"), default=50, show_default=True, help="Of each.")
 @threads_option
 @out_option
 @force_option
 @as_json
 def bench(
-    precisions: tuple[str, ...], out: Path | None, force: bool, as_json: bool, **arguments: Any
+    precisions: tuple[str, ...],
+    text: str | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    **arguments: Any,
 ) -> None:
     """Time every engine set in each precision, interleaved, each in a process of its own.
 
     The reference is always the portable graphs on ONNX Runtime. `--backend auto` times the
-    verified engines of every back end beside them.
+    verified engines of every back end beside them. With `--text` or `--video`, calls go from the
+    file to the answer; without, they get one text and frames.
     """
     from trml_rt.bench import bench as measure
+    from trml_rt.inputs.text import text_or_file
 
     check_out(out, "bench", force=force)
-    report = measure(precisions=precisions or None, **arguments)
+    words = None if text is None else text_or_file(text)
+    report = measure(precisions=precisions or None, text=words, **arguments)
     if out is not None:
         from trml_export.plots.bench import bench_picture
 
@@ -79,6 +91,8 @@ def _for_people(report: BenchReport) -> list[str]:
                 f"  load {m['load_ms']:7.1f}  first call {m['first_call_ms']:7.1f} ms"
                 f"  peak {_megabytes(m['peak_mb'])}  {m['speed_up']:.2f}x"
             )
+            shares = ", ".join(f"{part} {ms:.2f}" for part, ms in m.get("shares_ms", {}).items())
+            lines += [f"  {'':{width}} {shares}"] if shares else []
     lines.append(f"recommended: {report.recommended} ({report.because})")
     return lines
 

@@ -1,6 +1,6 @@
 """One contender of `trml-rt bench`: one engine set in one precision, in a process of its own.
 
-python -m trml_rt.cli.bench_worker BUNDLE ENGINE_SET BACKEND PRECISION THREADS
+python -m trml_rt.cli.bench_worker JSON, with the arguments of `engine_set_call`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,12 +19,19 @@ from trml_rt.backends.process import peak_memory
 from trml_rt.cli.printing import printable_lines
 from trml_rt.errors import TrmlError
 
-__all__ = ["engine_set_call", "peak_mb", "serve"]
+__all__ = ["Told", "engine_set_call", "peak_mb", "serve"]
 
 TEXT = "I did not expect much, but the people were kind and the food was good."
 
 
-def serve(load: Callable[[], Callable[[], list[float]]]) -> None:
+class Told(NamedTuple):
+    """What a call gave, and the milliseconds of its parts."""
+
+    answer: list[float]
+    shares: dict[str, float]
+
+
+def serve(load: Callable[[], Callable[[], list[float] | Told]]) -> None:
     """Speak the protocol of `bench.interleave`: `load` opens the contender and gives its call."""
     start = time.perf_counter()
     call = load()
@@ -32,8 +40,12 @@ def serve(load: Callable[[], Callable[[], list[float]]]) -> None:
     _say({"load_ms": _ms(loaded - start), "first_call_ms": _ms(time.perf_counter() - loaded)})
     for _ in sys.stdin:
         start = time.perf_counter()
-        answer = call()
-        _say({"ms": (time.perf_counter() - start) * 1e3, "answer": answer})
+        said = call()
+        ms = (time.perf_counter() - start) * 1e3
+        answer, shares = said if isinstance(said, Told) else (said, {})
+        if shares:
+            shares = {**shares, "rest": max(0.0, ms - sum(shares.values()))}
+        _say({"ms": ms, "answer": answer, "shares": shares})
     _say({"peak_mb": peak_mb()})
 
 
@@ -44,26 +56,46 @@ def peak_mb() -> float | None:
 
 
 def engine_set_call(
-    bundle: str, engine_set: str, backend: str, precision: str, threads: int
-) -> Callable[[], list[float]]:
-    """Open a runtime and return a call of one engine set on fixed inputs, which gives the score."""
+    bundle: str,
+    engine_set: str,
+    backend: str,
+    precision: str,
+    threads: int | None = None,
+    inputs: Mapping[str, Mapping[str, str]] | None = None,
+) -> Callable[[], Told]:
+    """Open a runtime and return a call of one engine set, which gives the score.
+
+    Args:
+        bundle: folder of the bundle.
+        engine_set: name of the set.
+        backend: of the engines.
+        precision: theirs, or "portable".
+        threads: as in `trml_rt.load`.
+        inputs: a `file` for text and video, or `words` for a text; None: one text, and frames.
+    """
     import trml_rt
 
     runtime = trml_rt.load(
         bundle,
         backend=backend,
         precision=None if precision == "portable" else precision,  # type: ignore[arg-type]
-        threads=threads or None,
+        threads=threads,
     )
     video = runtime.bundle.manifest.video
     shape = (video.frames, video.height, video.width, 3)
     frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    inputs: dict[str, Any] = {}
-    if "text" in engine_set.split("_"):
-        inputs["text"] = TEXT
-    if "video" in engine_set.split("_"):
-        inputs["video"] = frames
-    return lambda: [runtime.infer(**inputs).score]
+    fixed: dict[str, Any] = {"text": TEXT, "video": frames}
+    given = {
+        name: each["words"] if "words" in each else Path(each["file"])
+        for name, each in (inputs or {}).items()
+    }
+    taken: dict[str, Any] = {name: (given or fixed)[name] for name in engine_set.split("_")}
+
+    def call() -> Told:
+        answer = runtime.infer(**taken)
+        return Told([answer.score], {k: ms for k, ms in answer.ms.items() if k != "total"})
+
+    return call
 
 
 def _say(content: dict[str, Any]) -> None:
@@ -79,8 +111,8 @@ def _ms(seconds: float) -> float:
 
 
 if __name__ == "__main__":
-    _, folder, name, runs_on, kind, count = sys.argv
+    arguments = json.loads(sys.argv[1])
     try:
-        serve(lambda: engine_set_call(folder, name, runs_on, kind, int(count)))
+        serve(lambda: engine_set_call(**arguments))
     except TrmlError as error:
         sys.exit(f"trml-rt: {printable_lines(str(error))}")
