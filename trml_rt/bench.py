@@ -24,7 +24,7 @@ from trml_rt.engines.choose import (
     fitting_precisions,
     verified_engines,
 )
-from trml_rt.errors import ArtefactMismatch
+from trml_rt.errors import ArtefactMismatch, UsageError
 from trml_rt.inputs.prepare import Inputs, Sample, TextLike
 from trml_rt.proof.interleave import interleave
 
@@ -114,8 +114,12 @@ def bench(
     given = {name: value for name, value in (("text", text), ("video", video)) if value is not None}
     served = {engine_set.name for engine_set in opened.manifest.engine_sets}
     if given:
-        Inputs(opened).prepare(Sample(text, video), degrade=False)  # refused before any timing
+        inputs = Inputs(opened)
+        for name, value in given.items():  # each alone, as some engine set gets it
+            inputs.prepare(Sample(**{name: value}), degrade=False)
         served = {name for name in served if given.keys() >= set(name.split("_"))}
+        if not served:
+            raise UsageError(f"this bundle does not serve {' and '.join(given)}; leave it out")
     contenders = {PORTABLE: (ONNXRUNTIME.name, PORTABLE)} | {
         name: (row.name, engines.manifest.precision) for name, (row, engines) in rivals.items()
     }

@@ -15,7 +15,7 @@ from trml_rt.bench import BenchReport, recommend
 from trml_rt.build import build
 from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
 from trml_rt.proof.interleave import interleave
 
 CONTENDER = """
@@ -158,6 +158,23 @@ def test_calls_go_from_files_to_the_answer_and_tell_their_parts(bundle_copy, tmp
         "text_video",
     ]
     assert any(line.strip().startswith("decode ") for line in lines)
+
+
+def test_a_text_of_unknown_tokens_is_refused_although_the_video_would_do(bundle_copy, tmp_path):
+    clip = media.write_video(tmp_path / "a.mp4", 20)
+    words = ["--video", str(clip), "--text", "\U0001f60d"]
+    result = CliRunner().invoke(program, ["bench", "--bundle", str(bundle_copy), *words])
+    assert result.exit_code == 6
+    assert "knows no part of the text" in result.stderr
+
+
+def test_an_input_that_the_bundle_does_not_serve_is_refused(bundle_copy, monkeypatch):
+    opened = Bundle(bundle_copy)
+    text_alone = [each for each in opened.manifest.engine_sets if each.name == "text"]
+    fewer = opened.manifest.model_copy(update={"engine_sets": text_alone})
+    monkeypatch.setattr(opened, "manifest", fewer)
+    with pytest.raises(UsageError, match="does not serve video"):
+        sys.modules["trml_rt.bench"].bench(opened, video=media.write_video(bundle_copy / "a.mp4"))
 
 
 @pytest.mark.parametrize("option", ["--text", "--video"])

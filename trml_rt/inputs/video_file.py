@@ -76,6 +76,7 @@ def read_video(path: Path, count: int, shape: Callable[[Image.Image], T], thread
         if not part.frames:
             # Opened again, because not every container can be rewound.
             with _open(path) as (container, stream):
+                stream.codec_context.thread_count = threads
                 reader = Reader(container, stream)
                 frames = (
                     reader.by_time(route.moments)

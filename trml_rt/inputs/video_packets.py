@@ -178,6 +178,17 @@ def _due(start: int, duration: int, count: int) -> int:
     return choose_times(start, duration, count)[-1] - duration // _SLACK
 
 
+def _seek(container: InputContainer, stream: VideoStream, time: int) -> bool:
+    """Go to `time`, or say that the container cannot be searched."""
+    try:
+        container.seek(time, stream=stream)
+    except av.FFmpegError as error:
+        if is_shortage(error):
+            raise
+        return False
+    return True
+
+
 def _landing(
     container: InputContainer, stream: VideoStream, time: int, known: Stretch | None
 ) -> Moment | None:
@@ -185,11 +196,7 @@ def _landing(
 
     An MP4 has an index of all keyframes. Elsewhere those are `known`.
     """
-    try:
-        container.seek(time, stream=stream)
-    except av.FFmpegError as error:
-        if is_shortage(error):
-            raise
+    if not _seek(container, stream, time):
         return None
     packet = next(packets_of(container, stream), None)
     stamp = None if packet is None or not packet.is_keyframe else stamp_of(packet)
@@ -212,11 +219,7 @@ def _keyframe_before(
     back = 0
     while True:
         place = max(time - back, start)
-        try:
-            container.seek(place, stream=stream)
-        except av.FFmpegError as error:
-            if is_shortage(error):
-                raise
+        if not _seek(container, stream, place):
             return None
         keyframe: int | None = None
         for packet in packets_of(container, stream):

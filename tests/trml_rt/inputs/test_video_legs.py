@@ -8,7 +8,7 @@ import pytest
 
 from tests import media
 from trml_rt.errors import InputUnusable
-from trml_rt.inputs import video_legs
+from trml_rt.inputs import video_file, video_legs
 from trml_rt.inputs.video import read_frames
 from trml_rt.inputs.video_legs import Part
 
@@ -106,3 +106,19 @@ def test_a_frame_at_the_border_of_two_legs_counts_once():
     whole: Part[str] = Part(["a", "b"], [1, 5])  # type: ignore[list-item]
     whole.add(Part(["b", "c"], [5, 9], end=10))  # type: ignore[list-item]
     assert (whole.frames, whole.times, whole.end) == (["a", "b", "c"], [1, 5, 9], 10)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_file_without_times_is_decoded_by_as_many_threads_as_are_given(
+    tmp_path, monkeypatch, threads
+):
+    reader, counts = video_file.Reader, []
+
+    def noting(container, stream):
+        counts.append(stream.codec_context.thread_count)
+        return reader(container, stream)
+
+    monkeypatch.setattr(video_file, "Reader", noting)
+    path = media.write_video(tmp_path / "a.h264", 60)
+    assert media.numbers_of(read_frames(path, 8, threads=threads).frames) == EIGHT_OF_60
+    assert counts == [threads]
