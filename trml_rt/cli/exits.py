@@ -11,6 +11,7 @@ command with code 1 and without a word.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import signal
@@ -97,7 +98,7 @@ class _Fault:
         content = {"code": self.code, "kind": self.kind, "message": self.message}
         if self.reason is not None:
             content["reason"] = self.reason
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, EnvironmentUnfit):
             print_json({"error": content}, on_one_line=True)
 
 
@@ -119,7 +120,7 @@ def _fault(error: BaseException) -> _Fault | None:
             place = os.fspath(error.filename)
         else:
             return None
-        kind = EnvironmentUnfit
+        kind = UsageError if error.errno == errno.ENAMETOOLONG else EnvironmentUnfit
         return _Fault(kind.exit_code, kind.__name__, f"{place}: {error.strerror}")
     return None
 

@@ -38,7 +38,11 @@ Examples:
 @click.option(
     "--text", help="The text itself, or the name of a UTF-8 file. - reads standard input."
 )
-@click.option("--text-file", type=any_path, help="UTF-8 text file, whatever its name.")
+@click.option(
+    "--text-file",
+    type=any_path,
+    help="UTF-8 text file, whatever its name. - reads standard input.",
+)
 @click.option(
     "--video",
     type=any_path,
@@ -86,11 +90,13 @@ def _inputs(text: str | None, text_file: Path | None, video: Path | None) -> dic
 
     if text is not None and text_file is not None:
         raise UsageError("--text and --text-file are both given; give one")
-    if text == "-" and video == Path("-"):
-        raise UsageError("--text and --video cannot both be standard input; name a file for one")
+    option = "--text" if text_file is None else "--text-file"
+    piped = text == "-" or text_file == Path("-")
+    if piped and video == Path("-"):
+        raise UsageError(f"{option} and --video cannot both be standard input; name a file for one")
     words: str | Path | None = text_file
-    if text == "-":
-        words = read_stream(_standard_input("--text"), "standard input")
+    if piped:
+        words = read_stream(_standard_input(option), "standard input")
     elif text is not None:
         words = text_or_file(text)
     return {"text": words, "video": _standard_input("--video") if video == Path("-") else video}

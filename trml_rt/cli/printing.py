@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import click
+
+from trml_rt.errors import EnvironmentUnfit
 
 __all__ = ["Printed", "print_json", "print_lines", "printable", "printable_lines"]
 
@@ -39,17 +42,23 @@ def printable_lines(message: str) -> str:
 
 def print_lines(lines: Iterable[str]) -> None:
     """Print `lines`, each on a line of its own."""
-    click.echo("\n".join(map(printable, lines)))
+    _print("\n".join(map(printable, lines)))
 
 
 def print_json(content: Any, *, on_one_line: bool = False) -> None:
     """Print `content` as one JSON document."""
     text = json.dumps(content, indent=None if on_one_line else 1, ensure_ascii=False)
     # What is left stands in strings, since JSON escapes the others; line breaks are of the layout.
-    click.echo("\n".join(_CONTROL.sub(_as_json, line) for line in text.split("\n")))
+    _print("\n".join(_CONTROL.sub(_as_json, line) for line in text.split("\n")))
     context = click.get_current_context(silent=True)
     if context is not None and (printed := context.find_object(Printed)):
         printed.json = True
+
+
+def _print(text: str) -> None:
+    if sys.stdout is None:  # as `>&-` of a shell leaves it; `click.echo` would print nothing
+        raise EnvironmentUnfit("standard output: closed; nothing can be printed there")
+    click.echo(text)
 
 
 def _as_json(match: re.Match[str]) -> str:

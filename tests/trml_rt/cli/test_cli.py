@@ -368,7 +368,9 @@ def test_infer_reads_standard_input(text, picture, monkeypatch):
         )
         return json.loads(result.stdout)["score"]
 
-    assert run("--text", "-", data=text.read_bytes()) == run("--text", text, data=b"")
+    typed = run("--text", text, data=b"")
+    assert run("--text", "-", data=text.read_bytes()) == typed
+    assert run("--text-file", "-", data=text.read_bytes()) == typed
     assert run("--video", "-", data=picture.read_bytes()) == run("--video", picture, data=b"")
 
 
@@ -376,7 +378,8 @@ def test_infer_reads_standard_input(text, picture, monkeypatch):
     ("words", "why"),
     [
         (["--text", "a", "--text-file", "b"], "--text and --text-file are both given"),
-        (["--text", "-", "--video", "-"], "cannot both be standard input"),
+        (["--text", "-", "--video", "-"], "--text and --video cannot both be standard input"),
+        (["--text-file", "-", "--video", "-"], "--text-file and --video cannot both be standard"),
     ],
 )
 def test_two_sources_of_one_input_are_a_usage_error(run, words, why):

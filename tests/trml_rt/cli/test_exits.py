@@ -48,6 +48,11 @@ def test_a_file_that_cannot_be_read_or_written_is_named(capsys):
     assert capsys.readouterr().err == "trml-rt: /a/file: Permission denied\n"
 
 
+def test_a_name_that_is_too_long_is_a_fault_of_what_was_typed(capsys):
+    assert end(OSError(errno.ENAMETOOLONG, "File name too long", "aaa")) == 2
+    assert capsys.readouterr().err == "trml-rt: aaa: File name too long\n"
+
+
 def test_an_oserror_that_names_nothing_is_a_bug_and_shows_its_traceback():
     def fail():
         raise OSError(errno.EIO, "Input/output error")
@@ -117,6 +122,17 @@ def test_a_full_disk_behind_standard_output_is_said():
         )
     assert ended.returncode == 3
     assert ended.stderr == "trml-rt: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_closed_standard_output_is_said(form):
+    words = [*RUN, "inspect", *form]
+    closed = "import os, sys; os.close(1); os.execv(sys.argv[1], sys.argv[1:])"
+    ended = subprocess.run(
+        [sys.executable, "-c", closed, *words], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
+    assert ended.returncode == 3
+    assert ended.stderr == "trml-rt: standard output: closed; nothing can be printed there\n"
 
 
 def test_a_full_disk_behind_another_file_is_not_laid_to_standard_output():
