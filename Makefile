@@ -159,5 +159,5 @@ $(DOCS)/.ready: pyproject.toml
 
 $(NATIVE)/.ready: pyproject.toml
 	$(PYTHON) -m venv --clear $(NATIVE)
-	$(NATIVE)/bin/pip install --quiet --disable-pip-version-check --editable '.[openvino]' pytest hypothesis
+	$(NATIVE)/bin/pip install --quiet --disable-pip-version-check --editable '.[openvino,sign]' pytest hypothesis
 	touch $@

@@ -5,8 +5,8 @@
 ...     answer = rt.infer(text="what a day", video="clip.mp4")
 
 Behind every command of `trml-rt` stands a function of the same name: `build`, `calibrate`,
-`check_data`, `verify`, `bench`, `inspect`, `doctor`, `lint`, `clean`. `copy_bundle` stands behind
-`bundle copy`.
+`check_data`, `verify`, `bench`, `inspect`, `doctor`, `lint`, `clean`, `sign`, `check_signature`.
+`copy_bundle` stands behind `bundle copy`.
 """
 
 # ruff: noqa: E402 - what comes before the imports must hold while they run
@@ -42,6 +42,7 @@ from trml_rt.build import BuildPreview, BuildReport, build, preview_build
 from trml_rt.bundle.copy import BundleCopy, copy_bundle
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.modality import Modality
+from trml_rt.bundle.signature import Signature, check_signature, sign
 from trml_rt.calibrate import CalibrationReport, calibrate
 from trml_rt.doctor import Diagnosis, doctor
 from trml_rt.engines.clean import CleanReport, clean
@@ -85,6 +86,7 @@ __all__ = [
     "Reason",
     "Runtime",
     "Sample",
+    "Signature",
     "TrmlError",
     "UsageError",
     "Verification",
@@ -94,6 +96,7 @@ __all__ = [
     "build",
     "calibrate",
     "check_data",
+    "check_signature",
     "clean",
     "copy_bundle",
     "doctor",
@@ -101,5 +104,6 @@ __all__ = [
     "lint",
     "load",
     "preview_build",
+    "sign",
     "verify",
 ]

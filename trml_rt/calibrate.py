@@ -20,7 +20,7 @@ from trml_rt.bundle.arguments import (
 from trml_rt.bundle.atomic import refuse_links
 from trml_rt.bundle.calibration import FORMS, Calibration, encoders
 from trml_rt.bundle.folder import BundleLike, open_bundle
-from trml_rt.bundle.places import is_shipped
+from trml_rt.bundle.places import is_kept
 from trml_rt.errors import UsageError, lacks_package
 from trml_rt.proof.cases import encoder_inputs, row_cases
 from trml_rt.proof.rows import read_data
@@ -111,10 +111,10 @@ def calibrate(
     opened = open_bundle(bundle)
     folder = opened.folder / "calibration" if out is None else path_of("out", out)
     if out is None:  # a folder that is named may be a link of the caller's own
-        if is_shipped(opened):
+        if is_kept(opened):
             raise UsageError(
-                f"{folder}: would lie in the installed package, which no command changes; name "
-                "another folder with --out"
+                f"{folder}: would lie in the installed package or in a signed bundle, which no "
+                "command changes; name another folder with --out"
             )
         refuse_links(folder)
     method_of = _methods(method, methods or {}, chosen, encoders(opened.manifest))

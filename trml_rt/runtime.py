@@ -7,6 +7,7 @@ which engines run that of the dispatcher, and how they run that of the back end.
 from __future__ import annotations
 
 import copy
+import os
 import time
 from collections.abc import Sequence
 from typing import Literal, overload
@@ -18,6 +19,7 @@ from trml_rt.bundle.arguments import check_one_of, check_threads
 from trml_rt.bundle.engine_folder import PRECISIONS, Precision
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
 from trml_rt.bundle.modality import Modality
+from trml_rt.bundle.signature import check_signature
 from trml_rt.engines.choose import Choice, choose
 from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.errors import InputUnusable, TrmlError, UsageError
@@ -42,6 +44,7 @@ def load(
     precision: Precision | None = None,
     threads: int | None = None,
     callers: int = 1,
+    signed_by: str | os.PathLike[str] | None = None,
 ) -> Runtime:
     """Open a bundle for inference; use the result as a context manager.
 
@@ -57,9 +60,11 @@ def load(
             what its back end chooses, and decoding each core that this process may use.
         callers: how many calls will run at once, from threads of your own. They share the cores,
             where each would else take all of them; `threads` then counts for each.
+        signed_by: file of a public key; the bundle must be signed with the key that belongs to it.
 
     Raises:
-        ArtefactMismatch: the bundle is damaged, or has no fitting engines of `precision`.
+        ArtefactMismatch: the bundle is damaged, has no fitting engines of `precision`, or is not
+            signed as `signed_by` wants it.
         BackendUnavailable: the back end that was named is not installed.
         EnvironmentUnfit: its device is not here, or the package that brings it is broken.
         UsageError: an argument makes no sense, such as a back end that is not known.
@@ -68,6 +73,8 @@ def load(
         check_one_of("precision", precision, PRECISIONS)
     check_threads(threads, callers)
     opened = open_bundle(bundle)
+    if signed_by is not None:
+        check_signature(opened, signed_by)
     choice = choose(opened, backend, precision, threads, callers)
     return Runtime(opened, choice, threads or max(1, usable_cores() // callers))
 

@@ -20,6 +20,7 @@ from trml_rt.bundle.engine_folder import (
     to_json,
 )
 from trml_rt.bundle.folder import BundleLike, open_bundle
+from trml_rt.bundle.places import refuse_signed
 from trml_rt.engines.choose import find_engines
 from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.engines.install import locked
@@ -107,6 +108,7 @@ def verify(
     opened, row = open_bundle(bundle), row_of(backend)
     found = find_engines(opened, precision, row)
     if record:
+        refuse_signed(opened, found.folder.parent)
         check_writable(found.folder, "leave the record out with --no-record")
     cases: Sequence[Case] = ()
     if table is not None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
 
 pytest.importorskip("torch")
@@ -28,6 +29,7 @@ import trml_rt
 from tests import tiny
 from tests.conftest import TINY
 from tests.layouts import make_mmsa
+from tests.signing import write_keys
 from trml_rt.cli import trml_rt as program
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +90,10 @@ def prepared(tmp_path_factory):
     for precision in ("fp32", "fp16", "int8"):
         trml_rt.build(bundle, precision)
     trml_rt.build(bundle, backend="openvino")
+    private, _ = write_keys(world / "keys", ec.SECP256R1())
+    for key in private.parent.iterdir():
+        shutil.copy(key, world)
+    trml_rt.sign(shutil.copytree(TINY, world / "signed"), private)
     return world
 
 

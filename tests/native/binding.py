@@ -25,6 +25,8 @@ class Options(ctypes.Structure):
         ("device", ctypes.c_int32),
         ("log", ctypes.c_void_p),
         ("log_user", ctypes.c_void_p),
+        ("callers", ctypes.c_int32),
+        ("signed_by", ctypes.c_char_p),
     ]
 
 

@@ -242,3 +242,83 @@ def test_only_its_own_names_are_exported():
 
 def test_the_library_is_under_two_megabytes():
     assert LIBRARY.stat().st_size < 2_000_000
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    pytest.importorskip("cryptography", reason="signs the bundles that the library checks")
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from tests.signing import write_keys
+
+    folder = tmp_path_factory.mktemp("keys")
+    pairs = {name: write_keys(folder / name, ec.SECP256R1()) for name in ("signer", "other")}
+    return pairs | {"curve": write_keys(folder / "curve", ec.SECP384R1())}
+
+
+def reword(signature, change):
+    """Change the text of a signature's JSON."""
+    signature.write_text(change(signature.read_text()))
+
+
+BREAKS = {
+    "nothing": lambda bundle: None,
+    "unsigned": lambda bundle: (bundle / "model.sig").unlink(),
+    "a file": lambda bundle: (bundle / "MODEL_CARD.md").write_text("altered"),
+    "a file more": lambda bundle: (bundle / "engines").mkdir() or (bundle / "engines/x").touch(),
+    "a file less": lambda bundle: (bundle / "notes.txt").unlink(),
+    "a link": lambda bundle: (bundle / "link").symlink_to("model.json"),
+    "a link to a folder": lambda bundle: (bundle / "link").symlink_to("/usr"),
+    "a pipe": lambda bundle: os.mkfifo(bundle / "pipe"),
+    "git": lambda bundle: (bundle / ".git").mkdir() or (bundle / ".git" / "x").touch(),
+    "no JSON": lambda bundle: (bundle / "model.sig").write_text("["),
+    "no signature": lambda bundle: (bundle / "model.sig").write_text("{}"),
+    "a large one": lambda bundle: (bundle / "model.sig").write_bytes(b" " * 2_000_000),
+    "another type": lambda b: reword(b / "model.sig", lambda s: s.replace("bundle.v0.3", "x")),
+    "bad base64": lambda b: reword(
+        b / "model.sig", lambda s: s.replace('"payload": "', '"payload": "=')
+    ),
+    "short base64": lambda b: reword(b / "model.sig", lambda s: s.replace('"sig": "', '"sig": "M')),
+    "altered": lambda b: reword(b / "model.sig", lambda s: s.replace('"sig": "M', '"sig": "N')),
+}
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_a_signature_is_held_to_as_in_python(library, keys, tmp_path, what):
+    bundle = Path(shutil.copytree(TINY, tmp_path / "bundle"))
+    (bundle / "notes.txt").write_text("of the signer")
+    trml_rt.sign(bundle, keys["signer"][0])
+    BREAKS[what](bundle)
+    same_verdict(library, bundle, keys["signer"][1], refused=what not in ("nothing", "git"))
+
+
+@pytest.mark.parametrize("whose", ["other", "curve", "private"])
+def test_another_key_is_refused_as_in_python(library, keys, tmp_path, whose):
+    bundle = Path(shutil.copytree(TINY, tmp_path / "bundle"))
+    trml_rt.sign(bundle, keys["signer"][0])
+    key = keys["signer"][0] if whose == "private" else keys[whose][1]
+    same_verdict(library, bundle, key, refused=True)
+
+
+def same_verdict(library, bundle, key, *, refused):
+    """Hold the library's refusal, or that it opens, to Python's: the words and the status."""
+    try:
+        trml_rt.check_signature(bundle, key)
+        expected = None
+    except trml_rt.TrmlError as error:
+        expected = (str(error), error.exit_code)
+    assert (expected is not None) == refused
+    try:
+        with library.open(bundle, backend=b"openvino", signed_by=str(key).encode()):
+            found = None
+    except NativeError as error:
+        found = (str(error), error.status)
+    if expected is not None and "not valid JSON" in expected[0]:
+        expected = (expected[0].split(":")[0], expected[1])  # each parser has its own words
+        found = found and (found[0].split(":")[0], found[1])
+    assert found == expected
+
+
+def test_an_empty_name_of_a_key_is_no_leave_to_open_any_bundle(library):
+    with pytest.raises(NativeError, match="signed_by is empty"):
+        library.open(TINY, signed_by=b"")

@@ -16,7 +16,7 @@ from pydantic import Field
 from trml_rt.bundle.files import Digest, FileEntry, check_files, check_hash
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import SET_INPUTS, Manifest
-from trml_rt.bundle.places import is_shipped
+from trml_rt.bundle.places import is_kept
 from trml_rt.bundle.records import Strict, parse_json, refuse, validate
 from trml_rt.errors import ArtefactMismatch, shell_word
 
@@ -175,7 +175,7 @@ def open_calibration(bundle: Bundle, folder: Path | None = None) -> Calibrated:
     folder = bundle.folder / "calibration" if folder is None else folder
     source = folder / RECORD
     again = calibration_command(bundle)
-    then = ", then build with --calibration calibration" if is_shipped(bundle) else ""
+    then = ", then build with --calibration calibration" if is_kept(bundle) else ""
     try:
         data = source.read_bytes()
     except OSError as error:
@@ -237,7 +237,7 @@ def calibration_hash(folder: Path) -> str | None:
 
 def calibration_command(bundle: Bundle) -> str:
     """Return the command that calibrates `bundle`."""
-    out = " --out calibration" if is_shipped(bundle) else ""
+    out = " --out calibration" if is_kept(bundle) else ""
     return f"trml-rt calibrate {shell_word(bundle.folder)} --data rows.jsonl{out}"
 
 

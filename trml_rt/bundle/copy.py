@@ -43,7 +43,8 @@ def copy_bundle(
 ) -> BundleCopy:
     """Copy a bundle, whole or not at all, after comparing the hash of every file.
 
-    Engines are left out: they are built for one device. The calibration is copied.
+    Engines are left out: they are built for one device. So is a signature, which tells every file
+    of its folder. The calibration is copied.
 
     Args:
         folder: the folder to make.

@@ -11,7 +11,10 @@ from trml_rt.bundle.files import check_files, check_hash
 from trml_rt.bundle.manifest import Manifest, read_manifest
 from trml_rt.errors import ArtefactMismatch
 
-__all__ = ["Bundle", "BundleLike", "default_bundle", "open_bundle"]
+__all__ = ["SIGNATURE", "Bundle", "BundleLike", "default_bundle", "open_bundle"]
+
+SIGNATURE = "model.sig"
+"""The name of the signature, in the folder of the bundle that it signs."""
 
 _REMEDY = "copy the bundle again, or export it anew"
 
@@ -49,6 +52,11 @@ class Bundle:
             check_hash(path, self.manifest.files[name], _REMEDY)
             self._verified.add(name)
         return path
+
+    @property
+    def signed(self) -> bool:
+        """Whether a signature lies in the folder, be it right or not."""
+        return os.path.lexists(self.folder / SIGNATURE)
 
     def verify_files(self) -> None:
         """Compare the hash of every file of the bundle."""

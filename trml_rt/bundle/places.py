@@ -1,8 +1,8 @@
 """Where the engines of a bundle lie: beside it in `engines/`, and in the user's cache.
 
-The cache is for bundles that cannot be written, and for the one that ships inside the package: an
-uninstallation would leave engines there. The C++ reader has the same rules
-(native/src/bundle/places.cpp), which the conformance files prove.
+The cache is for bundles that cannot be written, for signed ones, whose signature tells every file,
+and for the one that ships inside the package: an uninstallation would leave engines there. The C++
+reader has the same rules (native/src/bundle/places.cpp), which the conformance files prove.
 """
 
 from __future__ import annotations
@@ -11,9 +11,16 @@ import os
 from pathlib import Path
 
 from trml_rt.bundle.folder import Bundle, default_bundle
-from trml_rt.errors import EnvironmentUnfit
+from trml_rt.errors import EnvironmentUnfit, UsageError
 
-__all__ = ["cache_folder", "engine_places", "is_shipped", "own_place", "place_to_build"]
+__all__ = [
+    "cache_folder",
+    "engine_places",
+    "is_kept",
+    "own_place",
+    "place_to_build",
+    "refuse_signed",
+]
 
 
 def cache_folder() -> Path | None:
@@ -56,7 +63,7 @@ def place_to_build(bundle: Bundle, key: str) -> Path:
     own, cache = own_place(bundle), _place_in_cache(bundle)
     hides = any((place / key).exists() for place in engine_places(bundle) if place == cache)
     written = own if own.is_dir() else bundle.folder
-    if not (hides or is_shipped(bundle)) and os.access(written, os.W_OK | os.X_OK):
+    if not (hides or is_kept(bundle)) and os.access(written, os.W_OK | os.X_OK):
         return own
     if cache is None:
         raise EnvironmentUnfit(
@@ -72,5 +79,23 @@ def _place_in_cache(bundle: Bundle) -> Path | None:
 
 
 def is_shipped(bundle: Bundle) -> bool:
-    """Say whether `bundle` is the one inside the package, in which no command writes."""
+    """Say whether `bundle` is the one inside the package."""
     return os.path.realpath(bundle.folder) == os.path.realpath(default_bundle())
+
+
+def is_kept(bundle: Bundle) -> bool:
+    """Say whether no command writes into `bundle`: it ships inside the package, or is signed."""
+    return is_shipped(bundle) or bundle.signed
+
+
+def refuse_signed(bundle: Bundle, place: Path) -> None:
+    """Refuse to change engines that lie in a signed bundle.
+
+    Raises:
+        UsageError: `place` is inside of one.
+    """
+    if place == own_place(bundle) and bundle.signed:
+        raise UsageError(
+            f"{place}: lies in a signed bundle, whose signature a change would break; copy the "
+            "bundle with `trml-rt bundle copy`, and name the copy with --bundle"
+        )

@@ -60,6 +60,13 @@ Examples:
     "back end takes unasked, else the portable graphs]",
 )
 @threads_option
+@click.option(
+    "--require-signature",
+    "signed_by",
+    type=any_path,
+    metavar="KEY",
+    help="Answer only if the bundle is signed, with the private key to this public one.",
+)
 @click.option("--degrade", is_flag=True, help="Count an unusable input as missing; say so.")
 @as_json
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="Print JSON on one line.")

@@ -17,7 +17,7 @@ from trml_rt.bundle.engine_folder import (
 )
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import exported_sets
-from trml_rt.bundle.places import is_shipped
+from trml_rt.bundle.places import is_kept
 from trml_rt.bundle.records import refuse
 from trml_rt.engines.fastest import read_fastest
 from trml_rt.engines.key import built_for_here, key_of, misfits
@@ -151,7 +151,7 @@ def build_command(bundle: Bundle, precision: str, row: BackendRow) -> str:
     build = f"trml-rt build --bundle {shell_word(bundle.folder)} --precision {precision}{named}"
     if precision != "int8" or has_calibration(bundle):
         return build
-    own = " --calibration calibration" if is_shipped(bundle) else ""
+    own = " --calibration calibration" if is_kept(bundle) else ""
     return f"{calibration_command(bundle)}, then {build}{own}"
 
 

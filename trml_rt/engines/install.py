@@ -15,7 +15,7 @@ from trml_rt.bundle.engine_folder import (
     open_engine_folder,
 )
 from trml_rt.bundle.folder import Bundle
-from trml_rt.bundle.places import own_place, place_to_build
+from trml_rt.bundle.places import own_place, place_to_build, refuse_signed
 from trml_rt.bundle.records import refuse
 from trml_rt.engines.key import misfits
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, cannot_write
@@ -91,12 +91,14 @@ def locked(
         EnvironmentUnfit: another writer does not end, the place cannot be written, or the disk
             is full.
         ArtefactMismatch: a link stands where something is to be written.
+        UsageError: the place lies in a signed bundle.
     """
     import filelock  # here, because an answer needs no lock, and it takes a while to import
 
     if instead is None and place == own_place(bundle):
         instead = "copy the bundle with `trml-rt bundle copy`, and name the copy with --bundle"
     refuse_links(place, place / LOCK, *targets)
+    refuse_signed(bundle, place)
     try:
         place.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(place / LOCK)

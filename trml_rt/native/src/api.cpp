@@ -147,6 +147,12 @@ trml_rt_status trml_rt_open(const trml_rt_options* options, trml_rt** out) {
     if (raw.bundle != nullptr) read.bundle = raw.bundle;
     if (raw.backend != nullptr) read.backend = raw.backend;
     if (raw.precision != nullptr) read.precision = raw.precision;
+    if (raw.signed_by != nullptr) {
+      if (*raw.signed_by == '\0') {
+        throw trml::core::UsageError("signed_by is empty; name a file with a public key");
+      }
+      read.signed_by = raw.signed_by;
+    }
     read.settings.threads = raw.threads;
     read.settings.device = raw.device;
     read.settings.callers = raw.callers == 0 ? 1 : raw.callers;

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "bundle/signature.hpp"
 #include "engines/choose.hpp"
 #include "error.hpp"
 
@@ -51,6 +52,7 @@ BackendSettings for_engines(const Options& options, bool compiled = true) {
 
 Model::Model(const Options& options, const OpenBackend& tensorrt)
     : bundle(bundle_folder(options)), log_(options.settings.log) {
+  if (!options.signed_by.empty()) check_signature(bundle, options.signed_by);
   if (options.backend != "openvino") use_tensorrt(options, tensorrt);
   if (options.backend == "auto") use_fastest(options, tensorrt);
   if (engines) return;

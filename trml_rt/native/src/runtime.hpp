@@ -19,6 +19,7 @@ namespace trml::core {
 
 struct Options {
   std::string bundle, backend = "auto", precision;
+  std::string signed_by;  // file of a public key; empty: any bundle is opened
   BackendSettings settings;
 };
 

@@ -125,6 +125,8 @@ typedef struct trml_rt_options {
   /* How many handles run at once, up to 256; 0: one. On a CPU they share its cores, and `threads`
    * is for each of them. */
   int32_t callers;
+  /* File of a public key: the bundle must be signed with the private one; NULL: it need not be. */
+  const char* signed_by;
 } trml_rt_options;
 
 typedef struct trml_rt_frame {

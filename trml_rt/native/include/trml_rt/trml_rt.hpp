@@ -12,6 +12,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -47,7 +48,8 @@ struct Options {
   int device = 0;
   trml_rt_log_fn log = nullptr;
   void* log_user = nullptr;
-  int callers = 0;  // handles that run at once; 0: one
+  int callers = 0;                       // handles that run at once; 0: one
+  std::optional<std::string> signed_by;  // file of a public key; none: an unsigned bundle will do
 };
 
 // A frame over pixels that the caller keeps; `stride` 0 means packed rows.
@@ -120,6 +122,7 @@ class Runtime {
     raw.log = options.log;
     raw.log_user = options.log_user;
     raw.callers = options.callers;
+    raw.signed_by = options.signed_by ? options.signed_by->c_str() : nullptr;
     trml_rt* opened = nullptr;
     check(trml_rt_open(&raw, &opened));
     rt_.reset(opened);
