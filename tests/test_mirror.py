@@ -25,7 +25,6 @@ ELSEWHERE = {
         "backends/tensors": "backends/tensorrt/test_backend.py",
         "bundle/calibration": "../trml_calibration/test_calibrate.py",
         "bundle/engine_folder": "test_build.py",
-        "bundle/files": "bundle/test_bundle_format.py",
         "bundle/folder": "bundle/test_bundle_format.py",
         "bundle/manifest": "bundle/test_bundle_format.py",
         "bundle/modality": "engines/test_dispatch.py",

@@ -20,6 +20,7 @@ import onnx
 
 from trml_rt.backends import Tensors
 from trml_rt.bundle.atomic import partial_of, refuse_links, write_bytes
+from trml_rt.bundle.files import read_record
 
 __all__ = ["Finding", "Findings", "key_of"]
 
@@ -54,7 +55,7 @@ class Findings:
         """Return what an earlier run has found, or None; a damaged file counts as absent."""
         record, graph = self._paths(engine, form)
         try:
-            content = json.loads(record.read_bytes())
+            content = json.loads(read_record(record))
             if content["key"] != self._key:
                 return None
             if content["sha256"] is None:

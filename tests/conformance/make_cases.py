@@ -116,7 +116,7 @@ def refusals() -> list[dict[str, Any]]:
         cases.append({"rule": "R1", "text": text, "own_words": True})
     cases.append({"rule": "R1", "hex": b"\xff\xfe{}".hex(), "own_words": True})
     cases.append({"rule": "R1", "hex": b"\xef\xbb\xbf{}".hex(), "own_words": True})
-    cases.append({"rule": "R1", "delete": ["model.json"]})
+    cases += [{"rule": "R1", how: ["model.json"]} for how in ("delete", "pipe", "device", "grow")]
     change("R2", put("/schema", 3), {"op": "add", "path": "/surprise", "value": 1})
     for schema in (0, -1, "1", None, 1.0, True, [1, {"a": "it's"}]):
         change("R2", put("/schema", schema))
@@ -181,6 +181,7 @@ def refusals() -> list[dict[str, Any]]:
     change("R5", {"op": "remove", "path": "/files/onnx~1frame.onnx"})
     cases.append({"rule": "R6", "delete": ["golden/video.npz", "tokenizer.json"]})
     cases.append({"rule": "R6", "append": ["onnx/frame.onnx"]})
+    cases += [{"rule": "R6", how: ["tokenizer.json"]} for how in ("pipe", "device")]
     cases += [{"rule": "R6", "link_self": [name]} for name in ("model.json", "onnx/frame.onnx")]
     for name in ("tokenizer.json", "onnx/text.onnx", "onnx/fuse_text.onnx"):
         cases.append({"rule": "R7", "flip": [name], "call": "text"})
@@ -309,7 +310,10 @@ def engine_refusals() -> list[dict[str, Any]]:
     case(append=[f"{built}/text.plan"])
     case(link_out=[f"{built}/text.plan"])
     for name in ("manifest.json", "verify.json", "text.plan"):
-        case(link_self=[f"{built}/{name}"])
+        for how in ("link_self", "pipe", "device"):
+            case(**{how: [f"{built}/{name}"]})
+    for name in ("manifest.json", "verify.json"):
+        case(grow=[f"{built}/{name}"])
     case(flip=[f"{built}/frame.plan"])
     return [each for each in cases if broken(each)]
 

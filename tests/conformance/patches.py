@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,14 @@ def harm(folder: Path, case: dict[str, Any]) -> None:
     for name in case.get("link_self", []):
         (folder / name).unlink()
         (folder / name).symlink_to(Path(name).name)
+    for name in case.get("pipe", []):
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+    for name in case.get("device", []):
+        (folder / name).unlink()
+        (folder / name).symlink_to("/dev/zero")
+    for name in case.get("grow", []):  # beyond what a record may have, and no byte on the disk
+        os.truncate(folder / name, (16 << 20) + 1)
     for name in case.get("link_out", []):
         outside = folder.parent / "outside"
         (folder / name).rename(outside)

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <numeric>
 
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -106,6 +107,17 @@ void BundleCopy::harm(const Json& change) const {
     const auto path = folder / name.get<std::string>();
     fs::remove(path);
     fs::create_symlink(path.filename(), path);
+  }
+  for (const auto& name : change.value("pipe", Json::array())) {
+    fs::remove(folder / name.get<std::string>());
+    ::mkfifo((folder / name.get<std::string>()).c_str(), 0600);
+  }
+  for (const auto& name : change.value("device", Json::array())) {
+    fs::remove(folder / name.get<std::string>());
+    fs::create_symlink("/dev/zero", folder / name.get<std::string>());
+  }
+  for (const auto& name : change.value("grow", Json::array())) {
+    fs::resize_file(folder / name.get<std::string>(), (16 << 20) + 1);
   }
   for (const auto& name : change.value("link_out", Json::array())) {
     fs::rename(folder / name.get<std::string>(), parent_ / "outside");

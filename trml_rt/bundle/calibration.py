@@ -13,7 +13,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from trml_rt.bundle.files import Digest, FileEntry, check_files, check_hash
+from trml_rt.bundle.files import Digest, FileEntry, check_files, check_hash, read_record
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import SET_INPUTS, Manifest
 from trml_rt.bundle.places import is_kept
@@ -177,7 +177,7 @@ def open_calibration(bundle: Bundle, folder: Path | None = None) -> Calibrated:
     again = calibration_command(bundle)
     then = ", then build with --calibration calibration" if is_kept(bundle) else ""
     try:
-        data = source.read_bytes()
+        data = read_record(source)
     except OSError as error:
         raise ArtefactMismatch(
             f"{source}: cannot be read ({error.strerror}); "
@@ -230,7 +230,7 @@ def source_of(
 def calibration_hash(folder: Path) -> str | None:
     """Return the hash that names the calibration in `folder`, or None if there is none."""
     try:
-        return hashlib.sha256((folder / RECORD).read_bytes()).hexdigest()
+        return hashlib.sha256(read_record(folder / RECORD)).hexdigest()
     except OSError:
         return None
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from trml_rt.bundle.files import FileEntry, check_files, check_hash
+from trml_rt.bundle.files import FileEntry, check_files, check_hash, read_record
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.places import engine_places
 from trml_rt.bundle.records import Strict, parse_json, validate
@@ -133,7 +133,7 @@ class EngineFolder:
         """
         path = self.folder / VERIFICATION
         try:
-            data = path.read_bytes()
+            data = read_record(path)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -181,7 +181,7 @@ def open_engine_folder(folder: Path) -> EngineFolder:
     """
     source = folder / "manifest.json"
     try:
-        content = parse_json(source.read_bytes(), str(source))
+        content = parse_json(read_record(source), str(source))
     except OSError as error:
         raise ArtefactMismatch(f"{source}: cannot be read ({error.strerror})") from None
     manifest: EngineManifest = validate(EngineManifest, content, str(source), ENGINE_SCHEMA)

@@ -1,12 +1,18 @@
-"""Files that a record lists by size and hash: describe them, and refuse what differs."""
+"""Files that a record lists by size and hash: describe them, and refuse what differs.
+
+Only regular files are opened: a pipe would block for ever, a device may never end.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 from pydantic import AfterValidator, Field
 
@@ -14,14 +20,20 @@ from trml_rt.bundle.records import Strict, expected, refuse, shown
 from trml_rt.errors import ArtefactMismatch
 
 __all__ = [
+    "RECORD_LIMIT",
     "Digest",
     "FileEntry",
     "check_files",
     "check_hash",
     "describe_files",
+    "open_file",
     "path_problem",
+    "read_record",
     "sha256_of",
 ]
+
+RECORD_LIMIT = 16 << 20
+"""The most bytes that a record may have, such as model.json (R1)."""
 
 
 def _digest(value: str) -> str:
@@ -51,10 +63,50 @@ def path_problem(path: str) -> str | None:
     return None
 
 
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file to read its bytes.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe, a device or a folder.
+    """
+    return open(path, "rb", opener=_open_regular)
+
+
+def _open_regular(path: str, flags: int) -> int:
+    _check_regular(Path(path).stat(), path)  # first: opening alone can block, or wind a tape
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _check_regular(os.fstat(handle), path)  # it may have been replaced meanwhile
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _check_regular(status: os.stat_result, path: str) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+
+
+def read_record(path: Path) -> bytes:
+    """Return the bytes of a record, such as model.json.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or has more than `RECORD_LIMIT` bytes.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > RECORD_LIMIT:
+            raise OSError(errno.EFBIG, f"larger than {RECORD_LIMIT >> 20} MiB", str(path))
+        return file.read(size)
+
+
 def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file in lower-case hex, reading it in pieces."""
+    """Return the sha256 of a regular file in lower-case hex, reading it in pieces."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from trml_rt.bundle.arguments import path_of
-from trml_rt.bundle.files import check_files, check_hash
+from trml_rt.bundle.files import check_files, check_hash, read_record
 from trml_rt.bundle.manifest import Manifest, read_manifest
 from trml_rt.errors import ArtefactMismatch
 
@@ -29,7 +29,7 @@ class Bundle:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = path_of("bundle", folder)
         try:
-            data = (self.folder / "model.json").read_bytes()
+            data = read_record(self.folder / "model.json")
         except OSError as error:
             raise ArtefactMismatch(
                 f"{self.folder}: not a bundle: model.json cannot be read ({error.strerror}); "

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from trml_rt.backends.cpu import describe_device
 from trml_rt.bundle.atomic import write_bytes
+from trml_rt.bundle.files import read_record
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.places import engine_places, place_to_build
 from trml_rt.bundle.records import Strict, parse_json, refuse, validate
@@ -52,7 +53,7 @@ def read_fastest(bundle: Bundle) -> Fastest | None:
     for place in engine_places(bundle):
         path = place / file_name(device)
         try:
-            data = path.read_bytes()
+            data = read_record(path)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:

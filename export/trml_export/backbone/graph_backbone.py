@@ -25,7 +25,7 @@ from torch import Tensor
 from trml_export.config import Config
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle.atomic import write_bytes
-from trml_rt.bundle.files import sha256_of
+from trml_rt.bundle.files import read_record, sha256_of
 from trml_rt.bundle.folder import Bundle, default_bundle, open_bundle
 from trml_rt.bundle.manifest import Axes, EngineSpec, TextInput, VideoInput
 from trml_rt.bundle.records import Strict, parse_json, validate
@@ -179,7 +179,7 @@ def open_graphs(source: str | Path) -> GraphBackbone | None:
     path = Path(source) / _RECORD
     if not path.is_file():
         return None
-    content = parse_json(path.read_bytes(), str(path))
+    content = parse_json(read_record(path), str(path))
     record: GraphRecord = validate(GraphRecord, content, str(path), _SCHEMA)
     files = {name: path.with_name(f"{name}.onnx") for name in GRAPHS}
     return GraphBackbone(record, files | {"tokenizer": path.with_name("tokenizer.json")})

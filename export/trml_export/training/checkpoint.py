@@ -24,7 +24,7 @@ from trml_export.backbone.backbone import Encoders, load_backbone
 from trml_export.config import Config, parse_config
 from trml_export.method.model import TRML
 from trml_rt.bundle import atomic
-from trml_rt.bundle.files import FileEntry, check_files, describe_files, sha256_of
+from trml_rt.bundle.files import FileEntry, check_files, describe_files, read_record, sha256_of
 from trml_rt.bundle.records import Strict, parse_json, validate
 from trml_rt.errors import ArtefactMismatch, UsageError, cannot_write
 
@@ -191,7 +191,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """
     path = folder / RECORD
     try:
-        data = path.read_bytes()
+        data = read_record(path)
     except OSError as problem:
         raise UsageError(
             f"{folder}: not a checkpoint: {RECORD} cannot be read ({problem.strerror}); "

@@ -143,7 +143,7 @@ std::vector<std::string> EngineFolder::passed_sets() const {
   const auto record = folder / "verify.json";
   std::string data;
   try {
-    data = read_bytes(record);
+    data = read_record(record);
   } catch (const std::system_error& error) {
     if (error.code() == std::errc::no_such_file_or_directory) return {};
     throw ArtefactMismatch(record.string() + ": cannot be read (" + error.code().message() + ")");
@@ -187,7 +187,7 @@ EngineFolder open_engine_folder(const fs::path& folder) {
   const auto source = folder / "manifest.json";
   std::string data;
   try {
-    data = read_bytes(source);
+    data = read_record(source);
   } catch (const std::system_error& error) {
     throw ArtefactMismatch(source.string() + ": cannot be read (" + error.code().message() + ")");
   }

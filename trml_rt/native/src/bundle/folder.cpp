@@ -2,10 +2,14 @@
 
 #include <openssl/evp.h>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <system_error>
 
@@ -17,23 +21,51 @@ namespace {
 
 constexpr const char* copy_again = "copy the bundle again, or export it anew";
 
+constexpr std::size_t record_limit = std::size_t(16) << 20;
+
+// Why a file is not read where the system would read it.
+class Refusals : public std::error_category {
+ public:
+  enum { not_regular = -1, too_large = -2 };
+  const char* name() const noexcept override { return "trml_rt"; }
+  std::string message(int reason) const override {
+    if (reason == not_regular) return "not a regular file";
+    return "larger than " + std::to_string(record_limit >> 20) + " MiB";
+  }
+};
+const Refusals refusals;
+
 }  // namespace
 
-std::string read_bytes(const fs::path& path) {
-  const auto fail = [] { throw std::system_error(errno, std::generic_category()); };
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                       &std::fclose);
-  if (!file) fail();
-  std::string data;
-  std::error_code unknown;
-  if (const auto size = fs::file_size(path, unknown); !unknown) data.reserve(size);
-  char piece[1 << 16];
-  while (const std::size_t got = std::fread(piece, 1, sizeof piece, file.get())) {
-    data.append(piece, got);
+std::string read_bytes(const fs::path& path, std::size_t most) {
+  const auto fail = [](int reason) {
+    throw std::system_error(reason, reason < 0 ? refusals : std::generic_category());
+  };
+  const auto check = [&](int result, const struct stat& status) {
+    if (result != 0) fail(errno);
+    if (S_ISDIR(status.st_mode)) fail(EISDIR);
+    if (!S_ISREG(status.st_mode)) fail(Refusals::not_regular);
+    if (std::uintmax_t(status.st_size) > most) fail(Refusals::too_large);
+  };
+  struct stat status{};
+  check(::stat(path.c_str(), &status), status);  // first: opening alone can block, or wind a tape
+  const int handle = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (handle < 0) fail(errno);
+  std::unique_ptr<const int, void (*)(const int*)> closes(&handle, [](auto h) { ::close(*h); });
+  check(::fstat(handle, &status), status);  // it may have been replaced meanwhile
+  std::string data(std::size_t(status.st_size), '\0');
+  std::size_t size = 0;
+  while (size < data.size()) {
+    const auto got = ::read(handle, data.data() + size, data.size() - size);
+    if (got < 0 && errno != EINTR) fail(errno);
+    if (got == 0) break;
+    if (got > 0) size += std::size_t(got);
   }
-  if (std::ferror(file.get())) fail();
+  data.resize(size);
   return data;
 }
+
+std::string read_record(const fs::path& path) { return read_bytes(path, record_limit); }
 
 std::string sha256_hex(std::string_view data) {
   unsigned char digest[EVP_MAX_MD_SIZE];
@@ -111,7 +143,7 @@ Bundle::Bundle(const std::string& name) : folder(name) {
   // As Python's pathlib prints it.
   if (folder.has_parent_path() && !folder.has_filename()) folder = folder.parent_path();
   try {
-    data = read_bytes(folder / "model.json");
+    data = read_record(folder / "model.json");
   } catch (const std::system_error& error) {
     throw ArtefactMismatch(folder.string() + ": not a bundle: model.json cannot be read (" +
                            error.code().message() + "); name a folder that `trml-rt export` made");

@@ -1,7 +1,9 @@
 // Open a bundle: the manifest checked, every file present, each hashed when first opened.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -9,8 +11,13 @@
 
 namespace trml::core {
 
-// The bytes of a file; raises std::system_error where it cannot be read.
-std::string read_bytes(const std::filesystem::path& path);
+// The bytes of a regular file; raises std::system_error where it cannot be read, is a pipe, a
+// device or a folder, or has more bytes than `most`.
+std::string read_bytes(const std::filesystem::path& path,
+                       std::size_t most = std::numeric_limits<std::size_t>::max());
+
+// The same for a record, such as model.json, whose size is limited (R1).
+std::string read_record(const std::filesystem::path& path);
 
 std::string sha256_hex(std::string_view data);
 

@@ -53,7 +53,7 @@ std::optional<Fastest> read_fastest(const Bundle& bundle) {
     const auto path = place / fastest_name(device);
     std::string data;
     try {
-      data = read_bytes(path);
+      data = read_record(path);
     } catch (const std::system_error& error) {
       if (error.code() == std::errc::no_such_file_or_directory ||
           error.code() == std::errc::not_a_directory) {

@@ -65,7 +65,7 @@ Fields built_for_here(const Bundle& bundle, const std::string& precision, const 
   if (precision == "int8") {
     try {
       fields[calibration] =
-          sha256_hex(read_bytes(bundle.folder / "calibration" / "calibration.json"));
+          sha256_hex(read_record(bundle.folder / "calibration" / "calibration.json"));
     } catch (const std::system_error&) {  // a bundle without one takes engines of any
     }
   }
