@@ -16,6 +16,7 @@ from typing import Any
 from PIL import Image
 
 import trml_rt
+from tests.conformance.graphs import no_graphs, outside
 from tests.conformance.patches import harm, use
 from tests.conformance.pictures import nv12_to_rgb, picture
 from trml_rt import Sample, TrmlError
@@ -209,6 +210,8 @@ def refusals() -> list[dict[str, Any]]:
     change("R15", put("/engine_sets/0/outputs", ["virtual_video"]))
     change("R15", {"op": "add", "path": "/engine_sets/0/inputs/-", "value": "mood"})
     change("R15", put("/engine_sets/0/modalities", ["text", "text"]))
+    for data in (*outside().values(), *no_graphs().values()):
+        cases.append({"rule": "R17", "put": {"onnx/text.onnx": data.hex()}, "call": "text"})
     cases += engine_refusals()
     for case in cases:
         case.setdefault("call", "open")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 import shutil
@@ -48,6 +49,12 @@ def harm(folder: Path, case: dict[str, Any]) -> None:
         manifest.write_bytes(bytes.fromhex(case["hex"]))
     if "patch" in case:
         content = patched(json.loads(manifest.read_text(encoding="utf-8")), case["patch"])
+        manifest.write_text(json.dumps(content), encoding="utf-8")
+    for name, data in case.get("put", {}).items():  # listed as it is
+        (folder / name).write_bytes(bytes.fromhex(data))
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        digest = hashlib.sha256(bytes.fromhex(data)).hexdigest()
+        content["files"][name] = {"sha256": digest, "bytes": len(data) // 2}
         manifest.write_text(json.dumps(content), encoding="utf-8")
     for name in case.get("delete", []):
         (folder / name).unlink()

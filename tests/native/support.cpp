@@ -63,6 +63,18 @@ BundleCopy::BundleCopy() {
   fs::copy(tiny, folder, fs::copy_options::recursive);
 }
 
+namespace {
+
+std::string from_hex(const std::string& hex) {
+  std::string data;
+  for (std::size_t i = 0; i < hex.size(); i += 2) {
+    data += char(std::stoi(hex.substr(i, 2), nullptr, 16));
+  }
+  return data;
+}
+
+}  // namespace
+
 BundleCopy::~BundleCopy() {
   std::error_code ignored;
   fs::remove_all(parent_, ignored);
@@ -79,13 +91,14 @@ void BundleCopy::harm(const Json& change) const {
     std::ofstream(folder / name, std::ios::binary) << data;
   };
   if (change.contains("text")) write(record, change["text"].get<std::string>());
-  if (change.contains("hex")) {
-    std::string data;
-    const auto hex = change["hex"].get<std::string>();
-    for (std::size_t i = 0; i < hex.size(); i += 2) {
-      data += char(std::stoi(hex.substr(i, 2), nullptr, 16));
-    }
-    write(record, data);
+  if (change.contains("hex")) write(record, from_hex(change["hex"].get<std::string>()));
+  const Json put = change.value("put", Json::object());
+  for (const auto& [name, hex] : put.items()) {
+    const auto data = from_hex(hex.get<std::string>());
+    write(name, data);
+    Json content = read_json(folder / record);
+    content["files"][name] = {{"sha256", trml::core::sha256_hex(data)}, {"bytes", data.size()}};
+    write(record, content.dump());
   }
   if (change.contains("patch")) {
     // The patch of the library works on values whose keys it may sort; the reader minds no order.

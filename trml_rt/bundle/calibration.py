@@ -13,8 +13,9 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from trml_rt.bundle.files import Digest, FileEntry, check_files, check_hash, read_record
+from trml_rt.bundle.files import Digest, FileEntry, check_files, read_checked, read_record
 from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.graph import check_graph
 from trml_rt.bundle.manifest import SET_INPUTS, Manifest
 from trml_rt.bundle.places import is_kept
 from trml_rt.bundle.records import Strict, parse_json, refuse, validate
@@ -139,9 +140,9 @@ class Calibrated:
         return None if calibrated is None else calibrated.forms.get(form)
 
     def path(self, entry: Form) -> Path:
-        """Return the checked path of an INT8 graph (R7)."""
+        """Return the checked path of an INT8 graph (R7, R17)."""
         path = self.folder / entry.file
-        check_hash(path, entry, _REMEDY)
+        check_graph(read_checked(path, entry, _REMEDY), str(path))
         return path
 
     def verify_files(self) -> None:

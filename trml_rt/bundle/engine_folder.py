@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from trml_rt.bundle.files import FileEntry, check_files, check_hash, read_record
+from trml_rt.bundle.files import FileEntry, check_files, check_hash, read_checked, read_record
 from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.graph import check_graph
 from trml_rt.bundle.places import engine_places
 from trml_rt.bundle.records import Strict, parse_json, validate
 from trml_rt.errors import ArtefactMismatch
@@ -119,10 +120,13 @@ class EngineFolder:
     manifest: EngineManifest
 
     def path(self, engine: str) -> Path:
-        """Return the checked path of one engine's compiled graph."""
+        """Return the checked path of one engine's compiled graph; an ONNX one is held to R17."""
         entry = self.manifest.files[engine]
         path = self.folder / entry.file
-        check_hash(path, entry, _REMEDY)
+        if path.suffix == ".onnx" or self.manifest.backend == "onnxruntime":
+            check_graph(read_checked(path, entry, _REMEDY), str(path))
+        else:
+            check_hash(path, entry, _REMEDY)
         return path
 
     def verification(self) -> VerificationRecord | None:

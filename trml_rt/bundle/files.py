@@ -5,12 +5,13 @@ Only regular files are opened: a pipe would block for ever, a device may never e
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -28,6 +29,7 @@ __all__ = [
     "describe_files",
     "open_file",
     "path_problem",
+    "read_checked",
     "read_record",
     "sha256_of",
 ]
@@ -161,10 +163,32 @@ def check_hash(path: Path, entry: FileEntry, remedy: str) -> None:
     Raises:
         ArtefactMismatch: naming the file, and `remedy` as what to do.
     """
-    try:
+    with _blames_file(path, remedy):
         digest = sha256_of(path)
+    _compare(digest, path, entry, remedy)
+
+
+def read_checked(path: Path, entry: FileEntry, remedy: str) -> bytes:
+    """Return the bytes of a file, which are those that its entry states (R7).
+
+    Raises:
+        ArtefactMismatch: as `check_hash` does.
+    """
+    with _blames_file(path, remedy), open_file(path) as file:
+        data = file.read(entry.bytes + 1)  # no more of a file that grows meanwhile
+    _compare(hashlib.sha256(data).hexdigest(), path, entry, remedy)
+    return data
+
+
+@contextlib.contextmanager
+def _blames_file(path: Path, remedy: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ArtefactMismatch(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+
+
+def _compare(digest: str, path: Path, entry: FileEntry, remedy: str) -> None:
     if digest != entry.sha256:
         raise ArtefactMismatch(
             f"{path}: the content differs from its sha256 in the manifest; {remedy}"

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from trml_rt.bundle.arguments import path_of
-from trml_rt.bundle.files import check_files, check_hash, read_record
+from trml_rt.bundle.files import check_files, check_hash, read_checked, read_record
+from trml_rt.bundle.graph import check_graph
 from trml_rt.bundle.manifest import Manifest, read_manifest
 from trml_rt.errors import ArtefactMismatch
 
@@ -39,17 +40,22 @@ class Bundle:
         """Hash of the manifest, which holds all other hashes: names the whole bundle."""
         self.manifest: Manifest = read_manifest(data, str(self.folder / "model.json"))
         check_files(self.folder, self.manifest.files, _REMEDY)
+        self._graphs = {engine.file for engine in self.manifest.engines.values()}
         self._verified: set[str] = set()
 
     def path(self, name: str) -> Path:
         """Return the path of the file `name` after comparing its hash, once.
 
         Raises:
-            ArtefactMismatch: the content is not what the manifest states.
+            ArtefactMismatch: the content is not what the manifest states, or of a graph a part
+                lies in another file (R17).
         """
-        path = self.folder / name
+        path, entry = self.folder / name, self.manifest.files[name]
         if name not in self._verified:
-            check_hash(path, self.manifest.files[name], _REMEDY)
+            if name in self._graphs:
+                check_graph(read_checked(path, entry, _REMEDY), str(path))
+            else:
+                check_hash(path, entry, _REMEDY)
             self._verified.add(name)
         return path
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import trml_rt
+from tests.conformance.graphs import outside
 from tests.conftest import TINY, file_entry
 from trml_rt import ArtefactMismatch
 from trml_rt.bundle.folder import Bundle
@@ -244,7 +245,7 @@ def test_r13_a_graph_with_other_tensors_than_stated_is_refused_when_loaded(edit_
 
 
 def test_r13_a_graph_that_cannot_be_loaded_is_refused(bundle_copy, edit_manifest):
-    (bundle_copy / "onnx" / "text.onnx").write_bytes(b"no graph")
+    (bundle_copy / "onnx" / "text.onnx").write_bytes(b"\x08\x08")  # a version, and no graph
     entry = file_entry(bundle_copy / "onnx" / "text.onnx")
     folder = edit_manifest(lambda m: m["files"].update({"onnx/text.onnx": entry}))
     with trml_rt.load(folder) as rt, pytest.raises(ArtefactMismatch, match="cannot load it"):
@@ -309,3 +310,12 @@ def test_r14_a_writer_that_dies_leaves_no_folder(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         die()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", outside())
+def test_r17_a_graph_that_names_another_file_is_refused_unread(bundle_copy, edit_manifest, place):
+    graph = bundle_copy / "onnx" / "text.onnx"
+    graph.write_bytes(outside()[place])
+    folder = edit_manifest(lambda m: m["files"].update({"onnx/text.onnx": file_entry(graph)}))
+    with pytest.raises(ArtefactMismatch, match="a tensor of the graph lies in another file"):
+        trml_rt.inspect(folder)

@@ -13,6 +13,7 @@
 #include <memory>
 #include <system_error>
 
+#include "bundle/graph.hpp"
 #include "error.hpp"
 
 namespace trml::core {
@@ -154,7 +155,11 @@ Bundle::Bundle(const std::string& name) : folder(name) {
 }
 
 std::string Bundle::read(const std::string& name) const {
-  return read_checked(path(name), *manifest.file(name), copy_again);
+  auto data = read_checked(path(name), *manifest.file(name), copy_again);
+  const auto& graphs = manifest.engines;
+  const auto is_file = [&](const EngineSpec& engine) { return engine.file == name; };
+  if (std::any_of(graphs.begin(), graphs.end(), is_file)) check_graph(data, path(name).string());
+  return data;
 }
 
 }  // namespace trml::core
