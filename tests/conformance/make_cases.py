@@ -210,6 +210,20 @@ def refusals() -> list[dict[str, Any]]:
     change("R15", put("/engine_sets/0/outputs", ["virtual_video"]))
     change("R15", {"op": "add", "path": "/engine_sets/0/inputs/-", "value": "mood"})
     change("R15", put("/engine_sets/0/modalities", ["text", "text"]))
+    for path in (
+        "/embedding_dim",
+        "/text/context",
+        "/video/frames",
+        "/video/height",
+        "/video/width",
+    ):
+        change("R18", put(path, 2**16 + 1))
+    for path in ("/axes/batch/max", "/axes/tokens/max", "/axes/frames/opt"):
+        change("R18", put(path, 10**9))
+    change("R18", put("/video/height", 2**15), put("/video/width", 2**15))
+    for shape in ([2**31 + 1], [2**62, 2**62], [2**21, 2**10, "batch", 2]):
+        change("R18", put("/engines/fuse_text/outputs/1/shape", shape))
+    change("R18", put("/files/tokenizer.json/bytes", (64 << 20) + 1))
     for data in (*outside().values(), *no_graphs().values()):
         cases.append({"rule": "R17", "put": {"onnx/text.onnx": data.hex()}, "call": "text"})
     cases += engine_refusals()

@@ -45,7 +45,13 @@ SET_INPUTS = {"text": ["ids"], "video": ["frames", "frame_mask"]}
 VECTORS = ("text_vector", "frame_vectors", "virtual_text", "virtual_video")
 """The tensors whose rows are vectors of the aligned space."""
 
-Positive = Annotated[int, Field(gt=0)]
+# The largest sizes that a manifest may state (R18).
+_MOST_SIZE = 1 << 16  # of the context, a picture, a vector, an axis
+_MOST_VALUES = 1 << 31  # of a tensor with one row or frame
+_MOST_CLIP = 1 << 30  # bytes of the pixels of a clip
+_MOST_TOKENIZER = 64 << 20  # bytes
+
+Size = Annotated[int, Field(gt=0, le=_MOST_SIZE)]
 _AXES = ("batch", "tokens", "frames")
 
 
@@ -100,7 +106,7 @@ class TextInput(Strict):
     """How text becomes ids."""
 
     tokenizer: str
-    context: Positive
+    context: Size
     pad_id: Annotated[int, Field(ge=0, lt=2**31)]
     cut: bool
 
@@ -108,9 +114,9 @@ class TextInput(Strict):
 class VideoInput(Strict):
     """How a clip becomes frames of uint8 RGB."""
 
-    frames: Positive
-    height: Positive
-    width: Positive
+    frames: Size
+    height: Size
+    width: Size
     resize: Literal["shortest", "longest", "squash"]
     interpolation: Literal["bicubic", "bilinear"]
     fill: Annotated[int, Field(ge=0, le=255)]
@@ -119,9 +125,9 @@ class VideoInput(Strict):
 class Axis(Strict):
     """The sizes that an engine is made for along one axis."""
 
-    min: Positive
-    opt: Positive
-    max: Positive
+    min: Size
+    opt: Size
+    max: Size
 
 
 class Axes(Strict):
@@ -147,7 +153,7 @@ class Manifest(Strict):
     schema_: Annotated[int, Field(alias="schema")]
     name: str
     created_by: str
-    embedding_dim: Positive
+    embedding_dim: Size
     text: TextInput
     video: VideoInput
     axes: Axes
@@ -180,10 +186,11 @@ def read_manifest(data: bytes, source: str = "model.json") -> Manifest:
     """Return the manifest in `data`, or refuse it with every problem found.
 
     Raises:
-        ArtefactMismatch: a rule R1 to R5 or R8 to R12 of the format is broken.
+        ArtefactMismatch: a rule of the format is broken that a manifest alone can break.
     """
     manifest: Manifest = validate(Manifest, parse_json(data, source), source, SCHEMA)
-    if problems := [*_files(manifest), *_settings(manifest), *_sets(manifest), *_tensors(manifest)]:
+    rules = (_files, _settings, _sizes, _sets, _tensors)
+    if problems := [problem for rule in rules for problem in rule(manifest)]:
         refuse(source, problems)
     return manifest
 
@@ -221,6 +228,20 @@ def _settings(manifest: Manifest) -> Iterator[str]:
         yield "axes.tokens.max: must equal text.context"
     if axes.frames.max < manifest.video.frames:
         yield "axes.frames.max: must reach video.frames"
+
+
+def _sizes(manifest: Manifest) -> Iterator[str]:
+    """Refuse what each size allows and all of them together do not (R18)."""
+    video = manifest.video
+    if video.frames * video.height * video.width * 3 > _MOST_CLIP:
+        yield f"video: a clip of these frames has more than {_MOST_CLIP} bytes"
+    for name, engine in manifest.engines.items():
+        for tensor in (*engine.inputs, *engine.outputs):
+            if math.prod(size for size in tensor.shape if isinstance(size, int)) > _MOST_VALUES:
+                yield f"engine {name}: {tensor.name!r} has more than {_MOST_VALUES} values"
+    listed = manifest.files.get(manifest.text.tokenizer)
+    if listed is not None and listed.bytes > _MOST_TOKENIZER:
+        yield f"text.tokenizer: has more than {_MOST_TOKENIZER} bytes"
 
 
 def _sets(manifest: Manifest) -> Iterator[str]:

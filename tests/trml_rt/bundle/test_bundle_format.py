@@ -319,3 +319,22 @@ def test_r17_a_graph_that_names_another_file_is_refused_unread(bundle_copy, edit
     folder = edit_manifest(lambda m: m["files"].update({"onnx/text.onnx": file_entry(graph)}))
     with pytest.raises(ArtefactMismatch, match="a tensor of the graph lies in another file"):
         trml_rt.inspect(folder)
+
+
+def test_r18_sizes_have_limits(edit_manifest):
+    folder = edit_manifest(lambda m: m["text"].update(context=10**9))
+    refused(folder, "text.context: at most 65536 expected, 1000000000 found")
+
+
+def test_r18_what_sizes_give_together_has_limits(edit_manifest):
+    def grow(manifest):
+        manifest["video"].update(height=2**15, width=2**15)
+        manifest["engines"]["fuse_text"]["outputs"][1]["shape"] = [2**31, "batch", 2]
+        manifest["files"]["tokenizer.json"]["bytes"] = 2**40
+
+    refused(
+        edit_manifest(grow),
+        "video: a clip of these frames has more than 1073741824 bytes",
+        "engine fuse_text: 'virtual_video' has more than 2147483648 values",
+        "text.tokenizer: has more than 67108864 bytes",
+    )

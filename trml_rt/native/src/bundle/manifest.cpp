@@ -88,9 +88,9 @@ AxisRange read_axis(Record& axes, const char* name) {
   AxisRange range;
   if (const Json* value = axes.object(name)) {
     Record record(*value, axes.at(name), axes.problems());
-    range.min = record.integer("min");
-    range.opt = record.integer("opt");
-    range.max = record.integer("max");
+    range.min = record.size("min");
+    range.opt = record.size("opt");
+    range.max = record.size("max");
     record.finish();
   }
   return range;
@@ -100,16 +100,16 @@ void read_inputs(Record& top, Manifest& manifest) {
   if (const Json* value = top.object("text")) {
     Record record(*value, "text", top.problems());
     manifest.text.tokenizer = record.text("tokenizer");
-    manifest.text.context = record.integer("context");
+    manifest.text.context = record.size("context");
     manifest.text.pad_id = record.integer("pad_id", 0, std::int64_t(1) << 31);
     manifest.text.cut = record.boolean("cut");
     record.finish();
   }
   if (const Json* value = top.object("video")) {
     Record record(*value, "video", top.problems());
-    manifest.video.frames = record.integer("frames");
-    manifest.video.height = record.integer("height");
-    manifest.video.width = record.integer("width");
+    manifest.video.frames = record.size("frames");
+    manifest.video.height = record.size("height");
+    manifest.video.width = record.size("width");
     manifest.video.resize = record.choice("resize", {"shortest", "longest", "squash"});
     manifest.video.interpolation = record.choice("interpolation", {"bicubic", "bilinear"});
     constexpr auto none = std::numeric_limits<std::int64_t>::max();
@@ -194,7 +194,7 @@ Manifest read_manifest(std::string_view data, const std::string& source) {
   top.any("schema");
   manifest.name = top.text("name");
   top.text("created_by");
-  manifest.embedding = top.integer("embedding_dim");
+  manifest.embedding = top.size("embedding_dim");
   read_inputs(top, manifest);
   read_task(top, manifest.task, has_range, has_thresholds);
   if (const Json* engines = top.object("engines")) {

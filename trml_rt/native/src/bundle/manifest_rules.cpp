@@ -70,6 +70,43 @@ void check_settings(const Manifest& manifest, bool has_range, bool has_threshold
   }
 }
 
+constexpr std::int64_t most_values = std::int64_t(1) << 31;  // of a tensor with one row or frame
+constexpr std::int64_t most_clip = std::int64_t(1) << 30;    // bytes of the pixels of a clip
+constexpr std::int64_t most_tokenizer = 64 << 20;            // bytes
+
+bool has_more(const TensorSpec& tensor, std::int64_t most) {
+  std::int64_t count = 1;
+  for (const auto& dimension : tensor.shape) {
+    if (dimension.axis != Axis::none) continue;
+    if (dimension.size > most / count) return true;
+    count *= dimension.size;
+  }
+  return false;
+}
+
+// What each size allows and all of them together do not (R18).
+void check_sizes(const Manifest& manifest, Problems& problems) {
+  const VideoInput& video = manifest.video;
+  if (video.frames * video.height * video.width > most_clip / 3) {
+    problems.push_back("video: a clip of these frames has more than " + std::to_string(most_clip) +
+                       " bytes");
+  }
+  for (const auto& engine : manifest.engines) {
+    for (const auto* side : {&engine.inputs, &engine.outputs}) {
+      for (const auto& tensor : *side) {
+        if (!has_more(tensor, most_values)) continue;
+        problems.push_back("engine " + engine.name + ": " + repr(tensor.name) + " has more than " +
+                           std::to_string(most_values) + " values");
+      }
+    }
+  }
+  const FileEntry* listed = manifest.file(manifest.text.tokenizer);
+  if (listed != nullptr && listed->bytes > most_tokenizer) {
+    problems.push_back("text.tokenizer: has more than " + std::to_string(most_tokenizer) +
+                       " bytes");
+  }
+}
+
 // Whether two ends of a tensor differ; frames may be laid out by frame_mask in between.
 bool disagree(const TensorSpec& produced, const TensorSpec& consumed) {
   Shape shape = produced.shape;
@@ -195,6 +232,7 @@ void check_rules(const Manifest& manifest, bool has_range, bool has_thresholds,
   for (const auto& set : manifest.engine_sets) named.push_back(set.golden);
   check_files(manifest, named, problems);
   check_settings(manifest, has_range, has_thresholds, problems);
+  check_sizes(manifest, problems);
   check_sets(manifest, problems);
   check_tensors(manifest, problems);
 }

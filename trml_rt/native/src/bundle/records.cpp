@@ -74,6 +74,10 @@ std::int64_t Record::integer(const char* key, std::int64_t at_least, std::int64_
   return 1;
 }
 
+std::int64_t Record::size(const char* key) {
+  return integer(key, 1, std::numeric_limits<std::int64_t>::max(), most_size);
+}
+
 std::string Record::choice(const char* key, const std::vector<std::string>& words) {
   const Json* value = any(key);
   if (value == nullptr) return words.front();

@@ -11,6 +11,8 @@
 
 namespace trml::core {
 
+constexpr std::int64_t most_size = 1 << 16;  // of what a manifest may state (R18)
+
 class Record {
  public:
   // `where` is the path of the object in the file, "" at the top.
@@ -23,6 +25,7 @@ class Record {
   std::int64_t integer(const char* key, std::int64_t at_least = 1,
                        std::int64_t below = std::numeric_limits<std::int64_t>::max(),
                        std::int64_t at_most = std::numeric_limits<std::int64_t>::max());
+  std::int64_t size(const char* key);  // 1 to `most_size`
   std::string choice(const char* key, const std::vector<std::string>& words);
   std::vector<std::string> texts(const char* key, bool some = false,
                                  const std::vector<std::string>& words = {});
