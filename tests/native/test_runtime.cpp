@@ -203,6 +203,19 @@ TEST_CASE("invalid UTF-8 is unusable, and says where") {
   }
 }
 
+TEST_CASE("a text larger than a megabyte is unusable, and is not tokenised") {
+  World world;
+  const std::string most(1'000'000, 'a');
+  CHECK_NOTHROW(world.runtime.infer({text((most.substr(6) + " good ").c_str())}, false, false));
+  try {
+    world.runtime.infer({text((most + "a").c_str())}, false, false);
+    CHECK(false);
+  } catch (const InputUnusable& error) {
+    CHECK(error.reason == "undecodable");
+    CHECK(std::string(error.what()) == "the text is larger than 1 MB; pass one utterance");
+  }
+}
+
 TEST_CASE("damaged tokenizers are refused") {
   for (const char* bad : {"", "{}", "\xff", R"({"model": {"type": "Unigram", "vocab": []}})",
                           R"({"model": {"type": "BPE", "vocab": {"a": -1}, "merges": []}})",

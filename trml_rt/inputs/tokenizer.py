@@ -7,7 +7,8 @@ tower whose mask is causal runs on the tokens alone, which costs a fifth of the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError
+from trml_rt.bundle.files import open_file
+from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError, lacks_resource
+from trml_rt.inputs.text import SIZE_LIMIT
 
 if TYPE_CHECKING:
     import tokenizers
@@ -47,8 +50,9 @@ class Tokenizer:
     `context` is the largest number of tokens of a text, special tokens included.
     """
 
-    def __init__(self, model: tokenizers.Tokenizer, context: int) -> None:
+    def __init__(self, model: tokenizers.Tokenizer, context: int, name: str) -> None:
         self._model = model
+        self._name = name
         unknown = getattr(model.model, "unk_token", None)  # byte-pair models know every byte
         self._unknown_id = None if unknown is None else model.token_to_id(unknown)
         self.context = context
@@ -61,22 +65,27 @@ class Tokenizer:
         """
         import tokenizers
 
-        try:
+        with _blames_tokenizer(f"{name}: not a tokenizer"):
             model = tokenizers.Tokenizer.from_buffer(data)
-        except ValueError as error:
-            raise ArtefactMismatch(f"{name}: not a tokenizer: {error}; {_NEXT}") from error
-        truncation = model.truncation
+            truncation = model.truncation
+            # Rows of a fixed length would hide where the text ends.
+            model.no_padding()
+            special = model.num_special_tokens_to_add(is_pair=False)
         if truncation is None or truncation["direction"] != "right":
             raise ArtefactMismatch(f"{name}: does not cut texts to a context; {_NEXT}")
-        # Rows of a fixed length would hide where the text ends.
-        model.no_padding()
-        return cls(model, int(truncation["max_length"]))
+        context = int(truncation["max_length"])
+        if context <= special:  # then the library does not cut at all
+            raise ArtefactMismatch(
+                f"{name}: not a tokenizer: a context that leaves no room for text; {_NEXT}"
+            )
+        return cls(model, context, name)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Tokenizer:
         """Read a tokenizer.json from disk; ArtefactMismatch where that fails."""
         try:
-            data = Path(path).read_bytes()
+            with open_file(Path(path)) as file:
+                data = file.read()
         except OSError as error:
             raise ArtefactMismatch(f"{path}: {error.strerror}; {_NEXT}") from error
         return cls.from_bytes(data, name=str(path))
@@ -85,18 +94,25 @@ class Tokenizer:
         """Return the tokens of `text`, cut to the context.
 
         Raises InputUnusable with reason "empty_text" for a text without any token of its own,
-        "unknown_text" for one of unknown tokens alone, and "undecodable" for one with lone
-        surrogates, as a badly decoded command line has them.
+        "unknown_text" for one of unknown tokens alone, and "undecodable" for one that is too large,
+        or has lone surrogates, as a badly decoded command line has them. Raises ArtefactMismatch
+        where the tokenizer itself fails.
         """
         try:
-            text.encode()
+            size = len(text if len(text) > SIZE_LIMIT else text.encode())
         except UnicodeEncodeError as error:
             raise InputUnusable(
                 f"the text is not valid Unicode at character {error.start}; pass UTF-8",
                 reason="undecodable",
             ) from error
-        # One text a call, not the library's batch: its thread pool does not survive a fork.
-        encoding = self._model.encode(text)
+        if size > SIZE_LIMIT:  # whose first tokens alone would be kept, after seconds
+            raise InputUnusable(
+                f"the text is larger than {SIZE_LIMIT // 1_000_000} MB; pass one utterance",
+                reason="undecodable",
+            )
+        with _blames_tokenizer(f"{self._name}: fails on a text"):
+            # One text a call, not the library's batch: its thread pool does not survive a fork.
+            encoding = self._model.encode(text)
         special, ids = encoding.special_tokens_mask, encoding.ids
         if all(special):
             raise InputUnusable("the text is empty; leave the text out", reason="empty_text")
@@ -110,6 +126,22 @@ class Tokenizer:
                 reason="unknown_text",
             )
         return Tokens(np.array(ids, dtype=np.int32), bool(encoding.overflowing), unknown)
+
+
+@contextlib.contextmanager
+def _blames_tokenizer(problem: str) -> Iterator[None]:
+    """Raise ArtefactMismatch where the library gives up on what a tokenizer.json says.
+
+    It raises bare exceptions, and panics of Rust, which are no `Exception`.
+    """
+    try:
+        yield
+    except BaseException as error:
+        panic = type(error).__name__ == "PanicException"
+        if not (panic or isinstance(error, Exception)) or lacks_resource(error):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise ArtefactMismatch(f"{problem}: {reason}; {_NEXT}") from error
 
 
 def pad(rows: Sequence[Tokens], pad_id: int, length: int | None = None) -> npt.NDArray[np.int32]:

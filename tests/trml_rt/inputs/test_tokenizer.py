@@ -67,6 +67,11 @@ def word_piece() -> bytes:
     return finished(model, ("[CLS]", 2), ("[SEP]", 3))
 
 
+def changed(**parts) -> bytes:
+    """A tokenizer.json that has other parts than the one of byte pairs."""
+    return json.dumps(json.loads(byte_pair()) | parts).encode()
+
+
 @pytest.fixture
 def tokenizer() -> Tokenizer:
     return Tokenizer.from_bytes(byte_pair())
@@ -236,3 +241,59 @@ def test_any_text_gives_ids_between_begin_and_end_or_says_nothing(file, text):
 @given(before=TEXTS, surrogate=st.characters(categories=["Cs"]), after=TEXTS)
 def test_a_lone_surrogate_anywhere_is_undecodable(file, before, surrogate, after):
     assert outcome(shipped(file)[0], before + surrogate + after) == "undecodable"
+
+
+SPLIT = {"type": "Split", "behavior": "Isolated", "invert": False}
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        # A panic of Rust, an exception without a class of its own, and one of a regular expression.
+        ({"truncation": json.loads(byte_pair())["truncation"] | {"stride": 99}}, "`stride` must"),
+        ({"model": json.loads(byte_pair())["model"] | {"unk_token": "gone"}}, "Unk token `gone`"),
+        ({"pre_tokenizer": SPLIT | {"pattern": {"Regex": "(a+)+$"}}}, "Onig: Regex search error"),
+    ],
+)
+def test_a_tokenizer_that_fails_on_a_text_is_what_is_refused(parts, reason):
+    tokenizer = Tokenizer.from_bytes(changed(**parts), name="it")
+    with pytest.raises(
+        ArtefactMismatch, match=f"^it: fails on a text: {reason}.*; export"
+    ) as caught:
+        tokenizer.encode("hi ho x " * 20 + "a" * 30 + "!")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},  # a panic
+        {"model": None},
+        {"truncation": json.loads(byte_pair())["truncation"] | {"max_length": 2}},
+        {"truncation": json.loads(byte_pair())["truncation"] | {"max_length": 0}},
+    ],
+)
+def test_what_is_no_tokenizer_is_refused(parts):
+    with pytest.raises(ArtefactMismatch, match=r"^it: not a tokenizer: .*; export the bundle ag"):
+        Tokenizer.from_bytes(changed(**parts), name="it")
+
+
+def test_ctrl_c_is_no_fault_of_the_tokenizer(tokenizer, monkeypatch):
+    class Interrupted:
+        def encode(self, _):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tokenizer, "_model", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        tokenizer.encode("hi")
+
+
+@pytest.mark.parametrize("text", ["a" * 1_000_001, "\u4e2d" * 400_000])
+def test_a_text_larger_than_a_megabyte_is_not_tokenised(tokenizer, text):
+    with pytest.raises(InputUnusable, match="the text is larger than 1 MB; pass one ut") as caught:
+        tokenizer.encode(text)
+    assert caught.value.reason == "undecodable"
+
+
+def test_a_text_of_a_megabyte_is_cut_to_the_context(tokenizer):
+    assert tokenizer.encode("hi " * 333_333).truncated

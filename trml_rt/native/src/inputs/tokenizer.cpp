@@ -14,6 +14,7 @@ namespace trml::core {
 namespace {
 
 constexpr const char* next_step = "export the bundle again";
+constexpr std::size_t most_text = 1'000'000;  // bytes
 
 bool is_word_character(char32_t c) {
   const auto mask = U_MASK(u_charType(UChar32(c)));
@@ -145,8 +146,8 @@ Tokens Tokenizer::encode(std::string_view text, Scratch& scratch) const {
         "the text is not valid Unicode at byte " + std::to_string(*bad) + "; pass UTF-8",
         "undecodable");
   }
-  if (text.size() > std::size_t(std::numeric_limits<std::int32_t>::max() / 8)) {
-    throw InputUnusable("the text is larger than 256 MB; pass one utterance", "undecodable");
+  if (text.size() > most_text) {  // whose first tokens alone would be kept, after seconds
+    throw InputUnusable("the text is larger than 1 MB; pass one utterance", "undecodable");
   }
   Tokens tokens{before_};
   const std::u16string whole = to_utf16(text);
