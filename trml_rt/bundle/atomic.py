@@ -1,14 +1,16 @@
 """Write files and folders whole or not at all.
 
 Everything lands under a temporary name beside its target, is flushed to the disk, and is
-renamed last. A kill leaves at most a `.partial-*` entry beside it, which no reader opens. A
-folder cannot be renamed over a full one, so replacing one takes two renames: a kill between
-them leaves the old folder under such a name.
+renamed last. A folder that replaces another changes names with it in one step, so the old or the
+new one is there at every moment. A kill leaves at most a `.partial-*` entry, which no reader opens.
+The next writer of the same folder removes it: its own is held by a lock that ends with the process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import hashlib
 import os
 import shutil
 import tempfile
@@ -16,6 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trml_rt.errors import ArtefactMismatch, UsageError, cannot_write
+
+try:
+    import fcntl
+except ImportError:  # Windows, where what killed writers left stays
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = [
     "check_target",
@@ -116,7 +123,8 @@ def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     if target.exists() and not replace:
         raise UsageError(_EXISTS.format(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
+    _remove_abandoned(target)
+    staging, handle = _new_staging(target)
     try:
         staging.chmod(0o755)
         yield staging
@@ -124,20 +132,94 @@ def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
             _flush(path)
         _flush(staging)
         if replace and target.exists():
-            old = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
-            target.replace(old)
-            try:
-                staging.replace(target)
-            except BaseException:
-                old.replace(target)
-                raise
-            shutil.rmtree(old)
+            _replace_folder(staging, target)
         else:
             _rename_to_absent(staging, target)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
+    finally:
+        if handle is not None:
+            os.close(handle)
     _flush(target.parent)
+
+
+def _new_staging(target: Path) -> tuple[Path, int | None]:
+    """Return a new folder beside `target`, and a descriptor that holds it for this process."""
+    while True:
+        staging = Path(tempfile.mkdtemp(prefix=_staging_prefix(target), dir=target.parent))
+        try:
+            return staging, _hold(staging)
+        except (BlockingIOError, FileNotFoundError):  # one who cleans up was faster
+            continue
+        except OSError:  # a file system without such locks, on which nobody cleans up
+            return staging, None
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what killed writers of `target` left; what a living one holds stays."""
+    for left in target.parent.glob(f"{_staging_prefix(target)}*"):
+        with contextlib.suppress(OSError):
+            handle = _hold(left)
+            try:
+                if handle is not None:
+                    shutil.rmtree(left)
+            finally:
+                if handle is not None:
+                    os.close(handle)
+
+
+def _staging_prefix(target: Path) -> str:
+    return f"{_PREFIX}{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"
+
+
+def _hold(folder: Path) -> int | None:
+    """Lock a folder until its descriptor is closed, or the process ends; None: no locks here.
+
+    Raises:
+        OSError: another process holds it, it is gone, or the file system has no such locks.
+    """
+    if fcntl is None:
+        return None
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder.stat()  # it may have been removed between the two
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _replace_folder(staging: Path, target: Path) -> None:
+    """Put `staging` in the place of the folder `target`, and remove that one."""
+    if _exchange(staging, target):
+        shutil.rmtree(staging)
+        return
+    # Two renames, where the system knows no other way: a kill between them leaves the old folder
+    # under a name that nobody cleans up.
+    old = Path(tempfile.mkdtemp(prefix=".replaced-", dir=target.parent))
+    target.replace(old)
+    try:
+        staging.replace(target)
+    except BaseException:
+        old.replace(target)
+        raise
+    shutil.rmtree(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change names in one step; False: this system or file system cannot."""
+    if os.name == "nt":
+        return False
+    library = ctypes.CDLL(None)
+    names = os.fsencode(one), os.fsencode(other)
+    if hasattr(library, "renameat2"):  # of Linux
+        here, exchange = ctypes.c_int(-100), ctypes.c_uint(2)  # AT_FDCWD, RENAME_EXCHANGE
+        return bool(library.renameat2(here, names[0], here, names[1], exchange) == 0)
+    if hasattr(library, "renamex_np"):  # of macOS
+        return bool(library.renamex_np(*names, ctypes.c_uint(2)) == 0)  # RENAME_SWAP
+    return False
 
 
 def _rename_to_absent(staging: Path, target: Path) -> None:

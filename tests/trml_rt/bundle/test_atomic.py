@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from trml_rt.bundle.atomic import staged_folder, write_bytes
+from trml_rt.bundle.atomic import _exchange, staged_folder, write_bytes
 from trml_rt.errors import UsageError
 
 
@@ -34,8 +37,8 @@ def test_a_folder_that_is_absent_is_named_by_the_file_that_was_to_be_written(tmp
     assert caught.value.filename == str(tmp_path / "absent" / "file")
 
 
-def make(target, whose, meanwhile=lambda: None):
-    with staged_folder(target) as staging:
+def make(target, whose, meanwhile=lambda: None, *, replace=False):
+    with staged_folder(target, replace=replace) as staging:
         (staging / "whose").write_text(whose)
         meanwhile()
 
@@ -46,3 +49,105 @@ def test_of_two_writers_of_one_folder_the_later_is_refused_and_leaves_the_first(
         make(target, "the later one's", lambda: make(target, "the first one's"))
     assert (target / "whose").read_text() == "the first one's"
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from trml_rt.bundle.atomic import staged_folder
+with staged_folder(Path(sys.argv[1]), replace=True) as staging:
+    (staging / "whose").write_text("a killed one's")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def kill_a_writer(target):
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(target)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_one(tmp_path):
+    target = tmp_path / "made"
+    kill_a_writer(target)
+    kill_a_writer(target)
+    [left] = tmp_path.iterdir()  # the second killed one has removed what the first one left
+    assert left.name.startswith(".partial-")
+    make(target, "the next one's")
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_what_a_killed_writer_of_another_folder_left_stays(tmp_path):
+    kill_a_writer(tmp_path / "another")
+    make(tmp_path / "made", "mine")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_a_living_writer_is_writing_stays(tmp_path):
+    target = tmp_path / "made"
+    with staged_folder(target, replace=True) as first:
+        with staged_folder(target, replace=True) as second:
+            (second / "whose").write_text("the second one's")
+        (first / "whose").write_text("the first one's")
+    assert (target / "whose").read_text() == "the first one's"
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_link_with_the_name_of_what_was_left_is_not_followed(tmp_path):
+    kill_a_writer(tmp_path / "made")
+    [left] = tmp_path.iterdir()
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim" / "thesis").touch()
+    left.with_name(left.name + "2").symlink_to("victim")
+    make(tmp_path / "made", "mine")
+    assert (tmp_path / "victim" / "thesis").exists()
+
+
+class Killed(BaseException):
+    """What a test ends a writer with."""
+
+
+@pytest.mark.parametrize("at", ["flushed", "exchanged"])
+def test_a_kill_while_a_folder_is_replaced_leaves_the_old_or_the_new_one(tmp_path, monkeypatch, at):
+    target = tmp_path / "made"
+    make(target, "the old one's")
+
+    def kill(*_, **__):
+        raise Killed
+
+    place = "_exchange" if at == "flushed" else "shutil.rmtree"
+    with monkeypatch.context() as patch:
+        patch.setattr(f"trml_rt.bundle.atomic.{place}", kill)
+        with pytest.raises(Killed):
+            make(target, "the new one's", replace=True)
+    assert (target / "whose").read_text() == f"the {'old' if at == 'flushed' else 'new'} one's"
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_folder_takes_the_place_of_the_one_that_is_there(tmp_path, monkeypatch, exchanges):
+    if not exchanges:
+        monkeypatch.setattr("trml_rt.bundle.atomic._exchange", lambda *_: False)
+    make(tmp_path / "made", "the old one's")
+    with staged_folder(tmp_path / "made", replace=True) as staging:
+        (staging / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["made", "new"]
+
+
+def test_folders_change_names_in_one_step_here(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    assert _exchange(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a" / "b").exists()
+    assert (tmp_path / "b" / "a").exists()
+
+
+def test_without_locks_of_the_file_system_nothing_is_removed(tmp_path, monkeypatch):
+    kill_a_writer(tmp_path / "made")
+
+    def unsupported(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    make(tmp_path / "made", "mine")
+    assert (tmp_path / "made" / "whose").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 2
