@@ -36,6 +36,7 @@ ELSEWHERE = {
         "engines/key": "backends/tensorrt/test_plans.py",
         "inputs/picture_file": "inputs/test_picture.py",
         "inputs/video_frame": "inputs/test_video.py",
+        "proof/contenders": "test_bench.py",
         "proof/interleave": "test_bench.py",
         "inputs/video_packets": "inputs/test_video_scan.py",
         "inspect": "cli/test_cli.py",

@@ -2,44 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from trml_rt.backends import ONNXRUNTIME, BackendRow, row_of
+from trml_rt.backends import ONNXRUNTIME
 from trml_rt.backends.cpu import cpu_features
-from trml_rt.backends.process import python_command
-from trml_rt.bundle.arguments import check_whole, names_of
-from trml_rt.bundle.engine_folder import PRECISIONS, EngineFolder
+from trml_rt.bundle.arguments import check_threads, check_whole, wholes_of
+from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
-from trml_rt.engines.choose import (
-    build_command,
-    find_engines,
-    fitting_precisions,
-    verified_engines,
-)
-from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_rt.engines.choose import build_command
+from trml_rt.errors import UsageError
 from trml_rt.inputs.prepare import Inputs, Sample, TextLike
+from trml_rt.proof.contenders import PORTABLE, Rivals, commands_of, rivals_of
 from trml_rt.proof.interleave import interleave
 
-__all__ = ["PORTABLE", "BenchReport", "bench", "recommend"]
+__all__ = ["BenchReport", "bench", "recommend"]
 
 _log = logging.getLogger(__name__)
 
-AUTO = "auto"
-"""The name of all back ends together."""
-
-PORTABLE = "portable"
-"""The name of the bundle's own graphs among the contenders."""
-
 _NOT_SLOWER = 0.97  # less is within what two runs of one graph differ by
 _GAIN = 1.05
+
+CALLS_IN_A_ROUND = 4
+"""Calls of each thread in a round of callers at once."""
+
+Contended = dict[str, dict[str, Any]]
+"""What was measured of each contender, by its name."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +46,10 @@ class BenchReport:
             difference of its score to that of the portable graphs instead of the answer. Times
             are milliseconds, `peak_mb` is megabytes. `shares_ms` has the medians of `Answer.ms`,
             and the `rest` of a call outside of them.
+        batches: for each engine set, number of rows (a str, as JSON has it) and contender the same
+            of calls of so many rows through `infer_batch`, and `rows_a_second`; no shares.
+        callers: for each engine set, number of threads and contender the same of rounds, in which
+            so many threads make `CALLS_IN_A_ROUND` calls each, and `calls_a_second`; no shares.
         inputs: the text and the video that were given, as words.
         engines: for each contender but the portable graphs the name of its engine folder.
         recommended: the contender that this device should run, or "portable".
@@ -63,7 +62,9 @@ class BenchReport:
     backend: str
     device: dict[str, Any]
     threads: int | None
-    engine_sets: dict[str, dict[str, dict[str, Any]]]
+    engine_sets: dict[str, Contended]
+    batches: dict[str, dict[str, Contended]]
+    callers: dict[str, dict[str, Contended]]
     engines: dict[str, str]
     recommended: str
     because: str
@@ -83,6 +84,8 @@ def bench(
     threads: int | None = None,
     text: TextLike | None = None,
     video: str | os.PathLike[str] | None = None,
+    batches: Sequence[int] = (),
+    callers: Sequence[int] = (),
 ) -> BenchReport:
     """Time every engine set of a bundle in each precision, the portable graphs first.
 
@@ -98,6 +101,9 @@ def bench(
         text: to time calls from this text, or from the file that a Path names, to the answer.
         video: to time calls from this file to the answer. Only those engine sets are timed that
             `text` and `video` serve. Without both, all of them answer on one text and on frames.
+        batches: numbers of rows, to time calls of so many rows through `infer_batch`, too.
+        callers: numbers of threads, to time so many that call at once, too. Each makes `calls`
+            calls of one row, on a runtime that was loaded with `callers`.
 
     Raises:
         InputUnusable: `text` or `video` cannot be used.
@@ -109,51 +115,30 @@ def bench(
     check_whole("calls", calls)
     if threads is not None:
         check_whole("threads", threads)
+    batches, callers = wholes_of("batches", batches), wholes_of("callers", callers)
+    for each in callers:
+        check_threads(threads, each)
     opened = open_bundle(bundle)
-    rivals = _rivals(opened, backend, precisions)
+    rivals = rivals_of(opened, backend, precisions)
     given = {name: value for name, value in (("text", text), ("video", video)) if value is not None}
-    served = {engine_set.name for engine_set in opened.manifest.engine_sets}
-    if given:
-        inputs = Inputs(opened)
-        for name, value in given.items():  # each alone, as some engine set gets it
-            inputs.prepare(Sample(**{name: value}), degrade=False)
-        served = {name for name in served if given.keys() >= set(name.split("_"))}
-        if not served:
-            raise UsageError(f"this bundle does not serve {' and '.join(given)}; leave it out")
-    contenders = {PORTABLE: (ONNXRUNTIME.name, PORTABLE)} | {
-        name: (row.name, engines.manifest.precision) for name, (row, engines) in rivals.items()
-    }
+    served = _served(opened, given)
     device = {"cpus": os.cpu_count(), "cpu_features": cpu_features()}
     for row, _ in rivals.values():  # before the timing, which an error would lose
         device |= row.load().device(row.name)
-    sets: dict[str, Any] = {}
-    for engine_set in opened.manifest.engine_sets:
-        if engine_set.name not in served:
-            continue
-        _log.info("%s: %d calls of each", engine_set.name, calls)
-        commands = {
-            name: python_command(
-                "trml_rt.cli.bench_worker",
-                json.dumps(
-                    {
-                        **{"bundle": str(opened.folder), "engine_set": engine_set.name},
-                        **{"backend": runs[0], "precision": runs[1], "threads": threads},
-                        **{"inputs": _as_words(given)},
-                    }
-                ),
-            )
-            for name, runs in contenders.items()
-        }
-        contended = interleave(commands, calls)
-        reference = np.array(contended[PORTABLE]["answer"])
-        for measured in contended.values():
-            difference = np.abs(np.array(measured.pop("answer")) - reference).max()
-            measured["score_difference"] = float(difference)
-        sets[engine_set.name] = contended
-    command = build_command(opened, PRECISIONS[0], ONNXRUNTIME)
-    recommended, because = PORTABLE, f"nothing else that fits is built; build one: {command}"
-    if rivals:
-        recommended, because = recommend(sets)
+
+    def timed(engine_set: str, rounds: int = calls, **more: Any) -> Contended:
+        fixed = {"engine_set": engine_set, "threads": threads, "inputs": _as_words(given)}
+        return _compared(interleave(commands_of(opened, rivals, **fixed, **more), rounds))
+
+    sets, by_rows, by_callers = {}, {}, {}
+    for name in served:
+        _log.info("%s: %d calls of each", name, calls)
+        sets[name] = timed(name)
+        if batches:
+            by_rows[name] = _by_rows(partial(timed, name), batches)
+        if callers:
+            by_callers[name] = _by_callers(partial(timed, name), callers, calls)
+    recommended, because = _advice(opened, rivals, sets)
     return BenchReport(
         bundle=opened.manifest.name,
         bundle_sha256=opened.sha256,
@@ -161,6 +146,8 @@ def bench(
         device=device,
         threads=threads,
         engine_sets=sets,
+        batches=by_rows,
+        callers=by_callers,
         engines={name: engines.folder.name for name, (_, engines) in rivals.items()},
         recommended=recommended,
         because=because,
@@ -168,38 +155,67 @@ def bench(
     )
 
 
-def _rivals(
-    bundle: Bundle, backend: str, precisions: Sequence[str] | str | None
-) -> dict[str, tuple[BackendRow, EngineFolder]]:
-    """Return what is timed beside the portable graphs: by precision, or by back end and precision.
+def _served(bundle: Bundle, given: Mapping[str, Any]) -> list[str]:
+    """Return the engine sets that inputs serve, all of them without any; see `bench` for errors."""
+    names = [each.name for each in bundle.manifest.engine_sets]
+    if not given:
+        return names
+    inputs = Inputs(bundle)
+    for name, value in given.items():  # each alone, as some engine set gets it
+        inputs.prepare(Sample(**{name: value}), degrade=False)
+    served = [name for name in names if given.keys() >= set(name.split("_"))]
+    if not served:
+        raise UsageError(f"this bundle does not serve {' and '.join(given)}; leave it out")
+    return served
 
-    See `bench` for the arguments and errors.
-    """
-    wanted = None if precisions is None else names_of("precisions", precisions)
-    if backend == AUTO:
-        pairs = verified_engines(bundle)
-        built = {engines.manifest.precision for _, engines in pairs}
-        for name in set(wanted or ()) - built:
-            raise ArtefactMismatch(
-                f"{bundle.folder}: no {name} engines that fit and are verified; `trml-rt inspect` "
-                "says why"
-            )
-        rivals = {
-            f"{row.name} {engines.manifest.precision}": (row, engines)
-            for row, engines in pairs
-            if wanted is None or engines.manifest.precision in wanted
-        }
-        several = len({row.name for row, _ in rivals.values()}) > 1
-        return rivals if several else {name.split()[1]: pair for name, pair in rivals.items()}
-    row = row_of(backend)
-    if wanted is None:
-        wanted = fitting_precisions(bundle, row)
-        if not wanted and row is not ONNXRUNTIME:
-            command = build_command(bundle, next(iter(row.unasked or row.recipes)), row)
-            raise ArtefactMismatch(
-                f"{bundle.folder}: no {backend} engines that fit; build them: {command}"
-            )
-    return {name: (row, find_engines(bundle, name, row)) for name in wanted}
+
+def _by_rows(timed: Callable[..., Contended], batches: Sequence[int]) -> dict[str, Contended]:
+    """Time calls of each number of rows, one number after the other."""
+    measured = {}
+    for rows in batches:
+        _log.info("calls of %d rows", rows)
+        measured[str(rows)] = timed(rows=rows)
+        for each in measured[str(rows)].values():
+            each["rows_a_second"] = _a_second(rows, each["p50_ms"])
+    return measured
+
+
+def _by_callers(
+    timed: Callable[..., Contended], callers: Sequence[int], calls: int
+) -> dict[str, Contended]:
+    """Time rounds of each number of callers at once, one number after the other."""
+    measured = {}
+    for number in callers:
+        _log.info("%d callers at once", number)
+        rounds = math.ceil(calls / CALLS_IN_A_ROUND)
+        measured[str(number)] = timed(rounds, callers=number, calls=CALLS_IN_A_ROUND)
+        for each in measured[str(number)].values():
+            each["rounds"] = each.pop("calls")
+            each["calls_a_second"] = _a_second(number * CALLS_IN_A_ROUND, each["p50_ms"])
+    return measured
+
+
+def _a_second(number: int, ms: float) -> float:
+    return round(number / ms * 1e3, 1)
+
+
+def _compared(contended: Contended) -> Contended:
+    """Put in the place of each answer its difference to that of the portable graphs."""
+    reference = np.array(contended[PORTABLE]["answer"])
+    for measured in contended.values():
+        difference = np.abs(np.array(measured.pop("answer")) - reference).max()
+        measured["score_difference"] = float(difference)
+    return contended
+
+
+def _advice(
+    bundle: Bundle, rivals: Rivals, engine_sets: Mapping[str, Contended]
+) -> tuple[str, str]:
+    """Return what this device should run, and why, also where nothing is built."""
+    if rivals:
+        return recommend(engine_sets)
+    command = build_command(bundle, PRECISIONS[0], ONNXRUNTIME)
+    return PORTABLE, f"nothing else that fits is built; build one: {command}"
 
 
 def _as_words(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:

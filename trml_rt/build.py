@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trml_rt.backends import ONNXRUNTIME, BackendRow, CompileOptions, row_of
-from trml_rt.bench import AUTO, PORTABLE, bench
+from trml_rt.bench import bench
 from trml_rt.bundle.arguments import (
     check_data,
     check_one_of,
@@ -43,6 +43,7 @@ from trml_rt.engines.install import fitting, install
 from trml_rt.engines.key import built_for_here, key_of
 from trml_rt.errors import ArtefactMismatch, UsageError
 from trml_rt.proof.compare import Case
+from trml_rt.proof.contenders import AUTO, PORTABLE
 from trml_rt.proof.fp32 import make_record, refuse_failed
 from trml_rt.proof.fp32 import verify as verify_engines
 from trml_rt.proof.golden import golden_inputs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 from click.testing import CliRunner
@@ -15,6 +16,7 @@ from trml_rt.bench import BenchReport, recommend
 from trml_rt.build import build
 from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
+from trml_rt.cli.bench_worker import engine_set_call
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
 from trml_rt.proof.interleave import interleave
 
@@ -127,11 +129,61 @@ def test_the_command_times_every_engine_set(bundle_copy):
     assert sets["text"]["fp32"]["score_difference"] < 1e-5
 
 
+def test_rows_and_callers_are_timed_and_every_answer_is_held_to_the_portable_one(bundle_copy):
+    build(Bundle(bundle_copy), "fp32")
+    words = ["bench", "--bundle", str(bundle_copy), "--calls", "5", "--text", "good"]
+    more = ["--batch", "1, 3,3", "--callers", "2"]
+    result = CliRunner().invoke(program, [*words, *more, "--json"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert list(report["batches"]) == list(report["callers"]) == ["text"]
+    assert list(report["batches"]["text"]) == ["1", "3"]
+    measured = report["batches"]["text"]["3"]["fp32"]
+    assert measured["rows_a_second"] == pytest.approx(3e3 / measured["p50_ms"], rel=0.01)
+    assert measured["score_difference"] < 1e-5
+    assert measured["calls"] == 5
+    at_once = report["callers"]["text"]["2"]["fp32"]
+    assert at_once["rounds"] == 2  # of four calls: each caller makes at least 5
+    assert at_once["calls_a_second"] == pytest.approx(8e3 / at_once["p50_ms"], rel=0.01)
+    assert at_once["score_difference"] < 1e-5
+    lines = CliRunner().invoke(program, [*words, *more]).stdout.splitlines()
+    head = lines.index("text: rows a second, by rows a call")
+    assert lines[head + 1].split() == ["1", "3"]
+    assert [line.split()[0] for line in lines[head + 2 : head + 4]] == ["portable", "fp32"]
+    assert "text: calls a second, by callers at once" in lines
+
+
+def test_a_worker_calls_on_as_many_rows_or_threads_as_it_is_told(bundle_copy):
+    arguments = (str(bundle_copy), "text", "onnxruntime", "portable")
+    alone = engine_set_call(*arguments)().answer
+    assert engine_set_call(*arguments, rows=3)().answer == pytest.approx(alone * 3, abs=1e-5)
+    before = threading.active_count()
+    at_once = engine_set_call(*arguments, callers=2, calls=4)
+    assert at_once().answer == pytest.approx(alone * 8, abs=1e-5)
+    assert threading.active_count() == before + 2
+
+
+@pytest.mark.parametrize("numbers", ["0", "65537", "two", "", "1,,2", "1;2"])
+@pytest.mark.parametrize("option", ["--batch", "--callers"])
+def test_numbers_that_make_no_sense_are_refused(option, numbers):
+    result = CliRunner().invoke(program, ["bench", option, numbers])
+    assert result.exit_code == 2
+    assert option in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["batches", "callers"])
+@pytest.mark.parametrize("value", [8, "8", [0], [True], ["8"], None])
+def test_lists_of_numbers_that_make_no_sense_are_refused_in_python(bundle_copy, name, value):
+    with pytest.raises(UsageError, match=f"^{name}: must be "):
+        sys.modules["trml_rt.bench"].bench(bundle_copy, **{name: value})
+
+
 def test_a_peak_that_the_system_does_not_tell_is_called_unknown(bundle_copy, monkeypatch):
     figures = dict.fromkeys(("p50_ms", "p90_ms", "p99_ms", "load_ms", "first_call_ms"), 1.0)
     contenders = {"portable": {**figures, "peak_mb": None, "speed_up": 1.0}}
     report = BenchReport(
-        *("b", "0" * 64, "onnxruntime", {}, None), {"text": contenders}, {}, "portable", "alone", {}
+        *("b", "0" * 64, "onnxruntime", {}, None, {"text": contenders}, {}, {}, {}),
+        *("portable", "alone", {}),
     )
     monkeypatch.setattr(sys.modules["trml_rt.bench"], "bench", lambda *_, **__: report)
     result = CliRunner().invoke(program, ["bench", "--bundle", str(bundle_copy)])

@@ -23,12 +23,14 @@ __all__ = [
     "names_of",
     "path_of",
     "refuse_unread",
+    "wholes_of",
 ]
 
 LAYOUTS = ("jsonl", "mmsa", "meld")
 """The layouts of data sets that calibration and verification read."""
 
 WHOLE: Mapping[str, tuple[int, int | None]] = {
+    "batches": (1, 1 << 16),
     "callers": (1, 256),
     "calls": (1, None),
     "optimization_level": (0, 5),
@@ -53,6 +55,19 @@ def check_whole(name: str, value: object) -> None:
     if type(value) is not int or value < low or (high is not None and value > high):
         limits = f"at least {low}" if high is None else f"{low} to {high}"
         raise UsageError(f"{name}: must be a whole number, {limits}, not {_shown(value)}")
+
+
+def wholes_of(name: str, value: object) -> list[int]:
+    """Return the whole numbers that the argument `name` lists, each once.
+
+    Raises:
+        UsageError: `value` is no list, or one of it is no whole number within its limits.
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        raise UsageError(f"{name}: must be a list of whole numbers, not {_shown(value)}")
+    for each in value:
+        check_whole(name, each)
+    return list(dict.fromkeys(value))
 
 
 def check_threads(threads: object, callers: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,13 @@ from trml_rt.cli.options import (
     precision_choice,
     threads_option,
     whole,
+    wholes,
 )
 from trml_rt.cli.out_folder import check_out, force_option, out_option, write_out
 from trml_rt.cli.printing import print_json, print_lines
 
 if TYPE_CHECKING:
-    from trml_rt.bench import BenchReport
+    from trml_rt.bench import BenchReport, Contended
 
 __all__ = ["bench"]
 
@@ -33,6 +35,7 @@ Examples:
   trml-rt bench --backend tensorrt --out timing/
   trml-rt bench --backend auto
   trml-rt bench --text t.txt --video v.mp4
+  trml-rt bench --batch 1,8,32 --callers 1,2,4
 """,
 )
 @backend_option
@@ -47,6 +50,19 @@ Examples:
 @click.option("--text", help="Time calls from this text, or from this file, to the answer.")
 @click.option("--video", type=any_path, help="Time calls from this file to the answer.")
 @click.option("--calls", type=whole("calls"), default=50, show_default=True, help="Of each.")
+@click.option(
+    "--batch",
+    "batches",
+    callback=wholes("batches"),
+    metavar="N,N",
+    help="Time calls of so many rows, too.",
+)
+@click.option(
+    "--callers",
+    callback=wholes("callers"),
+    metavar="N,N",
+    help="Time so many threads that call at once, too.",
+)
 @threads_option
 @out_option
 @force_option
@@ -63,7 +79,8 @@ def bench(
 
     The reference is always the portable graphs on ONNX Runtime. `--backend auto` times the
     verified engines of every back end beside them. With `--text` or `--video`, calls go from the
-    file to the answer; without, they get one text and frames.
+    file to the answer; without, they get one text and frames. `--batch` and `--callers` add a
+    table each.
     """
     from trml_rt.bench import bench as measure
     from trml_rt.inputs.text import text_or_file
@@ -82,19 +99,45 @@ def bench(
 def _for_people(report: BenchReport) -> list[str]:
     lines = []
     for engine_set, contenders in report.engine_sets.items():
-        lines.append(engine_set)
-        width = max(len(name) for name in ("portable ", *contenders))
-        for name, m in contenders.items():
-            lines.append(
-                f"  {name:{width}} p50 {m['p50_ms']:8.2f}  p90 {m['p90_ms']:8.2f}"
-                f"  p99 {m['p99_ms']:8.2f} ms"
-                f"  load {m['load_ms']:7.1f}  first call {m['first_call_ms']:7.1f} ms"
-                f"  peak {_megabytes(m['peak_mb'])}  {m['speed_up']:.2f}x"
-            )
-            shares = ", ".join(f"{part} {ms:.2f}" for part, ms in m.get("shares_ms", {}).items())
-            lines += [f"  {'':{width}} {shares}"] if shares else []
+        lines += [engine_set, *_calls_of(contenders)]
+        if table := report.batches.get(engine_set):
+            lines += _table(f"{engine_set}: rows a second, by rows a call", table, "rows_a_second")
+        if table := report.callers.get(engine_set):
+            words = f"{engine_set}: calls a second, by callers at once"
+            lines += _table(words, table, "calls_a_second")
     lines.append(f"recommended: {report.recommended} ({report.because})")
     return lines
+
+
+def _calls_of(contenders: Contended) -> list[str]:
+    """Return what was measured of single calls, a line or two for each contender."""
+    lines = []
+    width = _width(contenders)
+    for name, m in contenders.items():
+        lines.append(
+            f"  {name:{width}} p50 {m['p50_ms']:8.2f}  p90 {m['p90_ms']:8.2f}"
+            f"  p99 {m['p99_ms']:8.2f} ms"
+            f"  load {m['load_ms']:7.1f}  first call {m['first_call_ms']:7.1f} ms"
+            f"  peak {_megabytes(m['peak_mb'])}  {m['speed_up']:.2f}x"
+        )
+        shares = ", ".join(f"{part} {ms:.2f}" for part, ms in m.get("shares_ms", {}).items())
+        lines += [f"  {'':{width}} {shares}"] if shares else []
+    return lines
+
+
+def _table(title: str, table: dict[str, Contended], figure: str) -> list[str]:
+    """Return one figure of every contender, a column for each number that was asked for."""
+    names = list(next(iter(table.values())))
+    width = _width(names)
+    lines = [title, f"  {'':{width}}" + "".join(f"{number:>10}" for number in table)]
+    for name in names:
+        cells = (f"{contenders[name][figure]:10.1f}" for contenders in table.values())
+        lines.append(f"  {name:{width}}" + "".join(cells))
+    return lines
+
+
+def _width(names: Iterable[str]) -> int:
+    return max(len(name) for name in ("portable ", *names))
 
 
 def _megabytes(peak: float | None) -> str:

@@ -10,7 +10,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from threading import Barrier
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,8 +65,11 @@ def engine_set_call(
     precision: str,
     threads: int | None = None,
     inputs: Mapping[str, Mapping[str, str]] | None = None,
+    rows: int | None = None,
+    callers: int | None = None,
+    calls: int = 1,
 ) -> Callable[[], Told]:
-    """Open a runtime and return a call of one engine set, which gives the score.
+    """Open a runtime and return a call of one engine set, which gives the scores.
 
     Args:
         bundle: folder of the bundle.
@@ -72,6 +78,10 @@ def engine_set_call(
         precision: theirs, or "portable".
         threads: as in `trml_rt.load`.
         inputs: a `file` for text and video, or `words` for a text; None: one text, and frames.
+        rows: of a call through `infer_batch`; None: one row through `infer`.
+        callers: threads that call at once, on a runtime that is loaded for so many. What is timed
+            is then a round, in which each makes `calls` calls of one row.
+        calls: see `callers`.
     """
     import trml_rt
 
@@ -80,6 +90,7 @@ def engine_set_call(
         backend=backend,
         precision=None if precision == "portable" else precision,  # type: ignore[arg-type]
         threads=threads,
+        callers=callers or 1,
     )
     video = runtime.bundle.manifest.video
     shape = (video.frames, video.height, video.width, 3)
@@ -95,6 +106,21 @@ def engine_set_call(
         answer = runtime.infer(**taken)
         return Told([answer.score], {k: ms for k, ms in answer.ms.items() if k != "total"})
 
+    def batch(rows: int) -> Told:
+        return Told([answer.score for answer in runtime.infer_batch([taken] * rows)], {})
+
+    start = Barrier(callers or 1)
+
+    def calls_of_one(_: int) -> list[float]:
+        start.wait()
+        return [runtime.infer(**taken).score for _ in range(calls)]
+
+    if rows is not None:
+        return partial(batch, rows)
+    if callers is not None:
+        pool = ThreadPoolExecutor(callers)
+        lanes = range(callers)
+        return lambda: Told([s for each in pool.map(calls_of_one, lanes) for s in each], {})
     return call
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "rows_option",
     "threads_option",
     "whole",
+    "wholes",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -82,6 +83,19 @@ def whole(name: str) -> click.IntRange:
     """Return the type of an option whose limits are those of the argument `name`."""
     low, high = WHOLE[name]
     return click.IntRange(low, high)
+
+
+def wholes(
+    name: str,
+) -> Callable[[click.Context, click.Parameter, str | None], list[int]]:
+    """Return what reads an option of numbers between commas, within the limits of an argument."""
+    each = whole(name)
+
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> list[int]:
+        words: list[Any] = [] if value is None else value.split(",")
+        return [each.convert(word.strip(), param, ctx) for word in words]
+
+    return read
 
 
 threads_option = click.option(
