@@ -20,6 +20,7 @@ from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
 from trml_rt.engines.choose import build_command
 from trml_rt.errors import UsageError
 from trml_rt.inputs.prepare import Inputs, Sample, TextLike
+from trml_rt.proof.board import Board
 from trml_rt.proof.contenders import PORTABLE, Rivals, commands_of, rivals_of
 from trml_rt.proof.interleave import interleave
 
@@ -45,9 +46,11 @@ class BenchReport:
         engine_sets: for each engine set and contender what `interleave` gives, with the
             difference of its score to that of the portable graphs instead of the answer. Times
             are milliseconds, `peak_mb` is megabytes. `shares_ms` has the medians of `Answer.ms`,
-            and the `rest` of a call outside of them.
+            and the `rest` of a call outside of them. `joules_a_call` is what the board drew during
+            a call; None where nothing here tells that.
         batches: for each engine set, number of rows (a str, as JSON has it) and contender the same
-            of calls of so many rows through `infer_batch`, and `rows_a_second`; no shares.
+            of calls of so many rows through `infer_batch`, with `rows_a_second` and `joules_a_row`;
+            no shares.
         callers: for each engine set, number of threads and contender the same of rounds, in which
             so many threads make `CALLS_IN_A_ROUND` calls each, and `calls_a_second`; no shares.
         inputs: the text and the video that were given, as words.
@@ -55,6 +58,8 @@ class BenchReport:
         recommended: the contender that this device should run, or "portable".
         because: what was measured for that.
         device: CPUs, their features, and the GPU of a back end that has one.
+        board: what tells the energy, and clocks, throttling and temperatures meanwhile; see
+            `Board.report`.
     """
 
     bundle: str
@@ -69,6 +74,7 @@ class BenchReport:
     recommended: str
     because: str
     inputs: dict[str, str]
+    board: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready values, as `trml-rt bench --json` prints it."""
@@ -128,16 +134,21 @@ def bench(
 
     def timed(engine_set: str, rounds: int = calls, **more: Any) -> Contended:
         fixed = {"engine_set": engine_set, "threads": threads, "inputs": _as_words(given)}
-        return _compared(interleave(commands_of(opened, rivals, **fixed, **more), rounds))
+        commands = commands_of(opened, rivals, **fixed, **more)
+        return _compared(interleave(commands, rounds, joules=board.joules))
 
     sets, by_rows, by_callers = {}, {}, {}
-    for name in served:
-        _log.info("%s: %d calls of each", name, calls)
-        sets[name] = timed(name)
-        if batches:
-            by_rows[name] = _by_rows(partial(timed, name), batches)
-        if callers:
-            by_callers[name] = _by_callers(partial(timed, name), callers, calls)
+    with Board() as board:
+        for name in served:
+            _log.info("%s: %d calls of each", name, calls)
+            sets[name] = timed(name)
+            if batches:
+                by_rows[name] = _by_rows(partial(timed, name), batches)
+            if callers:
+                by_callers[name] = _by_callers(partial(timed, name), callers, calls)
+    seen = board.report()
+    for warning in seen["warnings"]:
+        _log.warning("%s", warning)
     recommended, because = _advice(opened, rivals, sets)
     return BenchReport(
         bundle=opened.manifest.name,
@@ -152,6 +163,7 @@ def bench(
         recommended=recommended,
         because=because,
         inputs={name: str(value) for name, value in given.items()},
+        board=seen,
     )
 
 
@@ -177,6 +189,7 @@ def _by_rows(timed: Callable[..., Contended], batches: Sequence[int]) -> dict[st
         measured[str(rows)] = timed(rows=rows)
         for each in measured[str(rows)].values():
             each["rows_a_second"] = _a_second(rows, each["p50_ms"])
+            each["joules_a_row"] = _shared(each.pop("joules_a_call"), rows)
     return measured
 
 
@@ -191,12 +204,18 @@ def _by_callers(
         measured[str(number)] = timed(rounds, callers=number, calls=CALLS_IN_A_ROUND)
         for each in measured[str(number)].values():
             each["rounds"] = each.pop("calls")
-            each["calls_a_second"] = _a_second(number * CALLS_IN_A_ROUND, each["p50_ms"])
+            made = number * CALLS_IN_A_ROUND
+            each["calls_a_second"] = _a_second(made, each["p50_ms"])
+            each["joules_a_call"] = _shared(each["joules_a_call"], made)
     return measured
 
 
 def _a_second(number: int, ms: float) -> float:
     return round(number / ms * 1e3, 1)
+
+
+def _shared(joules: float | None, number: int) -> float | None:
+    return None if joules is None else round(joules / number, 6)
 
 
 def _compared(contended: Contended) -> Contended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from trml_rt.bundle.folder import Bundle
 from trml_rt.cli import trml_rt as program
 from trml_rt.cli.bench_worker import engine_set_call
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
+from trml_rt.proof.board import Board
 from trml_rt.proof.interleave import interleave
 
 CONTENDER = """
@@ -41,6 +43,13 @@ def test_calls_alternate_and_every_figure_comes_from_the_contender():
         **{"load_ms": 1, "first_call_ms": 2, "p50_ms": 4, "p90_ms": 5.6, "p99_ms": 5.96},
         **{"calls": 5, "peak_mb": 7, "speed_up": 2.0, "answer": [5]},
     }
+
+
+def test_energy_is_the_mean_of_what_is_drawn_during_the_timed_calls():
+    meter = iter([0.0, 100.0, 100.0, 103.0, 110.0, 111.0])  # before and after each call
+    found = interleave({"a": command(1)}, 2, warm_up=1, joules=lambda: next(meter))
+    assert found["a"]["joules_a_call"] == 2.0
+    assert interleave({"a": command(1)}, 2, joules=lambda: None)["a"]["joules_a_call"] is None
 
 
 def test_a_contender_that_dies_is_named():
@@ -178,12 +187,41 @@ def test_lists_of_numbers_that_make_no_sense_are_refused_in_python(bundle_copy, 
         sys.modules["trml_rt.bench"].bench(bundle_copy, **{name: value})
 
 
+def test_energy_clock_and_heat_are_printed_and_warned_of(bundle_copy, monkeypatch, tmp_path):
+    rises = itertools.count()
+
+    class Warm(Board):
+        def __init__(self) -> None:
+            super().__init__(tmp_path)
+
+        def _watch(self) -> None:
+            pass  # it would read the meter, too
+
+        def joules(self) -> float:
+            return next(rises)
+
+        def report(self) -> dict:
+            heat = {"highest": 88.0, "sensor": "coretemp"}
+            seen = {"energy": "RAPL package-0", "throttled": 2, "temperature_c": heat}
+            seen["clock_mhz"] = {"first": 2000, "last": 1500}
+            return super().report() | seen | {"warnings": ["the clock fell"]}
+
+    monkeypatch.setattr(sys.modules["trml_rt.bench"], "Board", Warm)
+    words = ["bench", "--bundle", str(bundle_copy), "--calls", "1", "--text", "good"]
+    result = CliRunner().invoke(program, words)
+    assert result.exit_code == 0, result.output
+    assert "  1.000 J  1.00x" in result.stdout
+    assert "energy RAPL package-0, with what every other process draws" in result.stdout
+    assert "clock 2000 to 1500 MHz; throttled 2 times; at most 88 °C (coretemp)" in result.stdout
+    assert "the clock fell" in result.stderr
+
+
 def test_a_peak_that_the_system_does_not_tell_is_called_unknown(bundle_copy, monkeypatch):
     figures = dict.fromkeys(("p50_ms", "p90_ms", "p99_ms", "load_ms", "first_call_ms"), 1.0)
-    contenders = {"portable": {**figures, "peak_mb": None, "speed_up": 1.0}}
+    contenders = {"portable": {**figures, "peak_mb": None, "joules_a_call": None, "speed_up": 1.0}}
     report = BenchReport(
         *("b", "0" * 64, "onnxruntime", {}, None, {"text": contenders}, {}, {}, {}),
-        *("portable", "alone", {}),
+        *("portable", "alone", {}, Board(bundle_copy).report()),
     )
     monkeypatch.setattr(sys.modules["trml_rt.bench"], "bench", lambda *_, **__: report)
     result = CliRunner().invoke(program, ["bench", "--bundle", str(bundle_copy)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,7 @@ def _for_people(report: BenchReport) -> list[str]:
         if table := report.callers.get(engine_set):
             words = f"{engine_set}: calls a second, by callers at once"
             lines += _table(words, table, "calls_a_second")
+    lines += _board(report.board)
     lines.append(f"recommended: {report.recommended} ({report.because})")
     return lines
 
@@ -118,7 +119,7 @@ def _calls_of(contenders: Contended) -> list[str]:
             f"  {name:{width}} p50 {m['p50_ms']:8.2f}  p90 {m['p90_ms']:8.2f}"
             f"  p99 {m['p99_ms']:8.2f} ms"
             f"  load {m['load_ms']:7.1f}  first call {m['first_call_ms']:7.1f} ms"
-            f"  peak {_megabytes(m['peak_mb'])}  {m['speed_up']:.2f}x"
+            f"  peak {_megabytes(m['peak_mb'])}{_joules(m)}  {m['speed_up']:.2f}x"
         )
         shares = ", ".join(f"{part} {ms:.2f}" for part, ms in m.get("shares_ms", {}).items())
         lines += [f"  {'':{width}} {shares}"] if shares else []
@@ -143,3 +144,23 @@ def _width(names: Iterable[str]) -> int:
 def _megabytes(peak: float | None) -> str:
     """Return a peak of memory in one width; the system may not tell it."""
     return "unknown  " if peak is None else f"{peak:6.0f} MB"
+
+
+def _joules(measured: Mapping[str, Any]) -> str:
+    joules = measured["joules_a_call"]
+    return "" if joules is None else f"  {joules:.3f} J"
+
+
+def _board(seen: Mapping[str, Any]) -> list[str]:
+    """Return what the board told meanwhile: one line on energy, one on what else it tells."""
+    energy = f"unknown: {seen['energy_unknown']}"
+    if seen["energy"] is not None:
+        energy = f"{seen['energy']}, with what every other process draws"
+    parts = []
+    if seen["clock_mhz"] is not None:
+        parts.append("clock {first} to {last} MHz".format(**seen["clock_mhz"]))
+    if seen["throttled"] is not None:
+        parts.append(f"throttled {seen['throttled']} times")
+    if seen["temperature_c"] is not None:
+        parts.append("at most {highest:.0f} °C ({sensor})".format(**seen["temperature_c"]))
+    return [f"energy {energy}", *(["; ".join(parts)] if parts else [])]

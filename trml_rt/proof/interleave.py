@@ -13,7 +13,7 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ class _Contender:
     started: dict[str, float]
     ms: list[float] = field(default_factory=list)
     shares: list[dict[str, float]] = field(default_factory=list)
+    joules: list[float | None] = field(default_factory=list)
     answer: list[float] = field(default_factory=list)
 
 
@@ -41,6 +42,7 @@ def interleave(
     *,
     warm_up: int = _WARM_UP,
     pause: float = 0.0,
+    joules: Callable[[], float | None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Run the contenders of `commands` side by side and return what each took.
 
@@ -50,12 +52,14 @@ def interleave(
         warm_up: calls of each before those.
         pause: seconds before each call. Where a contender's threads spin on after a call, as those
             of ONNX Runtime and OpenMP do by default, it keeps them from the next one's cores.
+        joules: tells the energy that the board has drawn so far; None where nothing does.
 
     Returns:
         For each by name: `load_ms`, `first_call_ms`, `p50_ms`, `p90_ms`, `p99_ms`, `calls`,
         `peak_mb` (of the whole process), `answer` (of the last call) and `speed_up`, the median
         over rounds of the first contender's time by this one's; `shares_ms` if it tells them, the
-        median of each part of a call.
+        median of each part of a call. With `joules` also `joules_a_call`, the mean of what the
+        board drew during a call.
 
     Raises:
         EnvironmentUnfit: a contender ended early.
@@ -76,14 +80,18 @@ def interleave(
             for name, contender in contenders.items():
                 assert contender.process.stdin is not None
                 time.sleep(pause)
+                before = joules() if joules else None
                 with contextlib.suppress(BrokenPipeError):  # it died; the next line says so
                     contender.process.stdin.write("\n")
                     contender.process.stdin.flush()
                 said = _line(name, contender.process)
+                after = joules() if joules else None
                 contender.answer = said["answer"]
                 if number >= warm_up:
                     contender.ms.append(said["ms"])
                     contender.shares.append(said.get("shares", {}))
+                    drawn = None if before is None or after is None else after - before
+                    contender.joules.append(drawn)
         first = np.array(next(iter(contenders.values())).ms)
         measured = {}
         for name, contender in contenders.items():
@@ -99,6 +107,7 @@ def interleave(
                 "calls": calls,
                 **ended,
                 **_medians(contender.shares),
+                **({"joules_a_call": _mean(contender.joules)} if joules else {}),
                 "speed_up": round(float(np.median(first / np.array(contender.ms))), 3),
                 "answer": contender.answer,
             }
@@ -123,6 +132,12 @@ def _medians(shares: Sequence[Mapping[str, float]]) -> dict[str, Any]:
             name: round(float(np.median([each[name] for each in shares])), 3) for name in shares[0]
         }
     }
+
+
+def _mean(joules: Sequence[float | None]) -> float | None:
+    """Return the joules of a call; None unless all of them are known."""
+    known = [each for each in joules if each is not None]
+    return round(float(np.mean(known)), 6) if len(known) == len(joules) else None
 
 
 def _line(name: str, process: subprocess.Popen[str]) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def test_clean_removes_the_record_with_the_engines(bundle_copy):
 
 
 def test_a_build_for_onnx_runtime_alone_writes_nothing_down(bundle_copy, monkeypatch):
-    def interleave(contenders, calls):
+    def interleave(contenders, calls, **_):
         return {name: {"answer": [0.0], "speed_up": 2.0} for name in contenders}
 
     monkeypatch.setattr(sys.modules["trml_rt.bench"], "interleave", interleave)

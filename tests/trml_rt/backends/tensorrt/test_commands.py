@@ -237,7 +237,7 @@ def test_portable_graphs_are_timed_on_onnxruntime_though_auto_would_take_tensorr
 ):
     commands = []
 
-    def interleave(contenders, calls):
+    def interleave(contenders, calls, **_):
         commands.append(
             {name: json.loads(words[-1])["backend"] for name, words in contenders.items()}
         )
