@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from trml_rt.backends import ONNXRUNTIME
-from trml_rt.backends.cpu import cpu_features
-from trml_rt.bundle.arguments import check_threads, check_whole, wholes_of
+from trml_rt.backends.cpu import describe_device
+from trml_rt.bundle.arguments import check_threads, check_whole, path_of, wholes_of
 from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
 from trml_rt.engines.choose import build_command
 from trml_rt.errors import UsageError
 from trml_rt.inputs.prepare import Inputs, Sample, TextLike
+from trml_rt.proof.bench_compare import SCHEMA, Earlier
 from trml_rt.proof.board import Board
 from trml_rt.proof.contenders import PORTABLE, Rivals, commands_of, rivals_of
 from trml_rt.proof.interleave import interleave
@@ -43,6 +44,7 @@ class BenchReport:
     """How fast each engine set is in each precision, on this device.
 
     Attributes:
+        schema: 1; another number means other fields.
         engine_sets: for each engine set and contender what `interleave` gives, with the
             difference of its score to that of the portable graphs instead of the answer. Times
             are milliseconds, `peak_mb` is megabytes. `shares_ms` has the medians of `Answer.ms`,
@@ -60,8 +62,10 @@ class BenchReport:
         device: CPUs, their features, and the GPU of a back end that has one.
         board: what tells the energy, and clocks, throttling and temperatures meanwhile; see
             `Board.report`.
+        comparison: with an earlier report, as `Earlier.compare` gives it; None without one.
     """
 
+    schema: int
     bundle: str
     bundle_sha256: str
     backend: str
@@ -75,6 +79,7 @@ class BenchReport:
     because: str
     inputs: dict[str, str]
     board: dict[str, Any]
+    comparison: dict[str, Any] | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready values, as `trml-rt bench --json` prints it."""
@@ -92,6 +97,7 @@ def bench(
     video: str | os.PathLike[str] | None = None,
     batches: Sequence[int] = (),
     callers: Sequence[int] = (),
+    compare: str | os.PathLike[str] | None = None,
 ) -> BenchReport:
     """Time every engine set of a bundle in each precision, the portable graphs first.
 
@@ -110,12 +116,13 @@ def bench(
         batches: numbers of rows, to time calls of so many rows through `infer_batch`, too.
         callers: numbers of threads, to time so many that call at once, too. Each makes `calls`
             calls of one row, on a runtime that was loaded with `callers`.
+        compare: JSON of an earlier report of the same bundle, device and options, to compare with.
 
     Raises:
         InputUnusable: `text` or `video` cannot be used.
         UsageError: an argument makes no sense, such as a back end that is not known.
         ArtefactMismatch: a named precision is not built, or none for a back end other than ONNX
-            Runtime.
+            Runtime; or `compare` is no report, or one of something else.
         EnvironmentUnfit: the back end or its device is not here, or a contender ended early.
     """
     check_whole("calls", calls)
@@ -124,13 +131,18 @@ def bench(
     batches, callers = wholes_of("batches", batches), wholes_of("callers", callers)
     for each in callers:
         check_threads(threads, each)
+    earlier = None if compare is None else Earlier(path_of("compare", compare))
     opened = open_bundle(bundle)
     rivals = rivals_of(opened, backend, precisions)
     given = {name: value for name, value in (("text", text), ("video", video)) if value is not None}
     served = _served(opened, given)
-    device = {"cpus": os.cpu_count(), "cpu_features": cpu_features()}
-    for row, _ in rivals.values():  # before the timing, which an error would lose
-        device |= row.load().device(row.name)
+    head: dict[str, Any] = {
+        **{"schema": SCHEMA, "bundle": opened.manifest.name, "bundle_sha256": opened.sha256},
+        **{"backend": backend, "threads": threads, "device": _device(rivals)},
+        "inputs": {name: str(value) for name, value in given.items()},
+    }
+    if earlier is not None:
+        earlier.refuse_other(head)
 
     def timed(engine_set: str, rounds: int = calls, **more: Any) -> Contended:
         fixed = {"engine_set": engine_set, "threads": threads, "inputs": _as_words(given)}
@@ -150,21 +162,25 @@ def bench(
     for warning in seen["warnings"]:
         _log.warning("%s", warning)
     recommended, because = _advice(opened, rivals, sets)
+    tables: dict[str, Any] = {"engine_sets": sets, "batches": by_rows, "callers": by_callers}
     return BenchReport(
-        bundle=opened.manifest.name,
-        bundle_sha256=opened.sha256,
-        backend=backend,
-        device=device,
-        threads=threads,
-        engine_sets=sets,
-        batches=by_rows,
-        callers=by_callers,
+        **head,
+        **tables,
         engines={name: engines.folder.name for name, (_, engines) in rivals.items()},
         recommended=recommended,
         because=because,
-        inputs={name: str(value) for name, value in given.items()},
         board=seen,
+        comparison=None if earlier is None else earlier.compare(tables),
     )
+
+
+def _device(rivals: Rivals) -> dict[str, Any]:
+    """Return what a report says of the device."""
+    here = describe_device()
+    device = {"cpu": here["CPU"], "cpus": os.cpu_count(), "cpu_features": here["CPU features"]}
+    for row, _ in rivals.values():
+        device |= row.load().device(row.name)
+    return device
 
 
 def _served(bundle: Bundle, given: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -40,8 +41,8 @@ def test_calls_alternate_and_every_figure_comes_from_the_contender():
     found = interleave({"slow": command(2), "fast": command(1)}, 5, warm_up=1)
     assert found["slow"]["p50_ms"] == 8  # calls 2 to 6 of 2 ms more each
     assert found["fast"] == {
-        **{"load_ms": 1, "first_call_ms": 2, "p50_ms": 4, "p90_ms": 5.6, "p99_ms": 5.96},
-        **{"calls": 5, "peak_mb": 7, "speed_up": 2.0, "answer": [5]},
+        **{"load_ms": 1, "first_call_ms": 2, "p25_ms": 3, "p50_ms": 4, "p75_ms": 5, "p90_ms": 5.6},
+        **{"p99_ms": 5.96, "calls": 5, "peak_mb": 7, "speed_up": 2.0, "answer": [5]},
     }
 
 
@@ -187,6 +188,25 @@ def test_lists_of_numbers_that_make_no_sense_are_refused_in_python(bundle_copy, 
         sys.modules["trml_rt.bench"].bench(bundle_copy, **{name: value})
 
 
+def test_a_report_is_compared_with_an_earlier_one_which_must_be_of_the_same(bundle_copy, tmp_path):
+    words = ["bench", "--bundle", str(bundle_copy), "--calls", "3", "--text", "good"]
+    first = CliRunner().invoke(program, [*words, "--json"])
+    path = tmp_path / "earlier.json"
+    path.write_text(first.stdout)
+    second = CliRunner().invoke(program, [*words, "--compare", str(path)])
+    assert second.exit_code == 0, second.output
+    assert f"against {path}" in second.stdout
+    assert re.search(r"^  text, portable +\d+\.\d\dx  (faster|slower|same)$", second.stdout, re.M)
+    words[-1] = "bad"
+    refused = CliRunner().invoke(program, [*words, "--compare", str(path)])
+    assert refused.exit_code == 5
+    told = f"{path}: inputs is {{'text': 'good'}} there, {{'text': 'bad'}} here; compare with"
+    assert told in refused.stderr
+    absent = CliRunner().invoke(program, [*words, "--compare", str(path.with_name("no.json"))])
+    assert absent.exit_code == 2
+    assert "correct --compare" in absent.stderr
+
+
 def test_energy_clock_and_heat_are_printed_and_warned_of(bundle_copy, monkeypatch, tmp_path):
     rises = itertools.count()
 
@@ -220,8 +240,8 @@ def test_a_peak_that_the_system_does_not_tell_is_called_unknown(bundle_copy, mon
     figures = dict.fromkeys(("p50_ms", "p90_ms", "p99_ms", "load_ms", "first_call_ms"), 1.0)
     contenders = {"portable": {**figures, "peak_mb": None, "joules_a_call": None, "speed_up": 1.0}}
     report = BenchReport(
-        *("b", "0" * 64, "onnxruntime", {}, None, {"text": contenders}, {}, {}, {}),
-        *("portable", "alone", {}, Board(bundle_copy).report()),
+        *(1, "b", "0" * 64, "onnxruntime", {}, None, {"text": contenders}, {}, {}, {}),
+        *("portable", "alone", {}, Board(bundle_copy).report(), None),
     )
     monkeypatch.setattr(sys.modules["trml_rt.bench"], "bench", lambda *_, **__: report)
     result = CliRunner().invoke(program, ["bench", "--bundle", str(bundle_copy)])

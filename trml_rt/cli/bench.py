@@ -14,6 +14,7 @@ from trml_rt.cli.options import (
     backend_option,
     bundle_option,
     precision_choice,
+    refuse_absent,
     threads_option,
     whole,
     wholes,
@@ -36,6 +37,7 @@ Examples:
   trml-rt bench --backend auto
   trml-rt bench --text t.txt --video v.mp4
   trml-rt bench --batch 1,8,32 --callers 1,2,4
+  trml-rt bench --compare timing/bench.json
 """,
 )
 @backend_option
@@ -63,6 +65,7 @@ Examples:
     metavar="N,N",
     help="Time so many threads that call at once, too.",
 )
+@click.option("--compare", type=any_path, help="JSON of an earlier report to compare with.")
 @threads_option
 @out_option
 @force_option
@@ -70,6 +73,7 @@ Examples:
 def bench(
     precisions: tuple[str, ...],
     text: str | None,
+    compare: Path | None,
     out: Path | None,
     force: bool,
     as_json: bool,
@@ -85,9 +89,10 @@ def bench(
     from trml_rt.bench import bench as measure
     from trml_rt.inputs.text import text_or_file
 
+    refuse_absent({"--compare": compare})
     check_out(out, "bench", force=force)
     words = None if text is None else text_or_file(text)
-    report = measure(precisions=precisions or None, text=words, **arguments)
+    report = measure(precisions=precisions or None, text=words, compare=compare, **arguments)
     if out is not None:
         from trml_export.plots.bench import bench_picture
 
@@ -105,6 +110,7 @@ def _for_people(report: BenchReport) -> list[str]:
         if table := report.callers.get(engine_set):
             words = f"{engine_set}: calls a second, by callers at once"
             lines += _table(words, table, "calls_a_second")
+    lines += _compared(report.comparison)
     lines += _board(report.board)
     lines.append(f"recommended: {report.recommended} ({report.because})")
     return lines
@@ -164,3 +170,17 @@ def _board(seen: Mapping[str, Any]) -> list[str]:
     if seen["temperature_c"] is not None:
         parts.append("at most {highest:.0f} °C ({sensor})".format(**seen["temperature_c"]))
     return [f"energy {energy}", *(["; ".join(parts)] if parts else [])]
+
+
+def _compared(comparison: Mapping[str, Any] | None) -> list[str]:
+    """Return how times stand to those of an earlier report, if there is one."""
+    if comparison is None:
+        return []
+    rows = comparison["rows"]
+    width = max(map(len, rows), default=0)
+    lines = [f"against {comparison['earlier']}"]
+    lines += [
+        f"  {name:{width}} {row['ratio']:6.2f}x  {row['verdict']}" for name, row in rows.items()
+    ]
+    lines += [f"  {name}: timed in one of them alone" for name in comparison["in_one_alone"]]
+    return lines

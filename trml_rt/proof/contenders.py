@@ -32,9 +32,9 @@ Rivals = Mapping[str, tuple[BackendRow, EngineFolder]]
 
 
 def rivals_of(bundle: Bundle, backend: str, precisions: Sequence[str] | str | None) -> Rivals:
-    """Return what is timed beside the portable graphs: by precision, or by back end and precision.
+    """Return what is timed beside the portable graphs, by precision.
 
-    See `trml_rt.bench` for the arguments and errors.
+    For "auto" the name has the back end before it. See `trml_rt.bench` for arguments and errors.
     """
     wanted = None if precisions is None else names_of("precisions", precisions)
     if backend == AUTO:
@@ -45,13 +45,11 @@ def rivals_of(bundle: Bundle, backend: str, precisions: Sequence[str] | str | No
                 f"{bundle.folder}: no {name} engines that fit and are verified; `trml-rt inspect` "
                 "says why"
             )
-        rivals = {
+        return {
             f"{row.name} {engines.manifest.precision}": (row, engines)
             for row, engines in pairs
             if wanted is None or engines.manifest.precision in wanted
         }
-        several = len({row.name for row, _ in rivals.values()}) > 1
-        return rivals if several else {name.split()[1]: pair for name, pair in rivals.items()}
     row = row_of(backend)
     if wanted is None:
         wanted = fitting_precisions(bundle, row)

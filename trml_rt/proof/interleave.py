@@ -55,11 +55,11 @@ def interleave(
         joules: tells the energy that the board has drawn so far; None where nothing does.
 
     Returns:
-        For each by name: `load_ms`, `first_call_ms`, `p50_ms`, `p90_ms`, `p99_ms`, `calls`,
-        `peak_mb` (of the whole process), `answer` (of the last call) and `speed_up`, the median
-        over rounds of the first contender's time by this one's; `shares_ms` if it tells them, the
-        median of each part of a call. With `joules` also `joules_a_call`, the mean of what the
-        board drew during a call.
+        For each by name: `load_ms`, `first_call_ms`, `p25_ms`, `p50_ms`, `p75_ms`, `p90_ms`,
+        `p99_ms`, `calls`, `peak_mb` (of the whole process), `answer` (of the last call) and
+        `speed_up`, the median over rounds of the first contender's time by this one's; `shares_ms`
+        if it tells them, the median of each part of a call. With `joules` also `joules_a_call`, the
+        mean of what the board drew during a call.
 
     Raises:
         EnvironmentUnfit: a contender ended early.
@@ -102,7 +102,7 @@ def interleave(
                 **contender.started,
                 **{
                     f"p{q}_ms": round(float(np.percentile(contender.ms, q)), 3)
-                    for q in (50, 90, 99)
+                    for q in (25, 50, 75, 90, 99)
                 },
                 "calls": calls,
                 **ended,
