@@ -57,6 +57,8 @@ class BenchReport:
             so many threads make `CALLS_IN_A_ROUND` calls each, and `calls_a_second`; no shares.
         inputs: the text and the video that were given, as words.
         engines: for each contender but the portable graphs the name of its engine folder.
+        widened: for each contender whose manifest says so, the engines that compute in FP32 there
+            instead of half precision, and why.
         recommended: the contender that this device should run, or "portable".
         because: what was measured for that.
         device: CPUs, their features, and the GPU of a back end that has one.
@@ -78,6 +80,7 @@ class BenchReport:
     recommended: str
     because: str
     inputs: dict[str, str]
+    widened: dict[str, dict[str, str]]
     board: dict[str, Any]
     comparison: dict[str, Any] | None
 
@@ -169,6 +172,11 @@ def bench(
         engines={name: engines.folder.name for name, (_, engines) in rivals.items()},
         recommended=recommended,
         because=because,
+        widened={
+            name: engines.manifest.widened
+            for name, (_, engines) in rivals.items()
+            if engines.manifest.widened
+        },
         board=seen,
         comparison=None if earlier is None else earlier.compare(tables),
     )

@@ -28,7 +28,6 @@ from trml_rt.bundle.calibration import Calibrated, open_calibration, source_of
 from trml_rt.bundle.engine_folder import (
     PRECISIONS,
     VERIFICATION,
-    EngineFolder,
     EngineManifest,
     Precision,
     to_json,
@@ -37,17 +36,15 @@ from trml_rt.bundle.folder import BundleLike, open_bundle
 from trml_rt.bundle.places import place_to_build
 from trml_rt.engines.choose import verified_engines
 from trml_rt.engines.compile import BuildJob, compile_all, describe_engines
-from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.engines.fastest import record_fastest
 from trml_rt.engines.install import fitting, install
 from trml_rt.engines.key import built_for_here, key_of
 from trml_rt.errors import ArtefactMismatch, UsageError
 from trml_rt.proof.compare import Case
 from trml_rt.proof.contenders import AUTO, PORTABLE
-from trml_rt.proof.fp32 import make_record, refuse_failed
-from trml_rt.proof.fp32 import verify as verify_engines
 from trml_rt.proof.golden import golden_inputs
 from trml_rt.proof.rows import read_cases
+from trml_rt.proof.widen import prove
 
 __all__ = ["BuildPreview", "BuildReport", "build", "preview_build"]
 
@@ -276,19 +273,13 @@ def _check_options(options: CompileOptions, row: BackendRow) -> None:
 def _make(job: BuildJob, staging: Path, cases: Sequence[Case] | None) -> EngineManifest:
     """Fill `staging` with engines, their record of verification and their manifest."""
     compiled = compile_all(job, staging, lambda name: golden_inputs(job.bundle, name))
-    manifest = describe_engines(job, staging, compiled)
     if cases is None:
         _log.info("not verified; every answer of these engines says so")
     else:
-        backend = job.row.load().open_backend(job.row.name, None, 1, compiled=True)
-        with Dispatcher(
-            job.bundle.manifest, backend, lambda name: staging / job.file(name)
-        ) as engines:
-            verdicts = verify_engines(job.bundle, engines, job.precision, cases)
-        record = make_record(job.precision, EngineFolder(staging, manifest).hashes, verdicts)
-        refuse_failed(record, str(job.bundle.folder))
+        record = prove(job, staging, compiled, cases)
         for warning in record.warnings:
             _log.warning("%s", warning)
         write_bytes(staging / VERIFICATION, to_json(record))
+    manifest = describe_engines(job, staging, compiled)
     write_bytes(staging / "manifest.json", to_json(manifest))
     return manifest

@@ -148,6 +148,7 @@ def _built(bundle: Bundle, folder: Path) -> dict[str, Any]:
         "products": manifest.products,
         "plan_layers": manifest.plan_layers,
         "islands": manifest.islands,
+        "widened": manifest.widened,
         "verified": {each.name: each.name in passed for each in bundle.manifest.engine_sets},
         "verification": record and record.model_dump(by_alias=True),
         "fits": not reasons,

@@ -269,7 +269,7 @@ def engine_refusals() -> list[dict[str, Any]]:
         *("/files", "/files/text", "/files/text/file", "/files/text/sha256", "/files/text/bytes"),
         *("/files/text/layers", "/files/text/layers/head", "/verified", "/products"),
         *("/products/text", "/products/text/int8", "/plan_layers", "/plan_layers/text"),
-        *("/islands", "/islands/text", "/islands/text/0"),
+        *("/islands", "/islands/text", "/islands/text/0", "/widened", "/widened/text"),
     ):
         for value in odd:
             change(put(path, value))

@@ -241,7 +241,7 @@ def test_a_peak_that_the_system_does_not_tell_is_called_unknown(bundle_copy, mon
     contenders = {"portable": {**figures, "peak_mb": None, "joules_a_call": None, "speed_up": 1.0}}
     report = BenchReport(
         *(1, "b", "0" * 64, "onnxruntime", {}, None, {"text": contenders}, {}, {}, {}),
-        *("portable", "alone", {}, Board(bundle_copy).report(), None),
+        *("portable", "alone", {}, {}, Board(bundle_copy).report(), None),
     )
     monkeypatch.setattr(sys.modules["trml_rt.bench"], "bench", lambda *_, **__: report)
     result = CliRunner().invoke(program, ["bench", "--bundle", str(bundle_copy)])

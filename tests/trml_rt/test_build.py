@@ -128,7 +128,7 @@ def test_e2_a_build_that_dies_installs_nothing_and_the_next_cleans_up(bundle_cop
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["trml_rt.build"], "verify_engines", die)
+        patch.setattr(sys.modules["trml_rt.build"], "prove", die)
         with pytest.raises(KeyboardInterrupt):
             build(Bundle(bundle_copy), "fp32")
     assert built(bundle_copy) == [".lock"]

@@ -59,8 +59,9 @@ class EngineManifest(Strict):
     """The content of the `manifest.json` of an engine folder.
 
     `built_for` is the cache key. `products` and `plan_layers` count what computes in which type,
-    as parsed and as compiled. `islands` names the nodes that stay FP32 in an FP16 graph.
-    `verified` is empty since `verify.json` says more.
+    as parsed and as compiled. `islands` names the nodes that stay FP32 in an FP16 graph, and
+    `widened` whole engines that compute in FP32 instead of `compute`, with the limit that each
+    missed. `verified` is empty since `verify.json` says more.
     """
 
     schema_: Annotated[int, Field(alias="schema")]
@@ -74,6 +75,7 @@ class EngineManifest(Strict):
     products: Annotated[dict[str, dict[str, int]], Field(default_factory=dict)]
     plan_layers: Annotated[dict[str, dict[str, int]], Field(default_factory=dict)]
     islands: Annotated[dict[str, list[str]], Field(default_factory=dict)]
+    widened: Annotated[dict[str, str], Field(default_factory=dict)]
 
 
 class SetVerdict(Strict):

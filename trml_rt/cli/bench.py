@@ -112,6 +112,8 @@ def _for_people(report: BenchReport) -> list[str]:
             lines += _table(words, table, "calls_a_second")
     lines += _compared(report.comparison)
     lines += _board(report.board)
+    for name, widened in report.widened.items():
+        lines += [f"{name}: {e} computes in FP32, since {why}" for e, why in widened.items()]
     lines.append(f"recommended: {report.recommended} ({report.because})")
     return lines
 

@@ -27,7 +27,14 @@ from trml_rt.bundle.files import describe_files
 from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import lacks_package
 
-__all__ = ["BuildJob", "CompiledEngine", "Fp16Tools", "compile_all", "describe_engines"]
+__all__ = [
+    "BuildJob",
+    "CompiledEngine",
+    "Fp16Tools",
+    "compile_all",
+    "compile_widened",
+    "describe_engines",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -65,10 +72,15 @@ class BuildJob:
 
 
 class CompiledEngine(NamedTuple):
-    """What the compiler said of an engine, and the nodes that stay FP32 in an FP16 graph."""
+    """What the compiler said of an engine.
+
+    `islands` are the nodes that stay FP32 in an FP16 graph. `widened` says why the engine computes
+    in FP32 instead of half precision; empty where it does not.
+    """
 
     report: CompileReport
-    islands: Sequence[str]
+    islands: Sequence[str] = ()
+    widened: str = ""
 
 
 class Fp16Tools(NamedTuple):
@@ -120,6 +132,15 @@ def compile_all(
     return compiled
 
 
+def compile_widened(job: BuildJob, staging: Path, name: str, problem: str) -> CompiledEngine:
+    """Compile an engine again, in FP32, because of a `problem` that it has in half precision."""
+    _log.warning("%s: compiling again, computes in FP32, since %s", name, problem)
+    graph, _ = job.sources[name]
+    return CompiledEngine(
+        _compile(job, name, graph, staging / job.file(name), "fp32"), widened=problem
+    )
+
+
 def describe_engines(
     job: BuildJob, staging: Path, compiled: dict[str, CompiledEngine]
 ) -> EngineManifest:
@@ -150,6 +171,7 @@ def describe_engines(
             "islands": {
                 n: list(engine.islands) for n, engine in compiled.items() if engine.islands
             },
+            "widened": {n: engine.widened for n, engine in compiled.items() if engine.widened},
         }
     )
 

@@ -27,6 +27,7 @@ from trml_rt.errors import (
     UsageError,
     VerificationFailed,
 )
+from trml_rt.proof.compare import LIMITS, Limits
 
 pytest.importorskip("openvino", reason="needs the extra openvino")
 
@@ -80,6 +81,26 @@ def test_engines_in_fp16_compute_in_half_precision_and_say_so(bundle_copy):
         assert rt.infer(text="good").verified
     shown = trml_rt.inspect(bundle_copy).built[report.folder.name]
     assert (shown["fits"], shown["plan_layers"]["frame"]) == (True, {half_type(): 1})
+
+
+@needs_half
+def test_an_engine_that_fails_in_half_precision_computes_in_fp32_and_commands_say_so(
+    bundle_copy, monkeypatch
+):
+    strict = {"bf16": 0.999995, "f16": 0.9999999}[half_type()]
+    monkeypatch.setitem(LIMITS, "fp16", Limits(strict, strict, 1e-2, 0.999, 0.0, 0.0))
+    report = trml_rt.build(bundle_copy, "fp16", backend="openvino")
+    assert list(report.manifest.widened) == ["frame"]
+    layers = report.manifest.plan_layers
+    assert (layers["frame"], layers["fuse_text"]) == ({"f32": 1}, {half_type(): 1})
+    head = (report.folder / "frame.blob").read_bytes().partition(b"\n")[0]
+    assert head == b"computes in f32"
+    words = ["--bundle", str(bundle_copy)]
+    shown = CliRunner().invoke(program, ["inspect", *words]).stdout
+    assert "    frame: computes in FP32, since video/frame_vectors: least cosine " in shown
+    timed = ["bench", "--backend", "openvino", "--calls", "1", *words]
+    shown = CliRunner().invoke(program, timed).stdout
+    assert "fp16: frame computes in FP32, since video/frame_vectors: least cosine " in shown
 
 
 def test_int8_engines_compute_in_int8_where_the_calibration_says_so(bundle_copy):

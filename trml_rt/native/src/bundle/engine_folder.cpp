@@ -53,6 +53,11 @@ void check_what_people_read(Record& record) {
       }
     }
   }
+  if (const Json* widened = record.optional_object("widened")) {
+    for (const auto& [engine, problem] : widened->items()) {
+      note_text(problem, "widened." + engine, problems);
+    }
+  }
   const Json* islands = record.optional_object("islands");
   if (islands == nullptr) return;
   for (const auto& [engine, nodes] : islands->items()) {
