@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trml_rt.backends import ONNXRUNTIME, BackendRow, CompileOptions, row_of
+from trml_rt.backends.cpu import cpu_features
 from trml_rt.bench import bench
 from trml_rt.bundle.arguments import (
     check_data,
@@ -39,7 +40,7 @@ from trml_rt.engines.compile import BuildJob, compile_all, describe_engines
 from trml_rt.engines.fastest import record_fastest
 from trml_rt.engines.install import fitting, install
 from trml_rt.engines.key import built_for_here, key_of
-from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
 from trml_rt.proof.compare import Case
 from trml_rt.proof.contenders import AUTO, PORTABLE
 from trml_rt.proof.golden import golden_inputs
@@ -187,7 +188,8 @@ def preview_build(
 
     Raises:
         UsageError: an argument makes no sense, or would not be read.
-        EnvironmentUnfit: the back end, its device, or a folder to write is not here.
+        EnvironmentUnfit: the back end, its device, units for the precision, or a folder to write
+            is not here.
         ArtefactMismatch: the bundle is damaged, or int8 lacks a calibration.
     """
     job = _settle(bundle, precision, backend, options, calibration)
@@ -224,6 +226,11 @@ def _settle(
         calibrated = open_calibration(opened, folder)
     digest = None if calibrated is None else calibrated.sha256
     built_for = built_for_here(opened, precision, row, options, digest)
+    if recipe.half and built_for.get("half precision") == "none":
+        raise EnvironmentUnfit(
+            f"{precision} on {row.name}: this CPU has no units for bf16 or f16 (its features: "
+            f"{cpu_features()}); take another precision"
+        )
     form = recipe.int8_form or "portable"
     return BuildJob(
         bundle=opened,

@@ -95,23 +95,18 @@ def compile_graph(name: str, job: CompileJob) -> CompileReport:  # noqa: ARG001
     be told it again when it loads the model.
 
     Raises:
-        EnvironmentUnfit: the CPU has no units for the precision, or memory is lacking.
+        EnvironmentUnfit: memory is lacking.
         ArtefactMismatch: OpenVINO refuses the graph.
         VerificationFailed: no product computes in the type that was asked for.
     """
     half = half_type()
-    if job.computes == "fp16" and half is None:
-        raise EnvironmentUnfit(
-            "fp16 on openvino: this CPU has no units for bf16 or f16 (its features: "
-            f"{cpu_features()}); take another precision"
-        )
     kind = "f32" if half is None or job.computes == "fp32" else half
     compiled = OpenVinoBackend().compile(job.graph, kind)
     layers = _count_products(compiled)
-    asked = ("i8", "u8") if job.computes == "int8" else (kind,)
+    asked = {"fp32": ("f32",), "fp16": ("bf16", "f16"), "int8": ("i8", "u8")}[job.computes]
     if layers and not layers.keys() & set(asked):
         raise VerificationFailed(
-            f"{job.graph}: OpenVINO computes none of its products in {asked[0]}, but in "
+            f"{job.graph}: OpenVINO computes none of its products in {' or '.join(asked)}, but in "
             f"{', '.join(layers)}; take another precision"
         )
     content = io.BytesIO()

@@ -22,7 +22,7 @@ from trml_rt.cli.options import (
 from trml_rt.cli.printing import print_json, print_lines
 
 if TYPE_CHECKING:
-    from trml_rt.build import BuildReport
+    from trml_rt.build import BuildPreview, BuildReport
     from trml_rt.bundle.engine_folder import Precision
 
 __all__ = ["build"]
@@ -109,8 +109,7 @@ def build(
     if dry_run:
         shared = ("backend", "options", "calibration", "verify", "force")
         preview = preview_build(bundle, precision, **{name: arguments[name] for name in shared})
-        words = "would build" if preview.would_build else "fits already"
-        print_json(preview.to_dict()) if as_json else print_lines([f"{words}: {preview.engines}"])
+        print_json(preview.to_dict()) if as_json else print_lines(_foretold(preview, precision))
         return
     if bench is None:
         by_bench = precision == "int8" or row_of(arguments["backend"]).by_bench
@@ -126,6 +125,15 @@ def _refuse_unread(target: str | None, verify: bool, data: Path | None, **_: Any
         refuse_strangers({"data", *of_data}, "with --no-verify")
     if data is None:
         refuse_strangers(of_data, "without --data")
+
+
+def _foretold(preview: BuildPreview, precision: Precision) -> list[str]:
+    words = "would build" if preview.would_build else "fits already"
+    half = None if precision == "fp32" else preview.built_for.get("half precision")
+    return [
+        f"{words}: {preview.engines}",
+        *([] if half is None else [f"half precision of this CPU: {half}"]),
+    ]
 
 
 def _for_people(report: BuildReport) -> list[str]:

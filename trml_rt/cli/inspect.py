@@ -68,6 +68,9 @@ def _for_people(content: dict[str, Any]) -> list[str]:
                 + ("; in FP32:" if in_fp32 else "")
             )
             lines += wrap(", ".join(in_fp32), _WIDTH, initial_indent=_DEEP, subsequent_indent=_DEEP)
+        for engine, layers in built.get("plan_layers", {}).items():
+            kinds = ", ".join(f"{count} in {kind}" for kind, count in layers.items())
+            lines.append(f"    {engine}: layers as compiled: {kinds}")
         for engine, why in built.get("widened", {}).items():
             lines.append(f"    {engine}: computes in FP32, since {why}")
     if content["fastest"] is not None:

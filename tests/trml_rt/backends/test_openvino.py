@@ -96,7 +96,13 @@ def test_an_engine_that_fails_in_half_precision_computes_in_fp32_and_commands_sa
     head = (report.folder / "frame.blob").read_bytes().partition(b"\n")[0]
     assert head == b"computes in f32"
     words = ["--bundle", str(bundle_copy)]
+    dry = ["build", "--backend", "openvino", "--precision", "fp16", "--dry-run", *words]
+    assert CliRunner().invoke(program, dry).stdout.splitlines() == [
+        f"fits already: {report.folder}",
+        f"half precision of this CPU: {half_type()}",
+    ]
     shown = CliRunner().invoke(program, ["inspect", *words]).stdout
+    assert "    frame: layers as compiled: 1 in f32\n" in shown
     assert "    frame: computes in FP32, since video/frame_vectors: least cosine " in shown
     timed = ["bench", "--backend", "openvino", "--calls", "1", *words]
     shown = CliRunner().invoke(program, timed).stdout
@@ -136,7 +142,7 @@ def test_a_compiled_model_that_computes_in_another_type_is_not_installed(
         from tests.trml_calibration.test_calibrate import calibrated
 
         calibrated(bundle_copy, methods={"text": "max"})
-    kind = {"fp16": "bf16", "int8": "i8"}[precision]
+    kind = {"fp16": "bf16 or f16", "int8": "i8 or u8"}[precision]
     words = rf"OpenVINO computes none of its products in {kind}, but in f32; take another precisi"
     with pytest.raises(VerificationFailed, match=words):
         trml_rt.build(bundle_copy, precision, backend="openvino")
@@ -151,8 +157,10 @@ def test_fp32_stays_fp32_on_a_cpu_with_units_for_less(built):
 def test_fp16_is_refused_where_the_cpu_has_no_units_for_it(bundle_copy, monkeypatch):
     monkeypatch.setattr(module, "half_type", lambda: None)
     words = r"fp16 on openvino: this CPU has no units for bf16 or f16 \(its features: "
-    with pytest.raises(EnvironmentUnfit, match=words):
-        trml_rt.build(bundle_copy, "fp16", backend="openvino")
+    for build in (trml_rt.build, trml_rt.preview_build):
+        with pytest.raises(EnvironmentUnfit, match=words):
+            build(bundle_copy, "fp16", backend="openvino")
+    assert trml_rt.preview_build(bundle_copy, backend="openvino").would_build
     assert list((bundle_copy / "engines").glob("cpu-*")) == []
     assert built_for("openvino", CompileOptions())["half precision"] == "none"
 
