@@ -33,7 +33,7 @@ class TensorRtBackend:
         cuda_graphs: whether a chain captures a CUDA graph for a shape that comes again.
 
     Raises:
-        BackendUnavailable: TensorRT or cuda-bindings is not installed.
+        BackendUnavailable: TensorRT or a CUDA runtime is not installed.
         EnvironmentUnfit: there is no driver or no GPU, or the version is not supported.
     """
 

@@ -1,11 +1,13 @@
-"""The few things of CUDA that the TensorRT back end needs, through `cuda-bindings`, each checked.
+"""The few things of CUDA that the TensorRT back end needs, each call checked.
 
+They come from the toolkit's own library where there is one, else from the package cuda-bindings.
 Device memory, pinned and mapped host memory, a stream, events and graphs; no torch.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trml_rt.backends.tensorrt.libcudart import find_libcudart
 from trml_rt.errors import BackendUnavailable, EnvironmentUnfit, import_fault
 
-__all__ = ["Cuda", "Gpu", "Memory", "Slot", "Stream", "cuda_runtime", "current_gpu"]
+__all__ = [
+    "CUDA_BINDINGS",
+    "Cuda",
+    "Gpu",
+    "Memory",
+    "Slot",
+    "Stream",
+    "cuda_runtime",
+    "current_gpu",
+    "origin",
+]
+
+CUDA_BINDINGS = "cuda-bindings>=12.9,<13"
+"""The package to install: older CUDA serves newer drivers, but not the other way round."""
 
 _ALIGNMENT = 256  # bytes, what TensorRT wants of its scratch memory
 
@@ -35,27 +51,39 @@ class Gpu:
 
 
 def cuda_runtime() -> Any:
-    """Import `cuda.bindings.runtime`.
+    """Return CUDA's functions: those of the toolkit if the driver serves it, else cuda-bindings.
 
     Raises:
-        BackendUnavailable: cuda-bindings is not installed.
+        BackendUnavailable: neither is here.
     """
+    own = find_libcudart()
+    if own is not None and own.fits_driver():
+        return own
     try:
         from cuda.bindings import runtime
     except (ImportError, OSError) as error:
         import_fault(error, "cuda")  # an interrupted import is none
+        if own is not None:
+            return own  # its calls say that the driver is older
         raise BackendUnavailable(
-            f"CUDA for Python cannot be loaded ({error}); pip install cuda-bindings, of the major "
-            'version of your CUDA driver, or take backend "onnxruntime"'
+            "CUDA cannot be loaded: /usr/local/cuda holds no libcudart.so.12 or .13, and "
+            f'cuda-bindings neither ({error}); pip install "{CUDA_BINDINGS}", or take backend '
+            '"onnxruntime"'
         ) from None
     return runtime
+
+
+def origin(runtime: Any) -> str:
+    """Say where the functions of CUDA came from, for people."""
+    own = getattr(runtime, "origin", None)
+    return own or f"cuda-bindings {importlib.metadata.version('cuda-bindings')}"
 
 
 def current_gpu(backend: str, runtime: Any | None = None) -> Gpu:
     """Describe the GPU that this process would use; `backend` is what asks for it.
 
     Raises:
-        BackendUnavailable: cuda-bindings is not installed.
+        BackendUnavailable: no CUDA runtime is installed.
         EnvironmentUnfit: there is no driver or no GPU.
     """
     cuda = Cuda(cuda_runtime() if runtime is None else runtime)

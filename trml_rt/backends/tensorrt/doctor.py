@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from pathlib import Path
 
 from trml_rt.backends.check import Check
 from trml_rt.backends.tensorrt import library
-from trml_rt.backends.tensorrt.cuda import Cuda, Gpu, cuda_runtime, current_gpu
+from trml_rt.backends.tensorrt.cuda import CUDA_BINDINGS, Cuda, Gpu, cuda_runtime, current_gpu
+from trml_rt.backends.tensorrt.cuda import origin as origin_of_cuda
 from trml_rt.backends.tensorrt.library import import_tensorrt, origin
 from trml_rt.errors import BackendUnavailable, EnvironmentUnfit
 
@@ -80,18 +80,18 @@ def _cuda(backend: str, needed: bool) -> tuple[Gpu | None, Check]:
     """Return the GPU if it can be used, and the check of CUDA and its driver."""
     try:
         runtime = cuda_runtime()
-        driver = int(Cuda(runtime).call("cudaDriverGetVersion"))
+        cuda = Cuda(runtime)
+        driver, own = (int(cuda.call(f"cuda{which}GetVersion")) for which in ("Driver", "Runtime"))
     except BackendUnavailable as error:
-        return None, Check("CUDA", False, str(error), needed, "pip install cuda-bindings")
+        return None, Check("CUDA", False, str(error), needed, f'pip install "{CUDA_BINDINGS}"')
     except EnvironmentUnfit as error:
         return None, Check("CUDA", False, str(error), needed)
-    bindings = importlib.metadata.version("cuda-bindings")
     if driver == 0:
         remedy = "install NVIDIA's driver, or take --backend onnxruntime"
         return None, Check("CUDA", False, "no NVIDIA driver", needed, remedy)
-    if int(bindings.split(".")[0]) > driver // 1000:
-        description = f"the driver is of CUDA {driver // 1000}, cuda-bindings {bindings} is newer"
-        remedy = f'pip install "cuda-bindings<{driver // 1000 + 1}"'
+    if own // 1000 > driver // 1000:
+        description = f"the driver is of CUDA {driver // 1000}, {origin_of_cuda(runtime)} is newer"
+        remedy = f'pip install "{CUDA_BINDINGS}"'
         return None, Check("CUDA", False, description, needed, remedy)
     try:
         gpu = current_gpu(backend, runtime)
@@ -101,7 +101,8 @@ def _cuda(backend: str, needed: bool) -> tuple[Gpu | None, Check]:
     description = (
         f"{gpu.name}, {kind}, compute capability {gpu.compute_capability}, "
         f"{gpu.multiprocessors} multiprocessors, {gpu.total_bytes / 2**30:.1f} GiB "
-        f"({gpu.free_bytes / 2**30:.1f} free), driver of CUDA {gpu.cuda_driver}"
+        f"({gpu.free_bytes / 2**30:.1f} free), driver of CUDA {gpu.cuda_driver}, "
+        f"runtime {gpu.cuda_runtime} of {origin_of_cuda(runtime)}"
     )
     return gpu, Check("CUDA", True, description, needed)
 

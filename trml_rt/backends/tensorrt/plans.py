@@ -61,7 +61,7 @@ def built_for(name: str, options: CompileOptions) -> dict[str, str]:
     TensorRT for RTX belongs to a compute capability: its kernels are made when it loads.
 
     Raises:
-        BackendUnavailable: TensorRT or cuda-bindings is not installed.
+        BackendUnavailable: TensorRT or a CUDA runtime is not installed.
         EnvironmentUnfit: there is no GPU, or TensorRT's version is not supported.
     """
     level = "default" if options.optimization_level is None else options.optimization_level

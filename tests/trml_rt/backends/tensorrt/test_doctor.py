@@ -106,11 +106,20 @@ def test_no_driver_is_said_in_plain_words(machine):
     assert "GPU for tensorrt" not in machine.checks()
 
 
-def test_bindings_newer_than_the_driver_name_those_that_fit(machine, monkeypatch):
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "13.5.0")
+def test_a_runtime_newer_than_the_driver_names_one_that_fits(machine):
+    machine.cuda.cudaRuntimeGetVersion = lambda: (0, 13050)
     check = machine.checks()["CUDA"]
-    assert not check.ok
-    assert check.remedy == 'pip install "cuda-bindings<13"'
+    assert (check.ok, check.found) == (
+        False,
+        "the driver is of CUDA 12, cuda-bindings 12.9.1 is newer",
+    )
+    assert check.remedy == 'pip install "cuda-bindings>=12.9,<13"'
+
+
+def test_the_library_that_cuda_came_from_is_told(machine):
+    machine.cuda.origin = "/usr/local/cuda/lib64/libcudart.so.12"
+    found = machine.checks()["CUDA"].found
+    assert found.endswith("runtime 12.6 of /usr/local/cuda/lib64/libcudart.so.12")
 
 
 def test_a_driver_without_a_gpu_is_not_fit(machine):
