@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Literal, overload
 
 from trml_rt.answer import Answer, read_prediction
-from trml_rt.backends import Tensors
+from trml_rt.backends import LinkingBackend, Tensors
 from trml_rt.backends.process import usable_cores
 from trml_rt.bundle.arguments import check_one_of, check_threads
 from trml_rt.bundle.engine_folder import PRECISIONS, Precision
@@ -99,7 +99,9 @@ class Runtime:
         # Export and build write down what they compared; a bundle made by hand has nothing there.
         self._passed = frozenset(choice.passed)
         self._dispatcher = Dispatcher(manifest, choice.backend, choice.locate)
-        self._inputs = Inputs(bundle, decode_threads)
+        # A chain keeps work for each shape: one of CUDA keeps a graph.
+        self._by_shape = isinstance(choice.backend, LinkingBackend)
+        self._inputs = Inputs(bundle, decode_threads, few_shapes=self._by_shape)
         self._set_names = {each.present: each.name for each in manifest.engine_sets}
 
     def __repr__(self) -> str:
@@ -253,9 +255,10 @@ class Runtime:
         return self._dispatcher.run_all(self._inputs.stack([row]))
 
     def warm_up(self) -> float:
-        """Load every engine and run each engine set once, so that no later call waits for it.
+        """Load every engine and run each engine set, so that no later call waits for it.
 
-        Inputs are padding and black frames. Decoders of videos load with the first file.
+        Inputs are padding and black frames. On a GPU every length that texts are padded to runs
+        twice, after which it has its CUDA graph. Decoders of videos load with the first file.
 
         Returns:
             The milliseconds that it took.
@@ -265,7 +268,11 @@ class Runtime:
         """
         start = time.perf_counter()
         for present in self._set_names:
-            self._dispatcher.run(present, self._inputs.stack([self._inputs.blank(present)]))
+            lengths = self._inputs.lengths if Modality.TEXT in present else [None]
+            for length in lengths:
+                inputs = self._inputs.stack([self._inputs.blank(present, length)])
+                for _ in range(2 if self._by_shape else 1):
+                    self._dispatcher.run(present, inputs)
         return (time.perf_counter() - start) * 1e3
 
     def clone(self) -> Runtime:

@@ -21,7 +21,7 @@ from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError, blames_m
 from trml_rt.inputs.frames import Order, frames_from_array
 from trml_rt.inputs.image import Preprocessing, to_pixels
 from trml_rt.inputs.text import read_text
-from trml_rt.inputs.tokenizer import Tokenizer, Tokens, pad
+from trml_rt.inputs.tokenizer import Tokenizer, Tokens, few_lengths, pad
 from trml_rt.inputs.video import read_encoded, read_frames
 
 __all__ = ["Inputs", "Prepared", "Sample", "SampleLike", "TextLike", "VideoLike", "sample_of"]
@@ -112,11 +112,16 @@ class Inputs:
     Args:
         bundle: the bundle.
         threads: that decode a video at once.
+        few_shapes: texts are padded to few lengths, for a back end that works by shape.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 1, *, few_shapes: bool = False) -> None:
         self._bundle = bundle
         self._threads = threads
+        text = bundle.manifest.text
+        self.lengths = few_lengths(text.context) if few_shapes and text.cut else [text.context]
+        """The lengths that `ids` may have, the longest last; texts that are cut have more."""
+        self._pads = few_shapes or not text.cut
         self._tokenizer: Tokenizer | None = None
         self._preprocessing = Preprocessing(
             height=bundle.manifest.video.height,
@@ -165,13 +170,16 @@ class Inputs:
             )
         return prepared
 
-    def blank(self, present: Modality) -> Prepared:
-        """Return a text of padding and black frames, as long as may be, where `present`."""
+    def blank(self, present: Modality, tokens: int | None = None) -> Prepared:
+        """Return a text of padding and black frames, as long as may be, where `present`.
+
+        `tokens` is the length of the text; None: as long as may be.
+        """
         prepared = Prepared()
         if Modality.TEXT in present:
             settings = self._bundle.manifest.text
             self._tokenizer = self._tokenizer or self._load_tokenizer()
-            padding = np.full(settings.context, settings.pad_id, np.int32)
+            padding = np.full(tokens or settings.context, settings.pad_id, np.int32)
             prepared.tokens = Tokens(padding, truncated=False)
         if Modality.VIDEO in present:
             video = self._bundle.manifest.video
@@ -190,7 +198,8 @@ class Inputs:
         tensors: Tensors = {}
         tokens = [row.tokens for row in rows if row.tokens is not None]
         if tokens:
-            length = None if manifest.text.cut else manifest.text.context
+            longest = max(len(row) for row in tokens)
+            length = next(n for n in self.lengths if n >= longest) if self._pads else None
             tensors["ids"] = pad(tokens, manifest.text.pad_id, length)
         clips = [row.pixels for row in rows if row.pixels is not None]
         if clips:

@@ -23,7 +23,7 @@ from trml_rt.inputs.text import SIZE_LIMIT
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["Tokenizer", "Tokens", "pad"]
+__all__ = ["Tokenizer", "Tokens", "few_lengths", "pad"]
 
 _NEXT = "export the bundle again"
 
@@ -159,3 +159,13 @@ def pad(rows: Sequence[Tokens], pad_id: int, length: int | None = None) -> npt.N
     for row, tokens in zip(ids, rows, strict=True):
         row[: len(tokens)] = tokens.ids
     return ids
+
+
+def few_lengths(context: int) -> list[int]:
+    """Return the lengths that texts are padded to for a back end that works by shape.
+
+    They are 8, 16, 24, 32, 48, 64, 96 and so on up to `context`: at most half of a longer text, or
+    7 tokens of a short one, is padding.
+    """
+    steps = (max(8, (1 << (n - 1).bit_length()) // 4) for n in range(1, context + 1))
+    return sorted({min(-(-n // step) * step, context) for n, step in enumerate(steps, 1)})

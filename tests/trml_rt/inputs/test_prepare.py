@@ -7,7 +7,8 @@ import pytest
 
 from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import InputUnusable, UsageError
-from trml_rt.inputs.prepare import Inputs, Sample
+from trml_rt.inputs.prepare import Inputs, Prepared, Sample
+from trml_rt.inputs.tokenizer import Tokens
 
 CLIP = np.arange(3 * 8 * 8 * 3, dtype=np.uint8).reshape(3, 8, 8, 3)
 
@@ -41,6 +42,17 @@ def test_texts_are_padded_to_the_context_where_the_text_tower_needs_it(edit_mani
     ids = stacked(Inputs(Bundle(edit_manifest(whole))), Sample("bad"))["ids"]
     assert ids.shape == (1, 8)
     assert ids[0].tolist()[3:] == [0] * 5
+
+
+def test_a_back_end_that_works_by_shape_is_given_few_lengths(edit_manifest):
+    def longer(manifest):
+        manifest["text"]["context"] = manifest["axes"]["tokens"]["max"] = 77
+
+    inputs = Inputs(Bundle(edit_manifest(longer)), few_shapes=True)
+    assert inputs.lengths == [8, 16, 24, 32, 48, 64, 77]
+    for tokens, length in ((1, 8), (8, 8), (9, 16), (33, 48), (64, 64), (65, 77)):
+        ids = inputs.stack([Prepared(Tokens(np.ones(tokens, np.int32), truncated=False))])["ids"]
+        assert ids.tolist() == [[1] * tokens + [0] * (length - tokens)]
 
 
 def test_clips_follow_one_another_and_the_mask_says_which_frame_is_whose(inputs):
