@@ -39,11 +39,11 @@ class Buffer {
   void to_device(const void* data, std::size_t size, cudaStream_t stream) {
     std::memcpy(host_, data, size);
     if (integrated_) return;
-    check(cudaMemcpyAsync(device_, host_, size, cudaMemcpyHostToDevice, stream), "copy inputs");
+    check(cudaMemcpyAsync(device_, host_, size, cudaMemcpyDefault, stream), "copy inputs");
   }
   void to_host(std::size_t size, cudaStream_t stream) {
     if (integrated_) return;
-    check(cudaMemcpyAsync(host_, device_, size, cudaMemcpyDeviceToHost, stream), "copy outputs");
+    check(cudaMemcpyAsync(host_, device_, size, cudaMemcpyDefault, stream), "copy outputs");
   }
   const void* host() const { return host_; }
   void* device() const { return device_; }

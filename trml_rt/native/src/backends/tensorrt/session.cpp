@@ -140,8 +140,7 @@ class TensorRtSession : public Session {
     const std::size_t part = size / tensor.device.size();
     auto* to = static_cast<std::uint8_t*>(buffer.device());
     for (const void* from : tensor.device) {
-      check(cudaMemcpyAsync(to, from, part, cudaMemcpyDeviceToDevice, lane_->stream),
-            "copy frames");
+      check(cudaMemcpyAsync(to, from, part, cudaMemcpyDefault, lane_->stream), "copy frames");
       to += part;
     }
   }

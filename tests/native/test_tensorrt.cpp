@@ -1,0 +1,152 @@
+// Lanes, sessions and graphs of the TensorRT back end, on stand-ins for TensorRT and CUDA
+// (tensorrt/stand_in.hpp says what that does not prove).
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <NvInfer.h>
+
+#include <cstring>
+
+#include "error.hpp"
+#include "runtime.hpp"
+#include "support.hpp"
+#include "tensorrt/stand_in.hpp"
+
+using namespace support;
+using namespace trml::core;
+using stand_in::world;
+
+namespace {
+
+// The TensorRT back end, with a plan of the stand-in for each graph of the bundle.
+class Planned : public Backend {
+ public:
+  Planned(const Manifest& manifest, const BackendSettings& settings)
+      : manifest_(manifest), real_(make_tensorrt(settings)) {}
+  const char* name() const override { return real_->name(); }
+  BuiltFor here() const override { return real_->here(); }
+  bool takes_device_memory() const override { return real_->takes_device_memory(); }
+  std::shared_ptr<trml::core::Engine> load(const EngineSpec& spec, std::string,
+                                           const std::filesystem::path& path) override {
+    scratch_ += 1000;  // each engine needs more than the last
+    return real_->load(spec, stand_in::plan_of(spec, manifest_, scratch_), path);
+  }
+
+ private:
+  const Manifest& manifest_;
+  std::shared_ptr<Backend> real_;
+  int scratch_ = 0;
+};
+
+const Bundle bundle(tiny.string());
+
+struct Gpu {
+  explicit Gpu(bool integrated = false) {
+    stand_in::reset();
+    world().integrated = integrated;
+    BackendSettings settings;
+    settings.log = [this](trml_rt_log_level, const std::string& line) { log.push_back(line); };
+    backend = std::make_shared<Planned>(bundle.manifest, settings);
+    model = std::make_shared<Model>(tiny.string(), backend);
+    runtime = std::make_unique<Runtime>(model);
+  }
+  ~Gpu() {
+    runtime.reset();
+    model.reset();
+    backend.reset();
+    CHECK(world().alive == 0);
+    CHECK(join(world().faults, "; ") == "");
+  }
+  std::vector<std::string> log;
+  std::shared_ptr<Backend> backend;
+  std::shared_ptr<Model> model;
+  std::unique_ptr<Runtime> runtime;
+};
+
+Sample text(const char* words) {
+  Sample sample;
+  sample.text = words;
+  sample.text_length = std::strlen(words);
+  return sample;
+}
+
+std::vector<std::uint8_t> pixels(int seed) {
+  std::vector<std::uint8_t> made(8 * 8 * 3);
+  for (std::size_t i = 0; i < made.size(); ++i) made[i] = std::uint8_t(i * 7 + std::size_t(seed));
+  return made;
+}
+
+Sample with_frames(Sample sample, const std::vector<std::uint8_t>& data, int count) {
+  sample.frames.assign(std::size_t(count), frame_of(data, 8, 8));
+  return sample;
+}
+
+double score(Runtime& runtime, const Sample& sample) {
+  return runtime.infer({sample}, false, false)[0].score;
+}
+
+// What the sums come to without any GPU.
+double expected(const Sample& sample) {
+  Runtime sums(std::make_shared<Model>(tiny.string(), std::make_shared<SumBackend>()));
+  return score(sums, sample);
+}
+
+}  // namespace
+
+TEST_CASE("plainly run, recorded or launched, the answer is that of the sums") {
+  for (const bool integrated : {false, true}) {
+    Gpu gpu(integrated);
+    for (int run = 0; run < 5; ++run) {  // other pixels each time, so a stale buffer would show
+      const auto data = pixels(run);
+      const Sample sample = with_frames(text("what a good day"), data, 1 + run % 2);
+      CHECK(score(*gpu.runtime, sample) == doctest::Approx(expected(sample)));
+    }
+    CHECK(world().launches > 0);
+  }
+}
+
+TEST_CASE("frames in CUDA memory are taken from there") {
+  for (const bool integrated : {false, true}) {
+    Gpu gpu(integrated);
+    const auto data = pixels(3);
+    void* device = nullptr;
+    REQUIRE(cudaMalloc(&device, data.size()) == cudaSuccess);
+    std::memcpy(device, data.data(), data.size());
+    Sample sample = with_frames({}, data, 2);
+    const double wanted = expected(sample);
+    for (auto& frame : sample.frames) {
+      frame.data = device;
+      frame.memory = TRML_RT_CUDA;
+    }
+    for (int run = 0; run < 4; ++run) {
+      CHECK(score(*gpu.runtime, sample) == doctest::Approx(wanted));
+    }
+    cudaFree(device);
+  }
+}
+
+TEST_CASE("what cannot be captured goes on running plainly, and the log says so") {
+  Gpu gpu;
+  world().capturable = false;
+  for (int run = 0; run < 4; ++run) {
+    CHECK(score(*gpu.runtime, text("good")) == doctest::Approx(expected(text("good"))));
+  }
+  CHECK(world().launches == 0);
+  CHECK(std::find(gpu.log.begin(), gpu.log.end(), "text runs without a CUDA graph") !=
+        gpu.log.end());
+}
+
+TEST_CASE("two handles on one model have lanes of their own") {
+  Gpu gpu;
+  Runtime twin(gpu.model);
+  for (int run = 0; run < 4; ++run) {
+    CHECK(score(*gpu.runtime, text("good")) == doctest::Approx(expected(text("good"))));
+    CHECK(score(twin, text("bad")) == doctest::Approx(expected(text("bad"))));
+  }
+}
+
+TEST_CASE("a plan that TensorRT refuses is said with its last words") {
+  stand_in::reset();
+  const auto backend = make_tensorrt(BackendSettings{});
+  CHECK_THROWS_WITH_AS(backend->load(*bundle.manifest.engine("text"), "other", "plan"),
+                       "plan: TensorRT cannot load it: the plan is of another version",
+                       ArtefactMismatch);
+}
