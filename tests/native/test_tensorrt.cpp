@@ -39,10 +39,11 @@ class Planned : public Backend {
 const Bundle bundle(tiny.string());
 
 struct Gpu {
-  explicit Gpu(bool integrated = false) {
+  explicit Gpu(bool integrated = false, int device = 0) {
     stand_in::reset();
     world().integrated = integrated;
     BackendSettings settings;
+    settings.device = device;
     settings.log = [this](trml_rt_log_level, const std::string& line) { log.push_back(line); };
     backend = std::make_shared<Planned>(bundle.manifest, settings);
     model = std::make_shared<Model>(tiny.string(), backend);
@@ -143,10 +144,66 @@ TEST_CASE("two handles on one model have lanes of their own") {
   }
 }
 
+TEST_CASE("scratch memory that could not be had is asked for again") {
+  Gpu gpu;
+  CHECK(score(*gpu.runtime, text("good")) == doctest::Approx(expected(text("good"))));
+  const auto data = pixels(1);
+  const Sample both = with_frames(text("good"), data, 2);
+  world().most_bytes = 3500;  // enough for `frame`, and too little for `fuse_text_video`
+  CHECK_THROWS_WITH_AS(score(*gpu.runtime, both),
+                       "CUDA cannot allocate scratch memory: out of memory", EnvironmentUnfit);
+  // The engines that ran before lost the block that they shared.
+  CHECK(score(*gpu.runtime, text("good")) == doctest::Approx(expected(text("good"))));
+  world().most_bytes = 1 << 30;
+  for (int run = 0; run < 3; ++run) {
+    CHECK(score(*gpu.runtime, both) == doctest::Approx(expected(both)));
+    CHECK(score(*gpu.runtime, text("good")) == doctest::Approx(expected(text("good"))));
+  }
+}
+
+TEST_CASE("shapes that come once share a context") {
+  Gpu gpu;
+  score(*gpu.runtime, text("bad"));
+  const int before = world().contexts;
+  for (const char* words : {"good day", "a good day", "what a good day"}) {
+    CHECK(score(*gpu.runtime, text(words)) == doctest::Approx(expected(text(words))));
+  }
+  CHECK(world().contexts == before + 1);  // of `fuse_text`, whose shape stays the same
+}
+
+TEST_CASE("where there is no room for a graph's context, the call runs without") {
+  Gpu gpu;
+  score(*gpu.runtime, text("good"));
+  world().contexts_left = 0;
+  for (int run = 0; run < 3; ++run) {
+    CHECK(score(*gpu.runtime, text("good")) == doctest::Approx(expected(text("good"))));
+  }
+  CHECK(world().launches == 0);
+  CHECK(join(gpu.log, "; ")
+            .find("no CUDA graph: TensorRT cannot create a context of text: "
+                  "no room for a context") != std::string::npos);
+}
+
+TEST_CASE("no room at all is the machine's fault, and not the bundle's") {
+  Gpu gpu;
+  world().contexts_left = 0;
+  CHECK_THROWS_AS(score(*gpu.runtime, text("good")), EnvironmentUnfit);
+}
+
+TEST_CASE("a call leaves the thread on the device that it was on") {
+  Gpu gpu(false, 1);
+  CHECK(world().device == 0);
+  score(*gpu.runtime, text("good"));
+  gpu.runtime.reset();
+  CHECK(world().device == 0);
+}
+
 TEST_CASE("a plan that TensorRT refuses is said with its last words") {
   stand_in::reset();
   const auto backend = make_tensorrt(BackendSettings{});
-  CHECK_THROWS_WITH_AS(backend->load(*bundle.manifest.engine("text"), "other", "plan"),
-                       "plan: TensorRT cannot load it: the plan is of another version",
-                       ArtefactMismatch);
+  for (int call = 0; call < 2; ++call) {  // and not with those of the call before
+    CHECK_THROWS_WITH_AS(backend->load(*bundle.manifest.engine("text"), "other", "plan"),
+                         "plan: TensorRT cannot load it: the plan is of another version",
+                         ArtefactMismatch);
+  }
 }

@@ -81,7 +81,7 @@ bool work_waits() {
 
 cudaError_t allocate(void** out, std::size_t size, Kind kind) {
   if (const auto status = outside_of_captures("an allocation")) return status;
-  if (kind == Kind::device && --now.device_allocations < 0) return cudaErrorMemoryAllocation;
+  if (kind == Kind::device && size > now.most_bytes) return cudaErrorMemoryAllocation;
   *out = std::aligned_alloc(256, (size + 255) / 256 * 256);
   std::memset(*out, 0xFF, size);
   memory[static_cast<char*>(*out)] = std::make_shared<Block>(Block{kind, size});

@@ -23,7 +23,7 @@ struct World {
   bool integrated = false;
   bool capturable = true;            // whether engines can be captured
   int contexts_left = 1 << 20;       // before there is no room for another one
-  int device_allocations = 1 << 20;  // before the device's memory is full
+  std::size_t most_bytes = 1 << 30;  // of one allocation on the device
   int contexts = 0, launches = 0, captures = 0;
   int device = 0;                   // the current one of the thread
   std::vector<std::string> faults;  // what a real device would not have allowed

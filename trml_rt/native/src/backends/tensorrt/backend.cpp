@@ -17,7 +17,7 @@ class TensorRtEngine : public Engine {
       : plan_(std::move(plan)), log_(std::move(log)) {}
 
   std::unique_ptr<Session> session(std::shared_ptr<void>& lane) override {
-    check(cudaSetDevice(plan_->device), "use the device");
+    const OnDevice here(plan_->device);
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!lane) lane = std::make_shared<Lane>(plan_->device);
     return make_session(plan_, std::static_pointer_cast<Lane>(lane), log_);
@@ -33,6 +33,7 @@ class TensorRtBackend : public Backend {
  public:
   explicit TensorRtBackend(const BackendSettings& settings)
       : settings_(settings), logger_(std::make_shared<Logger>(settings.log)) {
+    const OnDevice here(settings.device);
     check(cudaSetDevice(settings.device), "use the device");
     check(cudaGetDeviceProperties(&properties_, settings.device), "describe the device");
     runtime_.reset(nvinfer1::createInferRuntime(*logger_));
@@ -58,7 +59,8 @@ class TensorRtBackend : public Backend {
 
   std::shared_ptr<Engine> load(const EngineSpec& spec, std::string data,
                                const std::filesystem::path& path) override {
-    check(cudaSetDevice(settings_.device), "use the device");
+    const OnDevice here(settings_.device);
+    logger_->forget();
     auto plan = std::make_shared<Plan>();
     plan->logger = logger_;
     plan->runtime = runtime_;

@@ -17,6 +17,22 @@ inline void check(cudaError_t status, const char* what) {
   throw EnvironmentUnfit(std::string("CUDA cannot ") + what + ": " + cudaGetErrorString(status));
 }
 
+// Makes a device the calling thread's for as long as this lives, then puts its own back. The back
+// end has looked once whether the device can be used.
+class OnDevice {
+ public:
+  explicit OnDevice(int device) {
+    cudaGetDevice(&before_);
+    cudaSetDevice(device);
+  }
+  ~OnDevice() { cudaSetDevice(before_); }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
 // Memory that both sides see. On integrated GPUs they are one; elsewhere pinned memory is copied.
 class Buffer {
  public:
@@ -65,7 +81,7 @@ struct Lane {
     }
   }
   ~Lane() {
-    cudaSetDevice(device);
+    const OnDevice here(device);
     cudaEventDestroy(ready);
     cudaStreamDestroy(stream);
     cudaFree(scratch);
@@ -73,16 +89,16 @@ struct Lane {
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
-  // Sessions made before see by `generation` that the block has moved.
+  // Sessions made before see by `generation` that the block has moved, or is gone.
   void need(std::int64_t size) {
     if (size <= scratch_size) return;
     check(cudaStreamSynchronize(stream), "finish earlier work");
+    ++generation;
     cudaFree(scratch);
     scratch = nullptr;
     scratch_size = 0;
     check(cudaMalloc(&scratch, std::size_t(size)), "allocate scratch memory");
     scratch_size = size;
-    ++generation;
   }
 
   int device;

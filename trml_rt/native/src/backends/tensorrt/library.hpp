@@ -54,6 +54,12 @@ class Logger : public nvinfer1::ILogger {
     }
   }
 
+  // What was said before is of earlier calls; each call begins with this.
+  void forget() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    lines_.clear();
+  }
+
   std::string last() {
     const std::lock_guard<std::mutex> lock(mutex_);
     return lines_.empty() ? "it does not say why" : join({lines_.begin(), lines_.end()}, " | ");
@@ -75,7 +81,7 @@ struct Plan {
   bool integrated = false;
 
   [[noreturn]] void fail(const char* what) const {
-    throw ArtefactMismatch("TensorRT cannot " + std::string(what) + " of " + spec.name + ": " +
+    throw EnvironmentUnfit("TensorRT cannot " + std::string(what) + " of " + spec.name + ": " +
                            logger->last());
   }
 };

@@ -15,38 +15,66 @@ namespace {
 
 constexpr std::size_t most_graphs = 16;  // shapes of one engine that a session keeps
 
-// The work of one shape: a context of its own, as a recorded graph must keep it to itself.
+// A context with the session's buffers. One that keeps to a shape records its work as a graph.
 class Shaped {
  public:
-  Shaped(const Plan& plan, Lane& lane) : plan_(plan), lane_(lane) {
+  Shaped(const Plan& plan, Lane& lane, const std::deque<Buffer>& buffers, bool keeps)
+      : plan_(plan), lane_(lane), keeps_(keeps) {
     using nvinfer1::ExecutionContextAllocationStrategy;
     context.reset(
         plan.engine->createExecutionContext(ExecutionContextAllocationStrategy::kUSER_MANAGED));
     if (!context) plan.fail("create a context");
+    auto buffer = buffers.begin();
+    for (const auto* side : {&plan.spec.inputs, &plan.spec.outputs}) {
+      for (const auto& tensor : *side) {
+        if (buffer == buffers.end()) return;  // only to learn sizes
+        if (!context->setTensorAddress(tensor.name.c_str(), (buffer++)->device())) {
+          plan.fail("set an address");
+        }
+      }
+    }
   }
   ~Shaped() { forget(); }
   Shaped(const Shaped&) = delete;
   Shaped& operator=(const Shaped&) = delete;
 
-  void run(const Log& log) {
-    if (generation_ != lane_.generation) {
-      forget();
-      generation_ = lane_.generation;
-      context->setDeviceMemoryV2(lane_.scratch, lane_.scratch_size);
+  void set(const std::vector<const Tensor*>& inputs) {
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      nvinfer1::Dims dims{};
+      dims.nbDims = std::int32_t(inputs[i]->shape.size());
+      for (int d = 0; d < dims.nbDims; ++d) {
+        // 64-bit in 10.0 and later; the type is TensorRT's to choose.
+        dims.d[d] =
+            static_cast<std::decay_t<decltype(dims.d[0])>>(inputs[i]->shape[std::size_t(d)]);
+      }
+      const char* name = plan_.spec.inputs[i].name.c_str();
+      if (!context->setInputShape(name, dims)) plan_.fail("set a shape");
     }
+  }
+
+  // Take the lane's scratch memory, if it has moved; before anything is put into the stream.
+  void refresh() {
+    if (generation_ == lane_.generation) return;
+    forget();
+    generation_ = lane_.generation;
+    context->setDeviceMemoryV2(lane_.scratch, lane_.scratch_size);
+  }
+
+  void run(const Log& log) {
     if (graph_ != nullptr) {
       check(cudaGraphLaunch(graph_, lane_.stream), "launch a graph");
       return;
     }
-    // The first run after a change of shape does work that cannot be recorded.
     if (!context->enqueueV3(lane_.stream)) plan_.fail("run a context");
-    if (runs_++ == 1) record(log);
+    // The first run after a change of shape does work that cannot be recorded; the next can be.
+    if (keeps_ && !tried_) record(log);
   }
 
   std::unique_ptr<nvinfer1::IExecutionContext> context;
 
  private:
   void record(const Log& log) {
+    tried_ = true;
     check(cudaStreamSynchronize(lane_.stream), "finish a run");
     cudaGraph_t graph = nullptr;
     check(cudaStreamBeginCapture(lane_.stream, cudaStreamCaptureModeThreadLocal), "record a graph");
@@ -64,13 +92,14 @@ class Shaped {
   void forget() {
     if (graph_ != nullptr) cudaGraphExecDestroy(graph_);
     graph_ = nullptr;
-    runs_ = 0;
+    tried_ = false;
   }
 
   const Plan& plan_;
   Lane& lane_;
+  const bool keeps_;
   cudaGraphExec_t graph_ = nullptr;
-  int runs_ = 0;
+  bool tried_ = false;
   int generation_ = -1;
 };
 
@@ -78,8 +107,9 @@ class TensorRtSession : public Session {
  public:
   TensorRtSession(std::shared_ptr<const Plan> plan, std::shared_ptr<Lane> lane, Log log)
       : plan_(std::move(plan)), lane_(std::move(lane)), log_(std::move(log)) {
+    plan_->logger->forget();
     lane_->need(plan_->engine->getDeviceMemorySizeV2());
-    Shaped largest(*plan_, *lane_);
+    Shaped largest(*plan_, *lane_, {}, false);
     for (const auto& tensor : plan_->spec.inputs) {
       const auto most = plan_->engine->getProfileShape(tensor.name.c_str(), 0,
                                                        nvinfer1::OptProfileSelector::kMAX);
@@ -89,17 +119,24 @@ class TensorRtSession : public Session {
     for (const auto& tensor : plan_->spec.outputs) {
       add_buffer(tensor, largest.context->getTensorShape(tensor.name.c_str()));
     }
+    plain_ = std::make_unique<Shaped>(*plan_, *lane_, buffers_, false);
   }
 
   ~TensorRtSession() override {
-    cudaSetDevice(plan_->device);
+    const OnDevice here(plan_->device);
     cudaStreamSynchronize(lane_->stream);
+    shapes_.clear();
+    plain_.reset();
+    buffers_.clear();
   }
 
   std::vector<Tensor> run(const std::vector<const Tensor*>& inputs) override {
-    check(cudaSetDevice(plan_->device), "use the device");
-    for (std::size_t i = 0; i < inputs.size(); ++i) feed(*inputs[i], i);
+    const OnDevice here(plan_->device);
+    plan_->logger->forget();
+    lane_->need(plan_->engine->getDeviceMemorySizeV2());  // it may have been lost since
     Shaped& shaped = for_shapes(inputs);
+    shaped.refresh();
+    for (std::size_t i = 0; i < inputs.size(); ++i) feed(*inputs[i], i);
     shaped.run(log_);
     std::vector<Tensor> outputs;
     const std::size_t first = plan_->spec.inputs.size();
@@ -145,6 +182,8 @@ class TensorRtSession : public Session {
     }
   }
 
+  // The context for these shapes: a shared one when they are met for the first time, then one of
+  // their own.
   Shaped& for_shapes(const std::vector<const Tensor*>& inputs) {
     std::vector<std::int64_t> key;
     for (const auto* input : inputs) {
@@ -152,32 +191,29 @@ class TensorRtSession : public Session {
     }
     const auto known =
         std::find_if(shapes_.begin(), shapes_.end(), [&](const auto& s) { return s.first == key; });
-    if (known != shapes_.end()) {
+    if (known == shapes_.end()) {
+      if (shapes_.size() == most_graphs) shapes_.pop_back();
+      shapes_.emplace_front(std::move(key), nullptr);
+    } else {
       shapes_.splice(shapes_.begin(), shapes_, known);  // the last to be dropped
-      return *shapes_.front().second;
+      auto& own = shapes_.front().second;
+      if (!own) own = fixed(inputs);
+      if (own) return *own;
     }
-    auto made = std::make_unique<Shaped>(*plan_, *lane_);
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      nvinfer1::Dims dims{};
-      dims.nbDims = std::int32_t(inputs[i]->shape.size());
-      for (int d = 0; d < dims.nbDims; ++d) {
-        // 64-bit in 10.0 and later; the type is TensorRT's to choose.
-        dims.d[d] =
-            static_cast<std::decay_t<decltype(dims.d[0])>>(inputs[i]->shape[std::size_t(d)]);
-      }
-      const char* name = plan_->spec.inputs[i].name.c_str();
-      if (!made->context->setInputShape(name, dims)) plan_->fail("set a shape");
-      if (!made->context->setTensorAddress(name, buffers_[i].device())) plan_->fail("set an input");
+    plain_->set(inputs);
+    return *plain_;
+  }
+
+  // A context of its own for a shape, or none where there is no room for one.
+  std::unique_ptr<Shaped> fixed(const std::vector<const Tensor*>& inputs) {
+    try {
+      auto made = std::make_unique<Shaped>(*plan_, *lane_, buffers_, true);
+      made->set(inputs);
+      return made;
+    } catch (const EnvironmentUnfit& error) {
+      if (log_) log_(TRML_RT_LOG_WARNING, std::string("no CUDA graph: ") + error.what());
+      return nullptr;
     }
-    for (std::size_t i = 0; i < plan_->spec.outputs.size(); ++i) {
-      const char* name = plan_->spec.outputs[i].name.c_str();
-      if (!made->context->setTensorAddress(name, buffers_[inputs.size() + i].device())) {
-        plan_->fail("set an output");
-      }
-    }
-    if (shapes_.size() == most_graphs) shapes_.pop_back();
-    shapes_.emplace_front(std::move(key), std::move(made));
-    return *shapes_.front().second;
   }
 
   std::shared_ptr<const Plan> plan_;
@@ -185,6 +221,7 @@ class TensorRtSession : public Session {
   Log log_;
   std::vector<std::size_t> sizes_;  // of the buffers: inputs, then outputs
   std::deque<Buffer> buffers_;
+  std::unique_ptr<Shaped> plain_;
   std::list<std::pair<std::vector<std::int64_t>, std::unique_ptr<Shaped>>> shapes_;
 };
 
