@@ -249,6 +249,21 @@ TEST_CASE("the model's sizes can be asked for") {
   CHECK(info.backend == std::string("openvino"));
 }
 
+TEST_CASE("warming up runs every engine set, and changes no answer") {
+  Handle cold, warm;
+  REQUIRE(trml_rt_warm_up(warm.rt) == TRML_RT_OK);
+  CHECK(trml_rt_warm_up(nullptr) == TRML_RT_USAGE);
+  const auto sample = text_sample("what a good day");
+  double scores[2];
+  for (auto* rt : {cold.rt, warm.rt}) {
+    trml_rt_result* result = nullptr;
+    REQUIRE(trml_rt_infer(rt, &sample, 0, &result) == TRML_RT_OK);
+    scores[rt == warm.rt] = trml_rt_result_score(result);
+    trml_rt_result_free(result);
+  }
+  CHECK(scores[0] == scores[1]);
+}
+
 TEST_CASE("results and clones outlive the handle that they came from") {
   trml_rt_result* result = nullptr;
   trml_rt* twin = nullptr;

@@ -24,6 +24,7 @@ class Planned : public Backend {
   const char* name() const override { return real_->name(); }
   BuiltFor here() const override { return real_->here(); }
   bool takes_device_memory() const override { return real_->takes_device_memory(); }
+  bool works_by_shape() const override { return real_->works_by_shape(); }
   std::shared_ptr<trml::core::Engine> load(const EngineSpec& spec, std::string,
                                            const std::filesystem::path& path) override {
     scratch_ += 1000;  // each engine needs more than the last
@@ -163,12 +164,41 @@ TEST_CASE("scratch memory that could not be had is asked for again") {
 
 TEST_CASE("shapes that come once share a context") {
   Gpu gpu;
-  score(*gpu.runtime, text("bad"));
+  const auto data = pixels(2);
+  score(*gpu.runtime, with_frames({}, data, 1));
   const int before = world().contexts;
-  for (const char* words : {"good day", "a good day", "what a good day"}) {
-    CHECK(score(*gpu.runtime, text(words)) == doctest::Approx(expected(text(words))));
+  for (int frames = 2; frames < 5; ++frames) {
+    const Sample sample = with_frames({}, data, frames);
+    CHECK(score(*gpu.runtime, sample) == doctest::Approx(expected(sample)));
   }
-  CHECK(world().contexts == before + 1);  // of `fuse_text`, whose shape stays the same
+  CHECK(world().contexts == before + 1);  // of `fuse_video`, whose shape stays the same
+}
+
+TEST_CASE("texts are padded to few lengths, as in Python") {
+  CHECK(few_lengths(77) == std::vector<std::int64_t>{8, 16, 24, 32, 48, 64, 77});
+  CHECK(few_lengths(512) ==
+        std::vector<std::int64_t>{8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512});
+  CHECK(few_lengths(5) == std::vector<std::int64_t>{5});
+  Gpu gpu;
+  for (const char* words : {"bad", "good day", "a good day", "what a good day"}) {
+    score(*gpu.runtime, text(words));
+  }
+  CHECK(world().captures == 2);  // one of `text`, one of `fuse_text`
+  CHECK(world().launches == 4);
+}
+
+TEST_CASE("after warming up no call makes a context or a graph") {
+  Gpu gpu;
+  gpu.runtime->warm_up();
+  const int contexts = world().contexts, captures = world().captures, launches = world().launches;
+  const auto data = pixels(1);
+  for (const Sample& sample :
+       {text("bad"), with_frames({}, data, 4), with_frames(text("what a good day"), data, 4)}) {
+    CHECK(score(*gpu.runtime, sample) == doctest::Approx(expected(sample)));
+  }
+  CHECK(world().contexts == contexts);
+  CHECK(world().captures == captures);
+  CHECK(world().launches == launches + 7);
 }
 
 TEST_CASE("where there is no room for a graph's context, the call runs without") {

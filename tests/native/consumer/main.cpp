@@ -19,6 +19,7 @@ int main(int count, char** arguments) {
   try {
     trml::Runtime rt{std::string(arguments[1])};
     trml::Runtime twin = rt.clone();
+    rt.warm_up();
     const trml_rt_info info = rt.info();
     const std::vector<unsigned char> pixels(64 * 48 * 3, 200);
     trml::Sample text, both;

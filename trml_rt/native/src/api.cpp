@@ -201,6 +201,14 @@ trml_rt_status trml_rt_get_info(const trml_rt* rt, trml_rt_info* info) {
   });
 }
 
+trml_rt_status trml_rt_warm_up(trml_rt* rt) {
+  return guarded([&] {
+    if (rt == nullptr) throw trml::core::UsageError("the handle is NULL; pass one");
+    check_process(*rt);
+    rt->runtime.warm_up();
+  });
+}
+
 trml_rt_status trml_rt_infer(trml_rt* rt, const trml_rt_sample* sample, uint32_t flags,
                              trml_rt_result** out) {
   return guarded([&] { infer(rt, sample, 1, flags, out, false); });

@@ -192,11 +192,32 @@ std::vector<Answer> Runtime::infer(const std::vector<Sample>& samples, bool degr
   return answers;
 }
 
+void Runtime::warm_up() {
+  const Manifest& manifest = model_->bundle.manifest;
+  const bool by_shape = model_->backend->works_by_shape();
+  // Once all engines are loaded, their scratch memory stays; met again, a shape gets its CUDA
+  // graph.
+  for (int pass = 0; pass < (by_shape ? 2 : 1); ++pass) {
+    for (const auto& set : manifest.engine_sets) {
+      std::vector<std::int64_t> lengths{manifest.text.context};
+      if (by_shape && manifest.text.cut && (set.present & TRML_RT_TEXT)) {
+        lengths = few_lengths(manifest.text.context);
+      }
+      for (const auto length : lengths) {
+        std::vector<Row> rows;
+        rows.push_back(blank(manifest, set.present, length));
+        Tensors tensors = stack(rows, manifest, by_shape);
+        dispatcher_.run(set.present, tensors);
+      }
+    }
+  }
+}
+
 std::vector<Answer> Runtime::answer(std::vector<Row>& rows) {
   const Manifest& manifest = model_->bundle.manifest;
   const unsigned present = rows.front().present();
   const auto start = std::chrono::steady_clock::now();
-  Tensors tensors = stack(rows, manifest);
+  Tensors tensors = stack(rows, manifest, model_->backend->works_by_shape());
   const std::chrono::duration<double, std::milli> shaping =
       std::chrono::steady_clock::now() - start;
   const Milliseconds engines_ms = dispatcher_.run(present, tensors);

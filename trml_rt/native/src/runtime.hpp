@@ -57,6 +57,8 @@ class Runtime {
       : model_(std::move(model)), dispatcher_(model_->bundle.manifest, *model_->engines) {}
 
   std::vector<Answer> infer(const std::vector<Sample>& samples, bool degrade, bool numbered);
+  // Load every engine and run each engine set, so that no later call of this handle waits for it.
+  void warm_up();
   const std::shared_ptr<Model>& model() const { return model_; }
 
  private:

@@ -187,6 +187,11 @@ TRML_RT_API void trml_rt_close(trml_rt* rt);
 /* Fill `info`, whose struct_size the caller has set. */
 TRML_RT_API trml_rt_status trml_rt_get_info(const trml_rt* rt, trml_rt_info* info);
 
+/* Load every engine and run each engine set on padding and black frames, so that no later call of
+ * this handle waits for it. On TensorRT this makes the CUDA graphs of one row, for every length
+ * that texts are padded to, with and without a whole clip; each clone has its own. */
+TRML_RT_API trml_rt_status trml_rt_warm_up(trml_rt* rt);
+
 /* Answer on one sample. `flags` is 0 or TRML_RT_DEGRADE. */
 TRML_RT_API trml_rt_status trml_rt_infer(trml_rt* rt, const trml_rt_sample* sample, uint32_t flags,
                                          trml_rt_result** out);

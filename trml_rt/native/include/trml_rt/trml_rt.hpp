@@ -142,6 +142,9 @@ class Runtime {
     return found;
   }
 
+  // Load every engine and run each engine set, so that no later call of this handle waits for it.
+  void warm_up() { check(trml_rt_warm_up(rt_.get())); }
+
   // `degrade`: an unusable input counts as missing, and the answer says so.
   Result infer(const Sample& sample, bool degrade = false) {
     const trml_rt_sample raw = to_c(sample);

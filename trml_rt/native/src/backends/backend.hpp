@@ -39,6 +39,8 @@ class Backend {
   virtual BuiltFor here() const { return {}; }
   // Whether frames may lie in CUDA memory.
   virtual bool takes_device_memory() const { return false; }
+  // Whether it keeps work for each shape, so that shapes should be few.
+  virtual bool works_by_shape() const { return false; }
   // Load the graph or plan `data`, read from `path`; its tensors are those of `spec` (R13).
   virtual std::shared_ptr<Engine> load(const EngineSpec& spec, std::string data,
                                        const std::filesystem::path& path) = 0;

@@ -112,12 +112,40 @@ Row prepare(const Sample& sample, const Manifest& manifest,
   return row;
 }
 
-Tensors stack(std::vector<Row>& rows, const Manifest& manifest) {
+std::vector<std::int64_t> few_lengths(std::int64_t context) {
+  std::vector<std::int64_t> lengths;
+  for (std::int64_t length = 0, octave = 32; length < context;) {
+    while (length >= octave) octave *= 2;
+    length = std::min(length + octave / 4, context);
+    lengths.push_back(length);
+  }
+  return lengths;
+}
+
+Row blank(const Manifest& manifest, unsigned present, std::int64_t tokens) {
+  Row row;
+  if (present & TRML_RT_TEXT) {
+    row.tokens.emplace();
+    row.tokens->ids.assign(std::size_t(tokens), std::int32_t(manifest.text.pad_id));
+  }
+  if (present & TRML_RT_VIDEO) {
+    const VideoInput& video = manifest.video;
+    row.frames = video.frames;
+    row.pixels.resize(std::size_t(video.frames * video.height * video.width * 3));
+  }
+  return row;
+}
+
+Tensors stack(std::vector<Row>& rows, const Manifest& manifest, bool few_shapes) {
   Tensors tensors;
   const auto batch = std::int64_t(rows.size());
   if (rows.front().tokens) {
     std::size_t length = manifest.text.cut ? 0 : std::size_t(manifest.text.context);
     for (const auto& row : rows) length = std::max(length, row.tokens->ids.size());
+    if (few_shapes) {
+      const auto lengths = few_lengths(manifest.text.context);
+      length = std::size_t(*std::lower_bound(lengths.begin(), lengths.end(), length));
+    }
     Tensor ids(Type::int32, {batch, std::int64_t(length)});
     auto* out = ids.as<std::int32_t>();
     std::fill_n(out, ids.count(), std::int32_t(manifest.text.pad_id));

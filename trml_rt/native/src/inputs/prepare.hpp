@@ -42,7 +42,15 @@ Row prepare(const Sample& sample, const Manifest& manifest,
             const std::function<const Tokenizer&()>& tokenizer, Scratch& scratch, bool degrade,
             bool device_memory);
 
-// Stack rows of one presence into the input tensors of an engine set.
-Tensors stack(std::vector<Row>& rows, const Manifest& manifest);
+// The lengths that texts are padded to for a back end that works by shape: 8, 16, 24, 32, 48, 64, 96
+// and so on up to `context`, as in Python.
+std::vector<std::int64_t> few_lengths(std::int64_t context);
+
+// A row of padding and black frames, as many as may be, where `present`; `tokens` are its text's.
+Row blank(const Manifest& manifest, unsigned present, std::int64_t tokens);
+
+// Stack rows of one presence into the input tensors of an engine set. `few_shapes`: texts are
+// padded to few lengths.
+Tensors stack(std::vector<Row>& rows, const Manifest& manifest, bool few_shapes);
 
 }  // namespace trml::core

@@ -42,6 +42,7 @@ class TensorRtBackend : public Backend {
 
   const char* name() const override { return "tensorrt"; }
   bool takes_device_memory() const override { return true; }
+  bool works_by_shape() const override { return true; }
 
   BuiltFor here() const override {
     const int version = getInferLibVersion();  // 100300 or 110100: two digits each after the first
