@@ -34,6 +34,8 @@ ELSEWHERE = {
         "engines/compile": "test_build.py",
         "engines/install": "test_build.py",
         "engines/key": "backends/tensorrt/test_plans.py",
+        "inputs/apart/within": "inputs/apart/test_process.py",
+        "inputs/apart/worker": "inputs/apart/test_clips.py",
         "inputs/picture_file": "inputs/test_picture.py",
         "inputs/video_frame": "inputs/test_video.py",
         "proof/contenders": "test_bench.py",

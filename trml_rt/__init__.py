@@ -55,6 +55,7 @@ from trml_rt.errors import (
     UsageError,
     VerificationFailed,
 )
+from trml_rt.inputs.limits import MediaLimits
 from trml_rt.inputs.prepare import Sample
 from trml_rt.inspect import Inspection, inspect
 from trml_rt.lint import LintReport, lint
@@ -82,6 +83,7 @@ __all__ = [
     "InputUnusable",
     "Inspection",
     "LintReport",
+    "MediaLimits",
     "Modality",
     "Reason",
     "Runtime",

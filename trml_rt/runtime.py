@@ -24,6 +24,7 @@ from trml_rt.engines.choose import Choice, choose
 from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.errors import InputUnusable, TrmlError, UsageError
 from trml_rt.inputs.frames import Order
+from trml_rt.inputs.limits import MediaLimits
 from trml_rt.inputs.prepare import (
     Inputs,
     Prepared,
@@ -45,6 +46,7 @@ def load(
     threads: int | None = None,
     callers: int = 1,
     signed_by: str | os.PathLike[str] | None = None,
+    limits: MediaLimits | None = None,
 ) -> Runtime:
     """Open a bundle for inference; use the result as a context manager.
 
@@ -61,6 +63,7 @@ def load(
         callers: how many calls will run at once, from threads of your own. They share the cores,
             where each would else take all of them; `threads` then counts for each.
         signed_by: file of a public key; the bundle must be signed with the key that belongs to it.
+        limits: of what a clip may cost; None takes those of `MediaLimits()`.
 
     Raises:
         ArtefactMismatch: the bundle is damaged, has no fitting engines of `precision`, or is not
@@ -76,7 +79,14 @@ def load(
     if signed_by is not None:
         check_signature(opened, signed_by)
     choice = choose(opened, backend, precision, threads, callers)
-    return Runtime(opened, choice, threads or max(1, usable_cores() // callers))
+    inputs = Inputs(
+        opened,
+        threads or max(1, usable_cores() // callers),
+        limits or MediaLimits(),
+        # A chain keeps work for each shape: one of CUDA keeps a graph.
+        few_shapes=isinstance(choice.backend, LinkingBackend),
+    )
+    return Runtime(opened, choice, inputs)
 
 
 class Runtime:
@@ -85,7 +95,7 @@ class Runtime:
     Engines load on first need. Calls may come from several threads.
     """
 
-    def __init__(self, bundle: Bundle, choice: Choice, decode_threads: int) -> None:
+    def __init__(self, bundle: Bundle, choice: Choice, inputs: Inputs) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
         self.task = manifest.task.kind
@@ -99,9 +109,7 @@ class Runtime:
         # Export and build write down what they compared; a bundle made by hand has nothing there.
         self._passed = frozenset(choice.passed)
         self._dispatcher = Dispatcher(manifest, choice.backend, choice.locate)
-        # A chain keeps work for each shape: one of CUDA keeps a graph.
-        self._by_shape = isinstance(choice.backend, LinkingBackend)
-        self._inputs = Inputs(bundle, decode_threads, few_shapes=self._by_shape)
+        self._inputs = inputs
         self._set_names = {each.present: each.name for each in manifest.engine_sets}
 
     def __repr__(self) -> str:
@@ -125,6 +133,7 @@ class Runtime:
         *,
         degrade: bool = False,
         order: Order = "rgb",
+        isolate: bool = False,
     ) -> Answer:
         """Answer on one text, one video, or both.
 
@@ -135,6 +144,8 @@ class Runtime:
             degrade: count an unusable input as missing, and say so in the answer, where it
                 would be an error otherwise. At least one input must be usable.
             order: of the colours in arrays: "rgb", or "bgr" as OpenCV has them.
+            isolate: decode in a process of its own, so that a file that crashes, hangs or swells
+                the decoder costs one error. The process stays for later calls.
 
         Raises:
             UsageError: neither is given, or the bundle does not serve the combination.
@@ -142,7 +153,9 @@ class Runtime:
             ArtefactMismatch: a file of the bundle is damaged.
             EnvironmentUnfit: the machine lacks memory, threads or open files.
         """
-        prepared = self._inputs.prepare(Sample(text, video), degrade=degrade, order=order)
+        prepared = self._inputs.prepare(
+            Sample(text, video), degrade=degrade, order=order, isolate=isolate
+        )
         return self._answer([prepared])[0]
 
     @overload
@@ -152,6 +165,7 @@ class Runtime:
         *,
         degrade: bool = False,
         order: Order = "rgb",
+        isolate: bool = False,
         on_error: Literal["raise"] = "raise",
     ) -> list[Answer]: ...
 
@@ -162,6 +176,7 @@ class Runtime:
         *,
         degrade: bool = False,
         order: Order = "rgb",
+        isolate: bool = False,
         on_error: Literal["return"],
     ) -> list[Answer | InputUnusable]: ...
 
@@ -171,6 +186,7 @@ class Runtime:
         *,
         degrade: bool = False,
         order: Order = "rgb",
+        isolate: bool = False,
         on_error: Literal["raise", "return"] = "raise",
     ) -> list[Answer] | list[Answer | InputUnusable]:
         """Answer on many samples, each with its own inputs present; see `infer`.
@@ -185,6 +201,7 @@ class Runtime:
                 (text, video).
             degrade: as in `infer`, for each row.
             order: as in `infer`, for each row.
+            isolate: as in `infer`.
             on_error: what becomes of a row that cannot be used, with `degrade` of one that has no
                 usable input: "raise" its error, or "return" it and answer on the other rows.
 
@@ -209,7 +226,9 @@ class Runtime:
 
         for number, sample in enumerate(samples):
             try:
-                row = self._inputs.prepare(sample_of(sample), degrade=degrade, order=order)
+                row = self._inputs.prepare(
+                    sample_of(sample), degrade=degrade, order=order, isolate=isolate
+                )
             except TrmlError as error:
                 error.args = (f"sample {number}: {error}",)
                 if isinstance(error, InputUnusable) and on_error == "return":
@@ -271,7 +290,7 @@ class Runtime:
             lengths = self._inputs.lengths if Modality.TEXT in present else [None]
             for length in lengths:
                 inputs = self._inputs.stack([self._inputs.blank(present, length)])
-                for _ in range(2 if self._by_shape else 1):
+                for _ in range(2 if self._inputs.few_shapes else 1):
                     self._dispatcher.run(present, inputs)
         return (time.perf_counter() - start) * 1e3
 
@@ -291,6 +310,7 @@ class Runtime:
     def close(self) -> None:
         """Free the engines that no clone uses; closing twice is fine."""
         self._dispatcher.close()
+        self._inputs.close()
 
     def __enter__(self) -> Runtime:
         return self

@@ -68,6 +68,11 @@ Examples:
     help="Answer only if the bundle is signed, with the private key to this public one.",
 )
 @click.option("--degrade", is_flag=True, help="Count an unusable input as missing; say so.")
+@click.option(
+    "--isolate",
+    is_flag=True,
+    help="Decode in a process of its own, which may crash, hang or swell at the cost of one error.",
+)
 @as_json
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="Print JSON on one line.")
 def infer(
@@ -75,6 +80,7 @@ def infer(
     text_file: Path | None,
     video: Path | None,
     degrade: bool,
+    isolate: bool,
     as_json: bool,
     as_jsonl: bool,
     **arguments: Any,
@@ -84,7 +90,7 @@ def infer(
 
     inputs = _inputs(text, text_file, video)
     with load(**arguments) as runtime:
-        answer = runtime.infer(**inputs, degrade=degrade)
+        answer = runtime.infer(**inputs, degrade=degrade, isolate=isolate)
     if as_json or as_jsonl:
         print_json(answer.to_dict(), on_one_line=as_jsonl)
     else:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-__all__ = ["Clip", "choose_indices", "choose_times"]
+__all__ = ["Clip", "Shaped", "choose_indices", "choose_times"]
 
 
 Frame = TypeVar("Frame")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -26,8 +27,17 @@ ORDERS: tuple[Order, ...] = ("rgb", "bgr")
 _KEPT = 16  # times as many frames of an iterator are kept as are wanted
 
 
+def _read_here(path: Path) -> Image.Image:
+    [picture] = read_frame_picture(path).frames
+    return picture
+
+
 def frames_from_array(
-    frames: Any, count: int | None = None, *, order: Order = "rgb"
+    frames: Any,
+    count: int | None = None,
+    *,
+    order: Order = "rgb",
+    read: Callable[[Path], Image.Image] = _read_here,
 ) -> Clip[Image.Image]:
     """Return a clip of frames that the caller already has.
 
@@ -41,6 +51,7 @@ def frames_from_array(
             length is not known, at most 16 times as many are held at once. Beyond that every
             second is let go, and the nearest one before each chosen place is taken.
         order: the order of the colours in arrays.
+        read: gives the picture at a path.
 
     Raises:
         InputUnusable: there is no frame in it, or a picture cannot be decoded.
@@ -66,7 +77,7 @@ def frames_from_array(
     if not len(chosen):
         raise InputUnusable("video: there is no frame in it; give at least one", reason="too_short")
     with blames_machine("video"):
-        return Clip(tuple(_to_image(frame, order) for frame in chosen))
+        return Clip(tuple(map(partial(_to_image, order=order, read=read), chosen)))
 
 
 def _choose(frames: Sequence[Any] | NDArray[Any], count: int | None) -> list[Any]:
@@ -107,12 +118,11 @@ def _as_array(value: Any) -> NDArray[Any] | None:
     return None
 
 
-def _to_image(frame: Any, order: Order) -> Image.Image:
+def _to_image(frame: Any, order: Order, read: Callable[[Path], Image.Image]) -> Image.Image:
     if isinstance(frame, Image.Image):
         return to_rgb(frame)
     if isinstance(frame, str | os.PathLike):
-        [picture] = read_frame_picture(Path(frame)).frames
-        return picture
+        return read(Path(frame))
     array = _as_array(frame)
     if array is None:
         raise UsageError(_wrong(frame))

@@ -18,8 +18,10 @@ from trml_rt.backends import Tensors
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.modality import Modality
 from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError, blames_machine
+from trml_rt.inputs.apart.clips import Decoders
 from trml_rt.inputs.frames import Order, frames_from_array
 from trml_rt.inputs.image import Preprocessing, to_pixels
+from trml_rt.inputs.limits import DEFAULT_LIMITS, MediaLimits
 from trml_rt.inputs.text import read_text
 from trml_rt.inputs.tokenizer import Tokenizer, Tokens, few_lengths, pad
 from trml_rt.inputs.video import read_encoded, read_frames
@@ -112,12 +114,20 @@ class Inputs:
     Args:
         bundle: the bundle.
         threads: that decode a video at once.
+        limits: of what a clip may cost.
         few_shapes: texts are padded to few lengths, for a back end that works by shape.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 1, *, few_shapes: bool = False) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int = 1,
+        limits: MediaLimits = DEFAULT_LIMITS,
+        *,
+        few_shapes: bool = False,
+    ) -> None:
         self._bundle = bundle
-        self._threads = threads
+        self.few_shapes = few_shapes
         text = bundle.manifest.text
         self.lengths = few_lengths(text.context) if few_shapes and text.cut else [text.context]
         """The lengths that `ids` may have, the longest last; texts that are cut have more."""
@@ -130,9 +140,21 @@ class Inputs:
             interpolation=bundle.manifest.video.interpolation,
             fill=bundle.manifest.video.fill,
         )
+        count = bundle.manifest.video.frames
+        shape = partial(to_pixels, preprocessing=self._preprocessing)
+        self._read_here = partial(read_frames, count=count, shape=shape, threads=threads)
+        self._decoders = Decoders(self._preprocessing, count, threads, limits)
 
-    def prepare(self, sample: Sample, *, degrade: bool, order: Order = "rgb") -> Prepared:
-        """Return `sample` as tensors; `order` is that of the colours in arrays.
+    def prepare(
+        self, sample: Sample, *, degrade: bool, order: Order = "rgb", isolate: bool = False
+    ) -> Prepared:
+        """Return `sample` as tensors.
+
+        Args:
+            sample: what to prepare.
+            degrade: count an unusable input as missing.
+            order: of the colours in arrays.
+            isolate: decode in a process of its own.
 
         Raises:
             UsageError: neither input is given.
@@ -149,7 +171,7 @@ class Inputs:
         refused: list[InputUnusable] = []
         for name, value, prepare in (
             ("text", sample.text, self._text),
-            ("video", sample.video, partial(self._video, order=order)),
+            ("video", sample.video, partial(self._video, order=order, isolate=isolate)),
         ):
             reason = Reason.NOT_GIVEN
             if value is not None:
@@ -184,7 +206,7 @@ class Inputs:
         if Modality.VIDEO in present:
             video = self._bundle.manifest.video
             black = np.zeros((video.frames, video.height, video.width, 3), np.uint8)
-            self._video(black, prepared, "rgb")
+            self._video(black, prepared, order="rgb", isolate=False)
         return prepared
 
     def stack(self, rows: Sequence[Prepared]) -> Tensors:
@@ -208,6 +230,10 @@ class Inputs:
             tensors["frames"] = np.concatenate(clips)
             tensors["frame_mask"] = places < lengths
         return tensors
+
+    def close(self) -> None:
+        """End the processes that decode; the next call that needs one starts it anew."""
+        self._decoders.close()
 
     def _text(self, source: Any, prepared: Prepared) -> None:
         text = source if isinstance(source, str) else read_text(source)
@@ -234,18 +260,20 @@ class Inputs:
             )
         return tokenizer
 
-    def _video(self, source: Any, prepared: Prepared, order: Order) -> None:
+    def _video(self, source: Any, prepared: Prepared, order: Order, isolate: bool) -> None:
         start = time.perf_counter()
-        count = self._bundle.manifest.video.frames
-        shape = partial(to_pixels, preprocessing=self._preprocessing)
+        read = self._decoders.read_frames if isolate else self._read_here
         if isinstance(source, str | os.PathLike):
-            step, clip = "decode", read_frames(source, count, shape, threads=self._threads)
+            step, clip = "decode", read(source)
         elif isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
-            step, clip = "decode", read_encoded(source, count, shape, threads=self._threads)
+            step, clip = "decode", read_encoded(source, read)
         else:
             step = "preprocess"
             with blames_machine("video"):
-                clip = frames_from_array(source, count, order=order).map(shape)
+                count = self._bundle.manifest.video.frames
+                pictures = {"read": self._decoders.read_picture} if isolate else {}
+                given = frames_from_array(source, count, order=order, **pictures)
+                clip = given.map(partial(to_pixels, preprocessing=self._preprocessing))
         prepared.pixels = np.stack(clip.frames)
         _add_ms(prepared, step, start)
         prepared.reports["video"] = InputReport(

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from trml_rt.errors import InputUnusable, UsageError, blames_machine, cannot_write
-from trml_rt.inputs.clip import Clip
+from trml_rt.inputs.clip import Clip, Shaped
 from trml_rt.inputs.picture import read_folder, read_picture
 from trml_rt.inputs.picture_file import check_file, open_picture
 
@@ -108,20 +108,12 @@ def _read(path: Path, count: int, shape: Callable[[Image.Image], Any], threads: 
     return read_video(path, count, shape, threads)
 
 
-def read_encoded(
-    data: bytes | BinaryIO,
-    count: int,
-    shape: Callable[[Image.Image], Any] = _unchanged,
-    *,
-    threads: int = 1,
-) -> Clip[Any]:
-    """Return at most `count` frames of an encoded video or picture that is no file; see above.
+def read_encoded(data: bytes | BinaryIO, read: Callable[[str], Clip[Shaped]]) -> Clip[Shaped]:
+    """Return the frames of an encoded video or picture that is no file.
 
     Args:
         data: its bytes, or a binary file object, which is read to its end.
-        count: as in `read_frames`.
-        shape: as in `read_frames`.
-        threads: as in `read_frames`.
+        read: gives the frames of a file, as `read_frames` does.
 
     Raises:
         InputUnusable: as in `read_frames`.
@@ -143,7 +135,7 @@ def read_encoded(
         except OSError as error:
             raise cannot_write(copy.name, error, "name another folder with TMPDIR") from None
         try:
-            return read_frames(copy.name, count, shape, threads=threads)
+            return read(copy.name)
         except InputUnusable as error:
             text = str(error).replace(copy.name, what)
             raise InputUnusable(text, reason=error.reason) from None

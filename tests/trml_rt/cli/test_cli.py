@@ -107,6 +107,14 @@ def test_infer_answers_in_json_for_programs(run, text, picture):
     assert answer["inputs"]["video"] == {"state": "real", "frames": 1, "incomplete": False}
 
 
+def test_infer_answers_the_same_when_the_decoder_is_isolated(run, picture):
+    alone, here = (
+        json.loads(run("infer", "--video", picture, "--json", *more).output)
+        for more in (["--isolate"], [])
+    )
+    assert {**alone, "ms": 0} == {**here, "ms": 0}
+
+
 def test_infer_answers_on_one_line_for_a_log(run, text):
     result = run("infer", "--text", text, "--jsonl")
     assert result.stdout.count("\n") == 1

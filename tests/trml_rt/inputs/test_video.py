@@ -245,22 +245,26 @@ def test_an_animation_is_chosen_by_time(tmp_path, name):
 # Encoded clips that are no files.
 
 
+def eight(path):
+    return read_frames(path, 8)
+
+
 @pytest.mark.parametrize("form", [bytes, bytearray, memoryview, io.BytesIO])
 def test_an_encoded_clip_need_not_be_a_file(tmp_path, form):
     data = media.write_video(tmp_path / "v.mp4", 20).read_bytes()
-    assert media.numbers_of(read_encoded(form(data), 8).frames) == EIGHT_OF_20
+    assert media.numbers_of(read_encoded(form(data), eight).frames) == EIGHT_OF_20
 
 
 def test_an_open_file_is_read_from_where_it_stands(tmp_path):
     Image.fromarray(media.numbered(7)).save(tmp_path / "p.png")
     with (tmp_path / "p.png").open("rb") as file:
-        assert media.numbers_of(read_encoded(file, 8).frames) == [7]
+        assert media.numbers_of(read_encoded(file, eight).frames) == [7]
 
 
 def test_bytes_that_are_no_clip_are_named_as_such(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(InputUnusable, match=r"^the bytes of the video: ") as refused:
-        read_encoded(b"no clip", 8)
+        read_encoded(b"no clip", eight)
     assert str(tmp_path) not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -279,4 +283,4 @@ def test_a_file_object_that_gives_text_or_is_closed_is_a_usage_error(tmp_path):
     closed.close()
     for given in (io.StringIO("x"), closed):
         with pytest.raises(UsageError, match=r"in binary mode, as of open\(path, 'rb'\)"):
-            read_encoded(given, 8)
+            read_encoded(given, eight)

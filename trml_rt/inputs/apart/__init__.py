@@ -1,0 +1,1 @@
+"""Decode in a child process: what crashes, hangs or swells there costs one error here."""
