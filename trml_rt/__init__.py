@@ -61,6 +61,8 @@ from trml_rt.inspect import Inspection, inspect
 from trml_rt.lint import LintReport, lint
 from trml_rt.proof.check_data import DataCheck, DataProblem, check_data
 from trml_rt.runtime import Runtime, load
+from trml_rt.stream.answer import StreamAnswer, StreamEvent, Totals
+from trml_rt.stream.core import Stream
 from trml_rt.verify import Verification, verify
 
 __all__ = [
@@ -89,6 +91,10 @@ __all__ = [
     "Runtime",
     "Sample",
     "Signature",
+    "Stream",
+    "StreamAnswer",
+    "StreamEvent",
+    "Totals",
     "TrmlError",
     "UsageError",
     "Verification",

@@ -26,6 +26,15 @@ class Reason(str, enum.Enum):
     UNKNOWN_TEXT = "unknown_text"
     TOO_SHORT = "too_short"
     UNDECODABLE = "undecodable"
+    # Those of streams (docs/streaming.md).
+    CONNECTING = "connecting"
+    STALLED = "stalled"
+    LOST = "lost"
+    FROZEN = "frozen"
+    BLACK = "black"
+    ENDED = "ended"
+    STALE = "stale"
+    DEADLINE = "deadline"
 
     def __str__(self) -> str:  # without it, Python 3.11 and later would give the member's name
         return self.value

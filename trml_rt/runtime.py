@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, overload
 
 from trml_rt.answer import Answer, read_prediction
@@ -34,6 +34,10 @@ from trml_rt.inputs.prepare import (
     VideoLike,
     sample_of,
 )
+from trml_rt.stream.answer import StreamEvent
+from trml_rt.stream.core import Stream
+from trml_rt.stream.model import Model
+from trml_rt.stream.rules import Policy, Rules
 
 __all__ = ["Runtime", "load"]
 
@@ -273,6 +277,75 @@ class Runtime:
         self._dispatcher.select(row.present)  # no quiet step down to fewer modalities
         return self._dispatcher.run_all(self._inputs.stack([row]))
 
+    def stream(
+        self,
+        *,
+        window: int | None = None,
+        every: float = 0.0,
+        policy: Policy = "freshest",
+        buffer: int | None = None,
+        max_staleness: float | None = None,
+        hold: float = 5.0,
+        offset: float = 0.0,
+        stall_after: float = 2.0,
+        freeze_after: float | None = None,
+        max_gap: float = 10.0,
+        deadline_ms: float | None = None,
+        anytime: bool = False,
+        keep_vectors: bool = True,
+        on_event: Callable[[StreamEvent], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Stream:
+        """Open a stream: push frames and texts, and poll for answers; see `docs/streaming.md`.
+
+        A stream uses the engines of this runtime, and so may several streams at once. Close it
+        before the runtime.
+
+        Args:
+            window: the most frames of an answer; None: as many as the model takes.
+            every: seconds of media time between two frames that are taken; 0 takes all.
+            policy: "freshest": frames that wait too long give way; "every": pushing waits.
+            buffer: how many frames may wait; None: 1 with "freshest", 8 with "every".
+            max_staleness: seconds that a frame may wait; None: 0.5 with "freshest", else any.
+            hold: seconds that a text counts after its end.
+            offset: seconds that are added to the times of texts.
+            stall_after: seconds without a frame until a virtual video stands in.
+            freeze_after: seconds of equal frames until one does; None: any.
+            max_gap: a step of media time of more seconds begins a new epoch.
+            deadline_ms: how old the newest input of an answer may be. Video is left out where
+                it would come later, by the times that answers took here.
+            anytime: answer on the text at once, and again when the frames are done.
+            keep_vectors: encode each frame once, not once a window.
+            on_event: is called with each change of an input, in the thread that polls.
+            clock: seconds that pass; for tests.
+
+        Raises:
+            UsageError: an argument makes no sense.
+        """
+        most = self.bundle.manifest.video.frames
+        rules = Rules(
+            window=most if window is None else window,
+            every=every,
+            policy=policy,
+            buffer=buffer,
+            max_staleness=max_staleness,
+            hold=hold,
+            offset=offset,
+            stall_after=stall_after,
+            freeze_after=freeze_after,
+            max_gap=max_gap,
+            deadline_ms=deadline_ms,
+            anytime=anytime,
+            keep_vectors=keep_vectors,
+        )
+        if rules.window > most:
+            raise UsageError(
+                f"window: this model takes at most {most} frames, not {window}; to span more time, "
+                "take fewer frames of it with every"
+            )
+        model = Model(self._inputs, self._dispatcher, self._answer, keep=keep_vectors)
+        return Stream(rules, model, on_event=on_event, clock=clock)
+
     def warm_up(self) -> float:
         """Load every engine and run each engine set, so that no later call waits for it.
 
@@ -324,11 +397,11 @@ class Runtime:
         frames = sum(len(row.pixels) for row in rows if row.pixels is not None)
         return len(rows) > axes.batch.max or frames > axes.frames.max
 
-    def _answer(self, rows: list[Prepared]) -> list[Answer]:
-        """Run rows of one presence together."""
+    def _answer(self, rows: list[Prepared], kept: Tensors | None = None) -> list[Answer]:
+        """Run rows of one presence together; what encoders made of them before may be `kept`."""
         present = rows[0].present
         start = time.perf_counter()
-        inputs = self._inputs.stack(rows)
+        inputs = self._inputs.stack(rows) | (kept or {})
         shaping = (time.perf_counter() - start) * 1e3
         tensors, engines_ms = self._dispatcher.run(present, inputs)
         answers = []

@@ -22,6 +22,9 @@ from trml_rt.errors import ArtefactMismatch, UsageError, closed, forked
 
 __all__ = ["Dispatcher", "lay_out"]
 
+# The axis that counts what an encoder encodes one by one.
+_ROWS = {"ids": "batch", "frames": "frames"}
+
 
 class _Engines:
     """Engines by name, each loaded on first need; a dispatcher and its clones share them."""
@@ -111,6 +114,10 @@ class Dispatcher:
             served = ", ".join(str(modalities) for modalities in self._sets)
             raise UsageError(f"this bundle does not serve {present}; it serves: {served}") from None
 
+    def serves(self, present: Modality) -> bool:
+        """Say whether a set serves exactly `present`."""
+        return present in self._sets
+
     def run(self, present: Modality, inputs: Tensors) -> tuple[Tensors, dict[str, float]]:
         """Run the set for `present`.
 
@@ -127,13 +134,45 @@ class Dispatcher:
         Raises:
             ArtefactMismatch: an engine gave other tensors than the manifest states.
         """
-        if os.getpid() != self._process:
-            raise forked()
         names = [
             name
             for name in self.select(present).engines
             if any(tensor.name not in inputs for tensor in self._manifest.engines[name].outputs)
         ]
+        return self._run(names, inputs)
+
+    def encoder(self, source: str) -> str | None:
+        """Return the engine that reads `source` alone, and makes something of each row or frame.
+
+        Args:
+            source: "ids" or "frames".
+
+        Returns:
+            Its name; None if no engine of the bundle does, so that nothing of one row can be kept.
+        """
+        axis = _ROWS[source]
+        for name, engine in self._manifest.engines.items():
+            alone = [tensor.name for tensor in engine.inputs] == [source]
+            if alone and all(tensor.shape[0] == axis for tensor in engine.outputs):
+                return name
+        return None
+
+    def encode(self, encoder: str, inputs: Tensors) -> tuple[Tensors, float]:
+        """Run one engine that `encoder` named, and return what it makes, for later calls of `run`.
+
+        Returns:
+            Its outputs by name, and the milliseconds that it took.
+
+        Raises:
+            ArtefactMismatch: as for `run`.
+        """
+        tensors, milliseconds = self._run([encoder], inputs)
+        names = [tensor.name for tensor in self._manifest.engines[encoder].outputs]
+        return {name: tensors[name] for name in names}, milliseconds[encoder]
+
+    def _run(self, names: Sequence[str], inputs: Tensors) -> tuple[Tensors, dict[str, float]]:
+        if os.getpid() != self._process:
+            raise forked()
         if names and isinstance(self._backend, LinkingBackend):
             outputs, milliseconds = self._chain(self._backend, tuple(names)).run(inputs)
             self._check(names, inputs, outputs)

@@ -133,7 +133,7 @@ class Inputs:
         """The lengths that `ids` may have, the longest last; texts that are cut have more."""
         self._pads = few_shapes or not text.cut
         self._tokenizer: Tokenizer | None = None
-        self._preprocessing = Preprocessing(
+        self.preprocessing = Preprocessing(
             height=bundle.manifest.video.height,
             width=bundle.manifest.video.width,
             resize=bundle.manifest.video.resize,
@@ -141,9 +141,9 @@ class Inputs:
             fill=bundle.manifest.video.fill,
         )
         count = bundle.manifest.video.frames
-        shape = partial(to_pixels, preprocessing=self._preprocessing)
+        shape = self.pixels
         self._read_here = partial(read_frames, count=count, shape=shape, threads=threads)
-        self._decoders = Decoders(self._preprocessing, count, threads, limits)
+        self._decoders = Decoders(self.preprocessing, count, threads, limits)
 
     def prepare(
         self, sample: Sample, *, degrade: bool, order: Order = "rgb", isolate: bool = False
@@ -191,6 +191,14 @@ class Inputs:
                 reason=refused[0].reason,
             )
         return prepared
+
+    def pixels(self, picture: Image.Image) -> NDArray[np.uint8]:
+        """Return one picture as the image encoder takes it, (height, width, 3).
+
+        Raises:
+            InputUnusable: it is so narrow that resizing it would exhaust memory.
+        """
+        return to_pixels(picture, self.preprocessing)
 
     def blank(self, present: Modality, tokens: int | None = None) -> Prepared:
         """Return a text of padding and black frames, as long as may be, where `present`.
@@ -273,7 +281,7 @@ class Inputs:
                 count = self._bundle.manifest.video.frames
                 pictures = {"read": self._decoders.read_picture} if isolate else {}
                 given = frames_from_array(source, count, order=order, **pictures)
-                clip = given.map(partial(to_pixels, preprocessing=self._preprocessing))
+                clip = given.map(self.pixels)
         prepared.pixels = np.stack(clip.frames)
         _add_ms(prepared, step, start)
         prepared.reports["video"] = InputReport(

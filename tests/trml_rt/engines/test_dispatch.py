@@ -82,6 +82,16 @@ def test_an_engine_whose_outputs_are_given_is_not_loaded(dispatcher, backend):
     assert list(fresh.engines) == ["fuse_text"]
 
 
+def test_what_an_encoder_made_alone_is_what_it_makes_in_a_set(dispatcher, backend):
+    expected, _ = dispatcher.run(Modality.TEXT, {"ids": np.array([[2]])})
+    assert dispatcher.encoder("ids") == "text"
+    assert dispatcher.encoder("frames") == "frame"
+    made, ms = dispatcher.encode("text", {"ids": np.array([[2]])})
+    assert list(made) == ["text_vector"]
+    assert np.array_equal(made["text_vector"], expected["text_vector"])
+    assert ms >= 0
+
+
 INPUTS = {
     "ids": np.array([[2]]),
     "frames": np.array([[[[3]]]]),

@@ -1,0 +1,1 @@
+"""Streams: answers on frames and texts as they come, each input on its own clock."""

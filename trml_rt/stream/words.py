@@ -1,0 +1,80 @@
+"""The texts of a stream, on a clock of their own: which of them counts at a moment."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from trml_rt.stream.model import ReadText
+
+__all__ = ["Spoken", "Words"]
+
+_MOST = 4096  # texts that wait for their time
+
+
+@dataclass
+class Spoken:
+    """A text, and when it was said, in media time."""
+
+    text: str
+    start: float
+    end: float
+    arrived: float
+    stamped: bool
+    """It had no time of its own, so it has that of its arrival."""
+    answered: bool = False
+    read: ReadText | None = None
+
+
+class Words:
+    """Holds the texts that may still count; each replaces those before it.
+
+    Args:
+        hold: how long a text counts after its end, in seconds.
+        offset: added to the times of texts, in seconds.
+    """
+
+    def __init__(self, hold: float, offset: float) -> None:
+        self._hold, self._offset = hold, offset
+        self._texts: deque[Spoken] = deque()
+        self.any = False
+        self.ended = False
+
+    @property
+    def full(self) -> bool:
+        """Whether no further text may wait."""
+        return len(self._texts) >= _MOST
+
+    def add(self, spoken: Spoken) -> None:
+        """Add a text; one that comes late goes where it belongs in time."""
+        spoken.start += self._offset
+        spoken.end += self._offset
+        place = len(self._texts)
+        while place and self._texts[place - 1].start > spoken.start:
+            place -= 1
+        self._texts.insert(place, spoken)
+        self.any = True
+
+    def at(self, now: float) -> Spoken | None:
+        """Return the text that counts at `now`: the last that began, unless that is long ago."""
+        while len(self._texts) > 1 and self._texts[1].start <= now:
+            self._texts.popleft()
+        if not self._texts or self._texts[0].start > now:
+            return None
+        return self._texts[0] if now <= self._texts[0].end + self._hold else None
+
+    def unanswered(self, after: float) -> Spoken | None:
+        """Return the first text that began after a time and is in no answer."""
+        for spoken in self._texts:
+            if spoken.start > after and not spoken.answered:
+                self.at(spoken.start)  # lets those before it go
+                return spoken
+        return None
+
+    def shift(self, seconds: float) -> None:
+        """Move the texts that had no time of their own, where media time jumps."""
+        for spoken in self._texts:
+            if spoken.stamped:
+                spoken.start += seconds
+                spoken.end += seconds
+        self._texts = deque(sorted(self._texts, key=lambda each: each.start))

@@ -1,0 +1,201 @@
+"""What `poll` does: takes what came, in order, until there is something to answer on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from trml_rt.answer import Reason
+from trml_rt.bundle.modality import Modality
+from trml_rt.errors import InputUnusable
+from trml_rt.stream.accounts import Accounts
+from trml_rt.stream.answer import State, StreamAnswer, StreamEvent, stream_answer
+from trml_rt.stream.intake import Change, Intake, Waiting
+from trml_rt.stream.model import Model, ReadText, Shown
+from trml_rt.stream.rules import Rules
+from trml_rt.stream.times import Times
+from trml_rt.stream.video import Video
+from trml_rt.stream.words import Spoken
+
+__all__ = ["Work"]
+
+_BEAT = 1.0  # second between answers while video is lost, where `every` says nothing
+_BOTH = Modality.TEXT | Modality.VIDEO
+
+
+class Work:
+    """One step after another; one thread at a time.
+
+    Args:
+        rules: of the stream.
+        model: answers.
+        intake: where frames and texts come from.
+        accounts: of the frames.
+        tell: is called with each event.
+        clock: in seconds.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        model: Model,
+        intake: Intake,
+        accounts: Accounts,
+        tell: Callable[[StreamEvent], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._rules, self._model, self._intake = rules, model, intake
+        self._accounts, self._tell, self._clock = accounts, tell, clock
+        self._video = Video(rules, accounts, tell)
+        self._times = Times()
+        self._rest: Callable[[], StreamAnswer] | None = None  # what follows an early answer
+        self._beat_at = 0.0
+        self._seq = 0
+        self._text_state: State | None = None
+
+    def step(self) -> StreamAnswer | None:
+        """Return the next answer that what came allows; None if there is none.
+
+        Raises:
+            InputUnusable: the source of video could not be opened at all.
+        """
+        if self._rest is not None:
+            rest, self._rest = self._rest, None
+            return rest()
+        while True:
+            now = self._clock()
+            self._video.watch(self._intake, now)
+            self._tell_of_text()
+            item = self._intake.next()
+            if isinstance(item, Waiting):
+                answer = self._on_frame(item, now)
+            else:
+                if item is not None:
+                    self._change(item)
+                answer = self._on_text_alone(now)
+            if answer is not None or item is None:
+                return answer
+
+    def close(self) -> None:
+        """Let go of the window and of what was to follow."""
+        self._rest = None
+        self._video.close()
+
+    def _change(self, change: Change) -> None:
+        self._video.enter(change.state, change.reason, change.message)
+        if change.error is not None:
+            raise change.error
+
+    def _on_frame(self, frame: Waiting, now: float) -> StreamAnswer | None:
+        """Take a frame into the window, and answer on it if it is time to."""
+        patience = self._rules.max_staleness
+        if patience is not None and now - frame.arrived > patience:
+            self._video.stale(now)
+            return self._on_text_alone(now)
+        spoken = self._intake.text_at(frame.t)
+        text = self._read(spoken)
+        alone = text.row is not None and self._model.serves(Modality.TEXT)
+        if alone and not self._in_time(frame, now):
+            self._accounts.drop("deadline")
+            return self._answer(spoken, text, frame, reason=Reason.DEADLINE)
+        try:
+            pixels, ms = self._model.pixels(frame.picture)
+        except InputUnusable:
+            self._accounts.drop("decode_error")
+            return None
+        shown = Shown(frame.t, frame.epoch, frame.arrived, pixels, frame.number, ms)
+        if not self._video.add(shown, frame.silence):
+            return self._on_text_alone(now)
+        if not (alone and self._rules.anytime):
+            return self._answer(spoken, text, frame, self._video.window)
+        self._rest = lambda: self._answer(spoken, text, frame, self._video.window)
+        return self._answer(spoken, text, frame, reason=Reason.DEADLINE, final=False)
+
+    def _in_time(self, frame: Waiting, now: float) -> bool:
+        """Say whether an answer with this frame is expected before the deadline."""
+        deadline = self._rules.deadline_ms
+        if deadline is None or self._video.state != "running":
+            return True
+        new = 1 + sum(shown.kept is None for shown in self._video.window)
+        return self._times.fits(_BOTH, new, deadline - (now - frame.arrived) * 1e3)
+
+    def _on_text_alone(self, now: float) -> StreamAnswer | None:
+        """Answer on a text where video is virtual, if it is time to."""
+        video = self._video
+        if video.state == "running" or not self._model.serves(Modality.TEXT):
+            return None
+        if self._rules.live:
+            spoken = self._intake.text_at(self._intake.media_now(now))
+            due = spoken is not None and (
+                not spoken.answered or (video.lost and now >= self._beat_at)
+            )
+        else:  # nothing happens by the clock: frames may still come for this text
+            spoken = None if video.state == "connecting" else self._intake.next_text()
+            due = spoken is not None
+        if spoken is None or not due:
+            return None
+        text = self._read(spoken)
+        if text.row is None:
+            spoken.answered = True
+            return None
+        self._beat_at = now + (self._rules.every or _BEAT)
+        return self._answer(spoken, text, None, reason=video.reason)
+
+    def _read(self, spoken: Spoken | None) -> ReadText:
+        if spoken is None:
+            return ReadText(None, self._intake.why_no_text())
+        if spoken.read is None:
+            spoken.read = self._model.read(spoken.text)
+        return spoken.read
+
+    def _answer(
+        self,
+        spoken: Spoken | None,
+        text: ReadText,
+        frame: Waiting | None,
+        window: Sequence[Shown] = (),
+        *,
+        reason: Reason | None = None,
+        final: bool = True,
+    ) -> StreamAnswer:
+        """Answer on a text and a window; `frame` is the newest one, where one came."""
+        began = self._clock()
+        new = sum(shown.kept is None for shown in window)
+        answer = self._model.answer(text, window, reason)
+        now = self._clock()
+        if window:
+            self._video.answered()
+            present = _BOTH if text.row is not None else Modality.VIDEO
+            self._times.add(present, new, (now - began) * 1e3)
+        if spoken is not None:
+            spoken.answered = True
+        if frame is not None:
+            epoch, t, arrived = frame.epoch, frame.t, frame.arrived
+        else:
+            assert spoken is not None
+            epoch, arrived = self._intake.epoch, spoken.arrived
+            t = max(self._intake.media_now(now), spoken.start)
+        age_ms = (now - arrived) * 1e3
+        self._seq += 1
+        deadline = self._rules.deadline_ms
+        return stream_answer(
+            answer,
+            seq=self._seq - 1,
+            epoch=epoch,
+            t0=window[0].t if window else t,
+            t1=t,
+            text=None if spoken is None else spoken.text,
+            final=final,
+            age_ms=age_ms,
+            late=deadline is not None and age_ms > deadline,
+        )
+
+    def _tell_of_text(self) -> None:
+        """Tell when the first text comes, and when no more will."""
+        words = self._intake.words
+        state: State | None = None
+        if words.any:
+            state = "ended" if words.ended else "running"
+        if state is not None and state != self._text_state:
+            self._text_state = state
+            reason = Reason.ENDED if state == "ended" else None
+            self._tell(StreamEvent("text", state, reason, self._intake.epoch))
