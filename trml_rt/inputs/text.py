@@ -34,8 +34,10 @@ def text_or_file(value: str) -> str | Path:
     return Path(value) if names_file or _PATH.fullmatch(value) else value
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, *, limit: int = SIZE_LIMIT) -> str:
     """Return the text of the UTF-8 file at `path`, without a byte order mark.
+
+    A file of more than `limit` bytes is refused.
 
     Raises InputUnusable, with reason "empty_text" for a file of nothing but white space, and
     "undecodable" for one that is absent, no regular file, too large, binary or not UTF-8.
@@ -43,8 +45,8 @@ def read_text(path: str | Path) -> str:
     """
     path = Path(path)
     with blames_machine(path):
-        data = _read(path)
-    return _decoded(data, path)
+        data = _read(path, limit)
+    return _decoded(data, path, limit)
 
 
 def read_stream(stream: BinaryIO, name: str) -> str:
@@ -59,10 +61,11 @@ def read_stream(stream: BinaryIO, name: str) -> str:
     return _decoded(data, name)
 
 
-def _decoded(data: bytes, path: str | Path) -> str:
-    if len(data) > SIZE_LIMIT:
+def _decoded(data: bytes, path: str | Path, limit: int = SIZE_LIMIT) -> str:
+    if len(data) > limit:
+        what = "one utterance" if limit == SIZE_LIMIT else "a part of it"
         raise InputUnusable(
-            f"{path}: larger than {SIZE_LIMIT // 1_000_000} MB; pass one utterance as UTF-8 text",
+            f"{path}: larger than {limit // 1_000_000} MB; pass {what} as UTF-8 text",
             reason="undecodable",
         )
     try:
@@ -82,7 +85,7 @@ def _decoded(data: bytes, path: str | Path) -> str:
     return text
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, limit: int) -> bytes:
     try:
         # A pipe or a device may never end, so only what is a file is opened.
         if not path.is_file():
@@ -90,7 +93,7 @@ def _read(path: Path) -> bytes:
             raise InputUnusable(f"{path}: {what}; pass a UTF-8 text file", reason="undecodable")
         with path.open("rb") as file:
             # One byte more than allowed: a file that grows meanwhile is not read to its end.
-            return file.read(SIZE_LIMIT + 1)
+            return file.read(limit + 1)
     except OSError as error:
         if lacks_resource(error):
             raise
