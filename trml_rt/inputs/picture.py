@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from trml_rt.inputs.picture_file import (
 
 __all__ = [
     "frame_pictures",
+    "pictures_in_turn",
     "read_folder",
     "read_frame_picture",
     "read_picture",
     "read_tiles",
+    "some_pictures",
     "to_rgb",
 ]
 
@@ -54,11 +57,11 @@ def frame_pictures(folder: Path) -> list[Path]:
     return sorted(pictures, key=lambda path: (_natural(path.stem), path.name))
 
 
-def read_folder(folder: Path, count: int) -> Clip[Image.Image]:
-    """Return at most `count` frame pictures of `folder`, chosen as untimed frames are.
+def some_pictures(folder: Path) -> list[Path]:
+    """Return the frame pictures in `folder`, of which there is one at least.
 
     Raises:
-        InputUnusable: there is no picture, or a chosen one cannot be decoded.
+        InputUnusable: there is none, or the folder cannot be read.
     """
     try:
         pictures = frame_pictures(folder)
@@ -74,6 +77,16 @@ def read_folder(folder: Path, count: int) -> Clip[Image.Image]:
             "pictures",
             reason="too_short",
         )
+    return pictures
+
+
+def read_folder(folder: Path, count: int) -> Clip[Image.Image]:
+    """Return at most `count` frame pictures of `folder`, chosen as untimed frames are.
+
+    Raises:
+        InputUnusable: there is no picture, or a chosen one cannot be decoded.
+    """
+    pictures = some_pictures(folder)
     frames: list[Image.Image] = []
     incomplete = False
     for index in choose_indices(len(pictures), count):
@@ -157,8 +170,36 @@ def read_picture(picture: Image.Image, path: Path, count: int) -> Clip[Image.Ima
     return Clip(tuple(frames), incomplete)
 
 
+def pictures_in_turn(picture: Image.Image, path: Path) -> Iterator[tuple[float, Image.Image]]:
+    """Yield every upright frame of an opened picture or animation, with its time in seconds.
+
+    Raises:
+        InputUnusable: no frame can be decoded.
+    """
+    ms = 0
+    for index in range(_count(picture)):
+        try:
+            picture.seek(index)
+            frame = to_rgb(ImageOps.exif_transpose(picture), path)
+        except InputUnusable:
+            raise
+        except PICTURE_ERRORS as error:
+            if lacks_resource(error):
+                raise
+            if not index:
+                raise broken(path, error) from error
+            return
+        yield ms / 1000, frame
+        ms += int(picture.info.get("duration") or _DEFAULT_MS)
+
+
+def _count(picture: Image.Image) -> int:
+    """Return how many frames follow each other in time."""
+    return getattr(picture, "n_frames", 1) if picture.format in _ANIMATIONS else 1
+
+
 def _choose_pictures(picture: Image.Image, count: int) -> list[int]:
-    total = getattr(picture, "n_frames", 1) if picture.format in _ANIMATIONS else 1
+    total = _count(picture)
     if total <= count:
         return list(range(total))
     ends: list[int] = []

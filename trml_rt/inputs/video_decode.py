@@ -57,6 +57,10 @@ class Reader:
         self.ended = False
         self.end = 0
 
+    def in_turn(self) -> Iterator[VideoFrame]:
+        """Yield every frame that can be decoded."""
+        return self._decode()
+
     def by_index(self, indices: Sequence[int]) -> Iterator[VideoFrame]:
         """Yield the frames at `indices`, which ascend."""
         wanted = iter(indices)

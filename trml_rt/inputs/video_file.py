@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import av
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from PIL import Image
 
@@ -26,12 +27,13 @@ from trml_rt.errors import InputUnusable
 from trml_rt.inputs.clip import Clip
 from trml_rt.inputs.picture import read_tiles
 from trml_rt.inputs.picture_file import MAX_PIXELS, too_large
-from trml_rt.inputs.video_decode import Reader
+from trml_rt.inputs.video_decode import Reader, time_of
+from trml_rt.inputs.video_frame import upright
 from trml_rt.inputs.video_legs import Part, in_legs, take
 from trml_rt.inputs.video_packets import survey
 from trml_rt.inputs.video_scan import is_shortage
 
-__all__ = ["read_video"]
+__all__ = ["read_in_turn", "read_video"]
 
 # FFmpeg also "plays" text files, playlists and scripts that name other files. None of those
 # is a clip, and some would make it open what the caller never named.
@@ -90,19 +92,59 @@ def read_video(path: Path, count: int, shape: Callable[[Image.Image], T], thread
         damaged = part.damaged or cut_off or route.cut_off or part.unknown_colours
         return Clip(pictures, damaged)
     if part.unknown_colours:
-        raise InputUnusable(
-            f"{path}: its colours cannot be converted to RGB; convert it to H.264 in MP4",
-            reason="undecodable",
-        )
+        raise _colours_unknown(path)
     if route.moments or route.indices or stated:
-        raise InputUnusable(
-            f"{path}: no frame of it can be decoded, it is cut off or damaged; "
-            "copy or encode it again",
-            reason="undecodable",
-        )
+        raise _no_frame(path)
     raise InputUnusable(
         f"{path}: its video has no frame; give a clip of at least one frame", reason="too_short"
     )
+
+
+def _colours_unknown(path: Path) -> InputUnusable:
+    return InputUnusable(
+        f"{path}: its colours cannot be converted to RGB; convert it to H.264 in MP4",
+        reason="undecodable",
+    )
+
+
+def _no_frame(path: Path) -> InputUnusable:
+    return InputUnusable(
+        f"{path}: no frame of it can be decoded, it is cut off or damaged; copy or encode it again",
+        reason="undecodable",
+    )
+
+
+def read_in_turn(path: Path, threads: int) -> Iterator[tuple[float, Image.Image]]:
+    """Yield each frame of `path` that can be decoded, with its time from the first one, in seconds.
+
+    Args:
+        path: the file.
+        threads: that decode at once.
+
+    Raises:
+        InputUnusable: `path` is no video, or no frame of it can be decoded.
+    """
+    with _open(path) as (container, stream):
+        if stream.disposition & Disposition.dependent:
+            yield 0.0, read_tiles(path)
+            return
+        stream.codec_context.thread_count = threads
+        scaler = VideoReformatter()
+        first: float | None = None
+        pace = float(1 / (stream.average_rate or 25))
+        for number, frame in enumerate(Reader(container, stream).in_turn()):
+            timed = frame.pts is not None or frame.dts is not None
+            t = float(time_of(frame) * (stream.time_base or 1)) if timed else number * pace
+            first = t if first is None else first
+            try:
+                picture = upright(frame, stream.sample_aspect_ratio, scaler)
+            except av.FFmpegError as error:
+                if is_shortage(error):
+                    raise
+                raise _colours_unknown(path) from None
+            yield t - first, picture
+        if first is None:
+            raise _no_frame(path)
 
 
 @contextmanager
