@@ -23,7 +23,7 @@ from trml_rt.bundle.signature import check_signature
 from trml_rt.engines.choose import Choice, choose
 from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.errors import InputUnusable, TrmlError, UsageError
-from trml_rt.inputs.frames import Order
+from trml_rt.inputs.frames import ORDERS, Order
 from trml_rt.inputs.limits import MediaLimits
 from trml_rt.inputs.prepare import (
     Inputs,
@@ -37,6 +37,7 @@ from trml_rt.inputs.prepare import (
 from trml_rt.stream.answer import StreamEvent
 from trml_rt.stream.core import Stream
 from trml_rt.stream.model import Model
+from trml_rt.stream.pull import Pumps, TextSource, VideoSource, cues_of, frames_of
 from trml_rt.stream.rules import Policy, Rules
 
 __all__ = ["Runtime", "load"]
@@ -279,10 +280,12 @@ class Runtime:
 
     def stream(
         self,
+        video: VideoSource | None = None,
+        text: TextSource | None = None,
         *,
         window: int | None = None,
         every: float = 0.0,
-        policy: Policy = "freshest",
+        policy: Policy | None = None,
         buffer: int | None = None,
         max_staleness: float | None = None,
         hold: float = 5.0,
@@ -293,18 +296,24 @@ class Runtime:
         deadline_ms: float | None = None,
         anytime: bool = False,
         keep_vectors: bool = True,
+        order: Order = "rgb",
         on_event: Callable[[StreamEvent], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Stream:
-        """Open a stream: push frames and texts, and poll for answers; see `docs/streaming.md`.
+        """Open a stream of answers on frames and texts as they come; see `docs/streaming.md`.
 
-        A stream uses the engines of this runtime, and so may several streams at once. Close it
-        before the runtime.
+        Iterate over one that has sources. Push to one that has none, and poll. It uses the engines
+        of this runtime, and so may several streams at once. Close it before the runtime.
 
         Args:
+            video: the path of a video, a picture or a folder of pictures; or pairs of a time in
+                seconds and a frame.
+            text: the path of SRT, VTT or JSON lines; or texts: a str, (t, text), (t, end, text), or
+                a dict with the keys `t`, `end` and `text`.
             window: the most frames of an answer; None: as many as the model takes.
             every: seconds of media time between two frames that are taken; 0 takes all.
-            policy: "freshest": frames that wait too long give way; "every": pushing waits.
+            policy: "freshest": a frame that waits gives way to the next; "every": all are taken.
+                None: "every" for sources, "freshest" for frames that are pushed.
             buffer: how many frames may wait; None: 1 with "freshest", 8 with "every".
             max_staleness: seconds that a frame may wait; None: 0.5 with "freshest", else any.
             hold: seconds that a text counts after its end.
@@ -316,17 +325,20 @@ class Runtime:
                 it would come later, by the times that answers took here.
             anytime: answer on the text at once, and again when the frames are done.
             keep_vectors: encode each frame once, not once a window.
+            order: of the colours in arrays of `video`, as in `infer`.
             on_event: is called with each change of an input, in the thread that polls.
             clock: seconds that pass; for tests.
 
         Raises:
             UsageError: an argument makes no sense.
+            InputUnusable: the file of texts cannot be read. A video that cannot be opened is told
+                when answers are polled.
         """
         most = self.bundle.manifest.video.frames
         rules = Rules(
             window=most if window is None else window,
             every=every,
-            policy=policy,
+            policy=policy or ("freshest" if video is None and text is None else "every"),
             buffer=buffer,
             max_staleness=max_staleness,
             hold=hold,
@@ -344,7 +356,18 @@ class Runtime:
                 "take fewer frames of it with every"
             )
         model = Model(self._inputs, self._dispatcher, self._answer, keep=keep_vectors)
-        return Stream(rules, model, on_event=on_event, clock=clock)
+        if video is None and text is None:
+            return Stream(rules, model, on_event=on_event, clock=clock)
+        check_one_of("order", order, ORDERS)
+        frames = None if video is None else frames_of(video, self._inputs.threads)
+        cues = None if text is None else cues_of(text)
+        return Stream(
+            rules,
+            model,
+            on_event=on_event,
+            clock=clock,
+            feed=lambda intake: Pumps(intake, frames, cues, order),
+        )
 
     def warm_up(self) -> float:
         """Load every engine and run each engine set, so that no later call waits for it.

@@ -127,6 +127,7 @@ class Inputs:
         few_shapes: bool = False,
     ) -> None:
         self._bundle = bundle
+        self.threads = threads
         self.few_shapes = few_shapes
         text = bundle.manifest.text
         self.lengths = few_lengths(text.context) if few_shapes and text.cut else [text.context]
@@ -141,7 +142,7 @@ class Inputs:
             fill=bundle.manifest.video.fill,
         )
         count = bundle.manifest.video.frames
-        shape = self.pixels
+        shape = partial(to_pixels, preprocessing=self.preprocessing)  # no method: a cycle
         self._read_here = partial(read_frames, count=count, shape=shape, threads=threads)
         self._decoders = Decoders(self.preprocessing, count, threads, limits)
 

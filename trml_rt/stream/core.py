@@ -1,4 +1,4 @@
-"""A stream in push form: frames and texts go in from any thread, answers come out of `poll`.
+"""A stream: frames and texts go in from any thread, answers come out of `poll`.
 
 `poll` does the work, in the thread of its caller: it takes what came, in order, and answers. So
 one window is in work at a time, and nothing happens that the caller did not ask for.
@@ -18,6 +18,7 @@ from trml_rt.stream.accounts import Accounts
 from trml_rt.stream.answer import State, StreamAnswer, StreamEvent, Totals
 from trml_rt.stream.intake import Change, Intake
 from trml_rt.stream.model import Model
+from trml_rt.stream.pull import Pumps
 from trml_rt.stream.rules import Rules
 from trml_rt.stream.work import Work
 
@@ -47,6 +48,7 @@ class Stream:
         *,
         on_event: Callable[[StreamEvent], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        feed: Callable[[Intake], Pumps] | None = None,
     ) -> None:
         self.rules = rules
         """What the stream was opened with, and the defaults that follow from that."""
@@ -57,6 +59,7 @@ class Stream:
         self._work = Work(rules, model, self._intake, self._accounts, tell, clock)
         self._polling = threading.Lock()
         self._drained = False
+        self._pumps = None if feed is None else feed(self._intake)
 
     # What comes in.
 
@@ -87,7 +90,7 @@ class Stream:
             end: when it ended; None: at `t`.
 
         Returns:
-            False where 4096 texts wait for their time. It is not counted then.
+            False where 65536 texts wait for their time. It is not counted then.
 
         Raises:
             UsageError: it is no text, the times make no sense, or the stream is closed.
@@ -157,6 +160,8 @@ class Stream:
     def close(self) -> None:
         """End the stream and let go of what waits; closing twice is fine."""
         self._intake.close()
+        if self._pumps is not None:
+            self._pumps.close()
         with self._polling:
             self._work.close()
 

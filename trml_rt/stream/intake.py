@@ -170,12 +170,16 @@ class Intake:
         with self._changed:
             return self.words.unanswered(-math.inf if self._last is None else self._last)
 
-    def why_no_text(self) -> Reason:
-        """Return why none counts."""
+    def text_state(self, t: float) -> tuple[State | None, Reason]:
+        """Return what texts do at `t`, and why one is missing if none counts."""
         with self._changed:
-            if not self.words.any:
-                return Reason.NOT_GIVEN
-            return Reason.ENDED if self.words.ended else Reason.STALE
+            return self.words.state_at(t)
+
+    def end_of_texts(self) -> None:
+        """No further text comes."""
+        with self._changed:
+            self.words.ended = True
+            self._wake()
 
     def end(self) -> None:
         """Nothing more comes; what waits is still answered."""

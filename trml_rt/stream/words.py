@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from trml_rt.answer import Reason
+from trml_rt.stream.answer import State
 from trml_rt.stream.model import ReadText
 
-__all__ = ["Spoken", "Words"]
+__all__ = ["MOST", "Spoken", "Words"]
 
-_MOST = 4096  # texts that wait for their time
+MOST = 65536
+"""How many texts may wait for their time."""
 
 
 @dataclass
@@ -37,13 +40,14 @@ class Words:
     def __init__(self, hold: float, offset: float) -> None:
         self._hold, self._offset = hold, offset
         self._texts: deque[Spoken] = deque()
-        self.any = False
+        self._began = False  # the time of some text has come
         self.ended = False
+        """No further text comes."""
 
     @property
     def full(self) -> bool:
         """Whether no further text may wait."""
-        return len(self._texts) >= _MOST
+        return len(self._texts) >= MOST
 
     def add(self, spoken: Spoken) -> None:
         """Add a text; one that comes late goes where it belongs in time."""
@@ -53,7 +57,6 @@ class Words:
         while place and self._texts[place - 1].start > spoken.start:
             place -= 1
         self._texts.insert(place, spoken)
-        self.any = True
 
     def at(self, now: float) -> Spoken | None:
         """Return the text that counts at `now`: the last that began, unless that is long ago."""
@@ -61,15 +64,24 @@ class Words:
             self._texts.popleft()
         if not self._texts or self._texts[0].start > now:
             return None
+        self._began = True
         return self._texts[0] if now <= self._texts[0].end + self._hold else None
 
     def unanswered(self, after: float) -> Spoken | None:
-        """Return the first text that began after a time and is in no answer."""
+        """Return the first text that is in no answer and began, or came, after a time."""
+        while len(self._texts) > 1 and self._texts[0].answered:
+            self._texts.popleft()
         for spoken in self._texts:
-            if spoken.start > after and not spoken.answered:
-                self.at(spoken.start)  # lets those before it go
+            if not spoken.answered and (spoken.stamped or spoken.start > after):
+                self._began = True
                 return spoken
         return None
+
+    def state_at(self, now: float) -> tuple[State | None, Reason]:
+        """Return what texts do at `now`, and why one is missing if none counts."""
+        if self.ended and not (self._texts and self._texts[-1].start > now):
+            return ("ended", Reason.ENDED) if self._began else (None, Reason.NOT_GIVEN)
+        return ("running", Reason.STALE) if self._began else (None, Reason.NOT_GIVEN)
 
     def shift(self, seconds: float) -> None:
         """Move the texts that had no time of their own, where media time jumps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from trml_rt.answer import Reason
@@ -64,7 +65,6 @@ class Work:
         while True:
             now = self._clock()
             self._video.watch(self._intake, now)
-            self._tell_of_text()
             item = self._intake.next()
             if isinstance(item, Waiting):
                 answer = self._on_frame(item, now)
@@ -92,7 +92,7 @@ class Work:
             self._video.stale(now)
             return self._on_text_alone(now)
         spoken = self._intake.text_at(frame.t)
-        text = self._read(spoken)
+        text = self._read(spoken, frame.t)
         alone = text.row is not None and self._model.serves(Modality.TEXT)
         if alone and not self._in_time(frame, now):
             self._accounts.drop("deadline")
@@ -124,25 +124,31 @@ class Work:
         if video.state == "running" or not self._model.serves(Modality.TEXT):
             return None
         if self._rules.live:
-            spoken = self._intake.text_at(self._intake.media_now(now))
+            media = self._intake.media_now(now)
+            spoken = self._intake.text_at(media)
             due = spoken is not None and (
                 not spoken.answered or (video.lost and now >= self._beat_at)
             )
-        else:  # nothing happens by the clock: frames may still come for this text
-            spoken = None if video.state == "connecting" else self._intake.next_text()
-            due = spoken is not None
+        elif video.state == "connecting" or video.lost:
+            return None  # nothing happens by the clock: frames may still come for this text
+        else:
+            spoken = self._intake.next_text()
+            due, media = spoken is not None, math.inf if spoken is None else spoken.start
         if spoken is None or not due:
+            self._tell_of_text(media)
             return None
-        text = self._read(spoken)
+        text = self._read(spoken, media)
         if text.row is None:
             spoken.answered = True
             return None
         self._beat_at = now + (self._rules.every or _BEAT)
         return self._answer(spoken, text, None, reason=video.reason)
 
-    def _read(self, spoken: Spoken | None) -> ReadText:
+    def _read(self, spoken: Spoken | None, t: float) -> ReadText:
+        """Return the text that counts at `t`, as the model takes it."""
+        reason = self._tell_of_text(t)
         if spoken is None:
-            return ReadText(None, self._intake.why_no_text())
+            return ReadText(None, reason)
         if spoken.read is None:
             spoken.read = self._model.read(spoken.text)
         return spoken.read
@@ -173,7 +179,7 @@ class Work:
         else:
             assert spoken is not None
             epoch, arrived = self._intake.epoch, spoken.arrived
-            t = max(self._intake.media_now(now), spoken.start)
+            t = max(self._intake.media_now(now), spoken.start) if self._rules.live else spoken.start
         age_ms = (now - arrived) * 1e3
         self._seq += 1
         deadline = self._rules.deadline_ms
@@ -189,13 +195,11 @@ class Work:
             late=deadline is not None and age_ms > deadline,
         )
 
-    def _tell_of_text(self) -> None:
-        """Tell when the first text comes, and when no more will."""
-        words = self._intake.words
-        state: State | None = None
-        if words.any:
-            state = "ended" if words.ended else "running"
+    def _tell_of_text(self, t: float) -> Reason:
+        """Tell where texts begin and end; return why one is missing at `t` if none counts."""
+        state, reason = self._intake.text_state(t)
         if state is not None and state != self._text_state:
             self._text_state = state
-            reason = Reason.ENDED if state == "ended" else None
-            self._tell(StreamEvent("text", state, reason, self._intake.epoch))
+            shown = reason if state == "ended" else None
+            self._tell(StreamEvent("text", state, shown, self._intake.epoch))
+        return reason

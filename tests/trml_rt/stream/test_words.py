@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trml_rt.stream.words import Spoken, Words
+from trml_rt.stream.words import MOST, Spoken, Words
 
 
 def words(*texts, hold=2.0, offset=0.0):
@@ -50,9 +50,9 @@ def test_the_next_text_is_the_first_that_is_in_no_answer():
 
 def test_no_more_texts_wait_than_may():
     held = Words(1.0, 0.0)
-    for number in range(4096):
+    for number in range(MOST):
         assert not held.full
         held.add(Spoken("a", number, number, 0.0, stamped=False))
     assert held.full
-    held.at(4095)
+    held.at(MOST)
     assert not held.full
