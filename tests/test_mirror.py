@@ -46,6 +46,7 @@ ELSEWHERE = {
         "stream/accounts": "stream/test_core.py",
         "stream/answer": "stream/test_core.py",
         "stream/model": "stream/test_core.py",
+        "stream/opening": "stream/test_pull.py",
         "stream/work": "stream/test_core.py",
         "verify": "proof/test_fp32.py",
     },

@@ -63,6 +63,7 @@ from trml_rt.proof.check_data import DataCheck, DataProblem, check_data
 from trml_rt.runtime import Runtime, load
 from trml_rt.stream.answer import StreamAnswer, StreamEvent, Totals
 from trml_rt.stream.core import Stream
+from trml_rt.stream.record import Replay
 from trml_rt.verify import Verification, verify
 
 __all__ = [
@@ -88,6 +89,7 @@ __all__ = [
     "MediaLimits",
     "Modality",
     "Reason",
+    "Replay",
     "Runtime",
     "Sample",
     "Signature",

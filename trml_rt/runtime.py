@@ -10,6 +10,7 @@ import copy
 import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal, overload
 
 from trml_rt.answer import Answer, read_prediction
@@ -23,7 +24,7 @@ from trml_rt.bundle.signature import check_signature
 from trml_rt.engines.choose import Choice, choose
 from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.errors import InputUnusable, TrmlError, UsageError
-from trml_rt.inputs.frames import ORDERS, Order
+from trml_rt.inputs.frames import Order
 from trml_rt.inputs.limits import MediaLimits
 from trml_rt.inputs.prepare import (
     Inputs,
@@ -37,7 +38,9 @@ from trml_rt.inputs.prepare import (
 from trml_rt.stream.answer import StreamEvent
 from trml_rt.stream.core import Stream
 from trml_rt.stream.model import Model
-from trml_rt.stream.pull import Pumps, TextSource, VideoSource, cues_of, frames_of
+from trml_rt.stream.opening import open_stream
+from trml_rt.stream.pull import TextSource, VideoSource
+from trml_rt.stream.record import Replay, prove
 from trml_rt.stream.rules import Policy, Rules
 
 __all__ = ["Runtime", "load"]
@@ -297,6 +300,7 @@ class Runtime:
         anytime: bool = False,
         keep_vectors: bool = True,
         order: Order = "rgb",
+        record: str | os.PathLike[str] | None = None,
         on_event: Callable[[StreamEvent], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Stream:
@@ -326,6 +330,7 @@ class Runtime:
             anytime: answer on the text at once, and again when the frames are done.
             keep_vectors: encode each frame once, not once a window.
             order: of the colours in arrays of `video`, as in `infer`.
+            record: a file to write answers to, for `replay`, and beside it their frames.
             on_event: is called with each change of an input, in the thread that polls.
             clock: seconds that pass; for tests.
 
@@ -334,9 +339,8 @@ class Runtime:
             InputUnusable: the file of texts cannot be read. A video that cannot be opened is told
                 when answers are polled.
         """
-        most = self.bundle.manifest.video.frames
         rules = Rules(
-            window=most if window is None else window,
+            window=self.bundle.manifest.video.frames if window is None else window,
             every=every,
             policy=policy or ("freshest" if video is None and text is None else "every"),
             buffer=buffer,
@@ -350,23 +354,36 @@ class Runtime:
             anytime=anytime,
             keep_vectors=keep_vectors,
         )
-        if rules.window > most:
-            raise UsageError(
-                f"window: this model takes at most {most} frames, not {window}; to span more time, "
-                "take fewer frames of it with every"
-            )
-        model = Model(self._inputs, self._dispatcher, self._answer, keep=keep_vectors)
-        if video is None and text is None:
-            return Stream(rules, model, on_event=on_event, clock=clock)
-        check_one_of("order", order, ORDERS)
-        frames = None if video is None else frames_of(video, self._inputs.threads)
-        cues = None if text is None else cues_of(text)
-        return Stream(
+        return open_stream(
             rules,
-            model,
+            Model(self._inputs, self._dispatcher, self._answer, keep=keep_vectors),
+            self.bundle,
+            self.provenance,
+            video,
+            text,
+            threads=self._inputs.threads,
+            order=order,
+            record=None if record is None else Path(record),
             on_event=on_event,
             clock=clock,
-            feed=lambda intake: Pumps(intake, frames, cues, order),
+        )
+
+    def replay(self, record: str | os.PathLike[str]) -> Replay:
+        """Answer with `infer` on the frames and texts of a recorded stream, and compare.
+
+        Args:
+            record: the file that `stream` was to record to.
+
+        Raises:
+            UsageError: it cannot be read, or was recorded with another bundle.
+            ArtefactMismatch: it is damaged.
+        """
+        video = self.bundle.manifest.video
+        return prove(
+            Path(record),
+            self.bundle.sha256,
+            (video.height, video.width, 3),
+            lambda text, frames: self.infer(text, frames, degrade=True),
         )
 
     def warm_up(self) -> float:

@@ -76,9 +76,12 @@ def stream_answer(answer: Answer, **more: Any) -> StreamAnswer:
 
 @dataclass(frozen=True)
 class StreamEvent:
-    """A change of what an input does; `reason` says why a virtual one stands in for it."""
+    """A change of what an input does; `reason` says why a virtual one stands in for it.
 
-    input: Literal["text", "video"]
+    Where a record can be written no more, `input` is "record" and `state` "failed".
+    """
+
+    input: Literal["text", "video", "record"]
     state: State
     reason: Reason | None = None
     epoch: int = 0

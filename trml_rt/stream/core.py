@@ -19,6 +19,7 @@ from trml_rt.stream.answer import State, StreamAnswer, StreamEvent, Totals
 from trml_rt.stream.intake import Change, Intake
 from trml_rt.stream.model import Model
 from trml_rt.stream.pull import Pumps
+from trml_rt.stream.record import Recorder
 from trml_rt.stream.rules import Rules
 from trml_rt.stream.work import Work
 
@@ -48,6 +49,7 @@ class Stream:
         *,
         on_event: Callable[[StreamEvent], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        recorder: Recorder | None = None,
         feed: Callable[[Intake], Pumps] | None = None,
     ) -> None:
         self.rules = rules
@@ -56,7 +58,7 @@ class Stream:
         self._accounts = Accounts()
         self._intake = Intake(rules, self._accounts, clock)
         tell = on_event or (lambda _: None)
-        self._work = Work(rules, model, self._intake, self._accounts, tell, clock)
+        self._work = Work(rules, model, self._intake, self._accounts, tell, clock, recorder)
         self._polling = threading.Lock()
         self._drained = False
         self._pumps = None if feed is None else feed(self._intake)

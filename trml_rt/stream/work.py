@@ -12,6 +12,7 @@ from trml_rt.stream.accounts import Accounts
 from trml_rt.stream.answer import State, StreamAnswer, StreamEvent, stream_answer
 from trml_rt.stream.intake import Change, Intake, Waiting
 from trml_rt.stream.model import Model, ReadText, Shown
+from trml_rt.stream.record import Recorder
 from trml_rt.stream.rules import Rules
 from trml_rt.stream.times import Times
 from trml_rt.stream.video import Video
@@ -33,6 +34,7 @@ class Work:
         accounts: of the frames.
         tell: is called with each event.
         clock: in seconds.
+        recorder: is given every answer.
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class Work:
         accounts: Accounts,
         tell: Callable[[StreamEvent], None],
         clock: Callable[[], float],
+        recorder: Recorder | None,
     ) -> None:
         self._rules, self._model, self._intake = rules, model, intake
+        self._recorder = recorder
         self._accounts, self._tell, self._clock = accounts, tell, clock
         self._video = Video(rules, accounts, tell)
         self._times = Times()
@@ -79,6 +83,8 @@ class Work:
         """Let go of the window and of what was to follow."""
         self._rest = None
         self._video.close()
+        if self._recorder is not None:
+            self._recorder.close()
 
     def _change(self, change: Change) -> None:
         self._video.enter(change.state, change.reason, change.message)
@@ -183,7 +189,7 @@ class Work:
         age_ms = (now - arrived) * 1e3
         self._seq += 1
         deadline = self._rules.deadline_ms
-        return stream_answer(
+        streamed = stream_answer(
             answer,
             seq=self._seq - 1,
             epoch=epoch,
@@ -194,6 +200,10 @@ class Work:
             age_ms=age_ms,
             late=deadline is not None and age_ms > deadline,
         )
+        if self._recorder is not None and not self._recorder.add(streamed, window):
+            message = str(self._recorder.fault)
+            self._tell(StreamEvent("record", "failed", None, epoch, message))
+        return streamed
 
     def _tell_of_text(self, t: float) -> Reason:
         """Tell where texts begin and end; return why one is missing at `t` if none counts."""

@@ -1,0 +1,77 @@
+"""Put a stream together: its rules against the model, its sources, its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from trml_rt.bundle.arguments import check_one_of
+from trml_rt.bundle.folder import Bundle
+from trml_rt.errors import UsageError
+from trml_rt.inputs.frames import ORDERS, Order
+from trml_rt.stream.answer import StreamEvent
+from trml_rt.stream.core import Stream
+from trml_rt.stream.intake import Intake
+from trml_rt.stream.model import Model
+from trml_rt.stream.pull import Pumps, TextSource, VideoSource, cues_of, frames_of
+from trml_rt.stream.record import Recorder
+from trml_rt.stream.rules import Rules
+
+__all__ = ["open_stream"]
+
+
+def open_stream(
+    rules: Rules,
+    model: Model,
+    bundle: Bundle,
+    provenance: dict[str, str | bool],
+    video: VideoSource | None,
+    text: TextSource | None,
+    *,
+    threads: int,
+    order: Order,
+    record: Path | None,
+    on_event: Callable[[StreamEvent], None] | None,
+    clock: Callable[[], float],
+) -> Stream:
+    """Open a stream; see `Runtime.stream`.
+
+    Args:
+        rules: how it answers.
+        model: answers.
+        bundle: the model's.
+        provenance: what a record says of the engines.
+        video: where frames come from; None: they are pushed.
+        text: where texts come from; None: they are pushed.
+        threads: that decode a video.
+        order: of the colours in arrays of `video`.
+        record: the file to record to.
+        on_event: is called with each event.
+        clock: in seconds.
+    """
+    most = bundle.manifest.video.frames
+    if rules.window > most:
+        raise UsageError(
+            f"window: this model takes at most {most} frames, not {rules.window}; to span more "
+            "time, take fewer frames of it with every"
+        )
+    check_one_of("order", order, ORDERS)
+    frames = None if video is None else frames_of(video, threads)
+    cues = None if text is None else cues_of(text)
+
+    def feed(intake: Intake) -> Pumps:
+        return Pumps(intake, frames, cues, order)
+
+    recorder = None
+    if record is not None:
+        head = {"bundle": bundle.manifest.name, "bundle_sha256": bundle.sha256}
+        recorder = Recorder(record, head | provenance)
+    pushed = video is None and text is None
+    return Stream(
+        rules,
+        model,
+        on_event=on_event,
+        clock=clock,
+        recorder=recorder,
+        feed=None if pushed else feed,
+    )
