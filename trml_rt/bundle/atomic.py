@@ -16,6 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from trml_rt.errors import ArtefactMismatch, UsageError, cannot_write
 
@@ -32,6 +33,7 @@ __all__ = [
     "refuse_links",
     "remove_folder",
     "remove_partials",
+    "staged_file",
     "staged_folder",
     "write_bytes",
 ]
@@ -46,8 +48,31 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         OSError: the file cannot be written; `filename` is `path`, also where the disk is full.
     """
+    with staged_file(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def staged_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield an empty file that replaces `path` in one step when the block ends without an error.
+
+    Raises:
+        OSError: the file cannot be written; `filename` is `path`, also where the disk is full.
+    """
     try:
-        _write_and_rename(path, data)
+        handle, name = tempfile.mkstemp(prefix=_PREFIX, dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)  # mkstemp makes it private to the user
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _flush(path.parent)
     except OSError as error:
         error.filename = str(path)  # not a temporary name; an error of writing has none at all
         raise
@@ -253,22 +278,6 @@ def remove_partials(folder: Path) -> None:
     """Remove what killed writers left in `folder`; call it only under the folder's lock."""
     for path in folder.glob(f"{_PREFIX}*"):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
-def _write_and_rename(path: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=_PREFIX, dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)  # mkstemp makes it private to the user
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _flush(path.parent)
 
 
 def _flush(path: Path) -> None:

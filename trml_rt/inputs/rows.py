@@ -29,9 +29,11 @@ __all__ = [
     "Rows",
     "Scan",
     "evenly",
+    "read_file",
     "read_rows",
     "refuse_all",
     "scan_rows",
+    "wrong_types",
 ]
 
 SPLITS = ("train", "valid", "test")
@@ -113,14 +115,7 @@ def scan_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda
     Raises:
         UsageError: the file cannot be read, or its ending and its content do not go together.
     """
-    try:
-        if path.is_dir():  # an error for a name that is too long, too
-            path = _file_in(path)
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device may never end
-            raise UsageError(f"{path}: is not a regular file; name a file of rows, or its folder")
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    path, data = read_file(path)
     rows: list[Row] = []
     problems: list[tuple[int, str]] = []
     line_of: dict[str, int] = {}
@@ -137,7 +132,7 @@ def scan_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda
             faults.append(f"id {identity!r} stands twice, also in line {line_of[identity]}")
         elif isinstance(identity, str):
             line_of[identity] = number
-        if wrong := _wrong_types(content):
+        if wrong := wrong_types(content):
             faults += wrong
         else:
             row = _row(content, path.parent, number)
@@ -145,6 +140,22 @@ def scan_rows(path: Path, target_faults: Callable[[Row], Iterable[str]] = lambda
             rows += [] if faults else [row]
         problems += [(number, fault) for fault in faults]
     return Scan(path, tuple(rows), tuple(problems), hashlib.sha256(data).hexdigest())
+
+
+def read_file(path: Path) -> tuple[Path, bytes]:
+    """Return the file of rows that `path` is, or that is in this folder, and its bytes.
+
+    Raises:
+        UsageError: there is none, or it cannot be read.
+    """
+    try:
+        if path.is_dir():  # an error for a name that is too long, too
+            path = _file_in(path)
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device may never end
+            raise UsageError(f"{path}: is not a regular file; name a file of rows, or its folder")
+        return path, path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def _file_in(folder: Path) -> Path:
@@ -196,7 +207,7 @@ def _faults(content: dict[str, Any], folder: Path) -> Iterator[str]:
             yield f"video {video} {problem}"
 
 
-def _wrong_types(content: dict[str, Any]) -> list[str]:
+def wrong_types(content: Mapping[str, Any]) -> list[str]:
     """List what is wrong with the types of score and label."""
     score, label = content.get("score"), content.get("label")
     faults = []
