@@ -42,6 +42,7 @@ ELSEWHERE = {
         "proof/interleave": "test_bench.py",
         "inputs/video_packets": "inputs/test_video_scan.py",
         "inspect": "cli/test_cli.py",
+        "jobs/summary": "jobs/test_run.py",
         "lint": "../trml_calibration/test_lint.py",
         "stream/accounts": "stream/test_core.py",
         "stream/answer": "stream/test_core.py",

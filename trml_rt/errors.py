@@ -20,6 +20,7 @@ __all__ = [
     "BackendUnavailable",
     "EnvironmentUnfit",
     "InputUnusable",
+    "RowsFailed",
     "TrmlError",
     "UsageError",
     "VerificationFailed",
@@ -93,6 +94,12 @@ class InputUnusable(TrmlError, ValueError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Let the error pass between processes, which a keyword alone would prevent."""
         return partial(type(self), reason=self.reason), self.args, self.__dict__
+
+
+class RowsFailed(TrmlError):
+    """A job has finished, and some of its rows have an error instead of an answer."""
+
+    exit_code = 7
 
 
 def install_command(extra: str = "") -> str:

@@ -25,6 +25,8 @@ pytest.importorskip("torch")
 pytest.importorskip("tensorrt_rtx", reason="the pages also show TensorRT for RTX")
 pytest.importorskip("openvino", reason="the pages also show OpenVINO")
 
+pytest.importorskip("pyarrow", reason="the pages also show Parquet")
+
 import trml_rt
 from tests import tiny
 from tests.conftest import TINY
@@ -152,6 +154,9 @@ def test_a_command_of_the_pages_runs(world, line):
         line += ROUGH
         if "MOSI" in line:
             expected = 2  # its three clips are too few to calibrate on, and the command says so
+    if line.startswith("trml-rt merge"):
+        for shard in (other for other in commands() if "--shard" in other):
+            assert run(shard).exit_code == 0
     result = run(line)
     assert result.exit_code == expected, result.output
     assert "Traceback" not in result.output

@@ -30,6 +30,7 @@ LAYOUTS = ("jsonl", "mmsa", "meld")
 """The layouts of data sets that calibration and verification read."""
 
 WHOLE: Mapping[str, tuple[int, int | None]] = {
+    "batch": (1, 4096),
     "batches": (1, 1 << 16),
     "callers": (1, 256),
     "calls": (1, None),
@@ -37,6 +38,7 @@ WHOLE: Mapping[str, tuple[int, int | None]] = {
     "rows": (1, None),
     "samples": (1, None),
     "threads": (1, 256),
+    "workers": (1, 256),
     "workspace_mib": (1, 1 << 20),
 }
 """The least and the largest value of each argument that is a whole number; None: no largest."""

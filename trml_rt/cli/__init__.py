@@ -1,7 +1,7 @@
 """The command `trml-rt`: each command parses, calls one library function, and prints.
 
 Exit codes: 0 done, 1 internal, 2 usage, 3 environment, 4 verification failed, 5 artefact
-mismatch, 6 input unusable. A traceback means a bug.
+mismatch, 6 input unusable, 7 rows of a job failed. A traceback means a bug.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from trml_rt.cli.eval import evaluate
 from trml_rt.cli.exits import Exits, interrupted_once
 from trml_rt.cli.export import export
 from trml_rt.cli.infer import infer
+from trml_rt.cli.infer_job import merge
 from trml_rt.cli.inspect import inspect
 from trml_rt.cli.lint import lint
 from trml_rt.cli.logs import logs_on_stderr
@@ -61,7 +62,7 @@ def trml_rt(context: click.Context) -> None:
 
 
 for _command in (
-    *(infer, build, verify, bench, inspect, doctor, lint, bundle, clean),
+    *(infer, merge, build, verify, bench, inspect, doctor, lint, bundle, clean),
     *(sign, check_signature),
     *(calibrate, sample_data, check_data, config, train, evaluate, export, convert),
 ):

@@ -1,4 +1,4 @@
-"""`trml-rt infer`: answer on a text, a video, or both."""
+"""`trml-rt infer`: answer on a text, a video, or both; or on an archive of rows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from trml_rt.cli import infer_job
 from trml_rt.cli.options import (
     any_backend_option,
     any_path,
     as_json,
     bundle_option,
     precision_choice,
+    refuse_strangers,
     threads_option,
 )
 from trml_rt.cli.printing import print_json, print_lines
@@ -33,6 +35,7 @@ Examples:
   trml-rt infer --text "what a day"
   trml-rt infer --video face.jpg --json
   trml-rt infer --text t.txt --jsonl >> answers.jsonl
+  trml-rt infer --data rows.jsonl --out answers.csv
 """,
 )
 @click.option(
@@ -73,23 +76,34 @@ Examples:
     is_flag=True,
     help="Decode in a process of its own, which may crash, hang or swell at the cost of one error.",
 )
+@infer_job.job_options
 @as_json
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="Print JSON on one line.")
 def infer(
     text: str | None,
     text_file: Path | None,
     video: Path | None,
+    data: Path | None,
     degrade: bool,
     isolate: bool,
     as_json: bool,
     as_jsonl: bool,
     **arguments: Any,
 ) -> None:
-    """Answer on a text, a video, or both; a missing one is replaced by a virtual one."""
+    """Answer on a text, a video, or both; a missing one is replaced by a virtual one.
+
+    With --data, answer on each row of an archive, and write the answers to --out. A job that was
+    stopped goes on when it is started again. It exits 7 if rows have an error.
+    """
     from trml_rt.runtime import load
 
+    if data is not None:
+        refuse_strangers({"text", "text_file", "video", "as_jsonl"}, "with --data")
+        infer_job.run(data, degrade=degrade, as_json=as_json, **arguments)
+        return
+    refuse_strangers(infer_job.JOB, "without --data")
     inputs = _inputs(text, text_file, video)
-    with load(**arguments) as runtime:
+    with load(**{k: v for k, v in arguments.items() if k not in infer_job.JOB}) as runtime:
         answer = runtime.infer(**inputs, degrade=degrade, isolate=isolate)
     if as_json or as_jsonl:
         print_json(answer.to_dict(), on_one_line=as_jsonl)

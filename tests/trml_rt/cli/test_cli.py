@@ -63,14 +63,14 @@ COMMANDS = sorted(BY_WORDS)
 
 def test_every_command_of_this_version_is_there():
     expected = "bench build bundle calibrate check-data clean config convert doctor eval export"
-    expected += " infer inspect lint sample-data train verify"
+    expected += " infer inspect lint merge sample-data train verify"
     assert expected.split() == sorted(trml_rt.commands)
     assert sorted(trml_rt.commands["bundle"].commands) == ["copy", "path"]
 
 
 def test_help_lists_the_commands_in_order_of_use_with_whole_summaries(run):
     listed = run("--help").output.split("Commands:\n")[1].split("\n\n")[0].splitlines()
-    expected = "infer build verify bench inspect doctor lint bundle clean calibrate"
+    expected = "infer merge build verify bench inspect doctor lint bundle clean calibrate"
     expected += " sample-data check-data config train eval export convert"
     assert [line.split()[0] for line in listed] == expected.split()
     for line in listed:
@@ -430,3 +430,50 @@ def test_engines_are_cleaned(run, bundle_copy):
     report = json.loads(run("clean", "--bundle", bundle_copy, "--json").stdout)
     assert report["removed"] == [str(folder)]
     assert not folder.exists()
+
+
+@pytest.fixture
+def rows(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": "a", "text": "good", "score": 0.5}\n{"id": "b", "video": "no.mp4"}\n')
+    return path
+
+
+def test_infer_on_an_archive_tells_what_became_of_the_rows_and_exits_7(run, rows, tmp_path):
+    result = run("infer", "--data", rows, "--out", tmp_path / "a.csv", "--workers", 1)
+    assert result.exit_code == 7
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"{tmp_path / 'a.csv'}: 2 rows, 1 with an error"
+    assert lines[1:4] == ["present: text 1", "virtual video: not_given 1", "errors: undecodable 1"]
+    assert one_sentence(result).endswith("mend their files, and pass --retry-failed")
+    told = json.loads(run("infer", "--data", rows, "--out", tmp_path / "b.jsonl", "--json").stdout)
+    assert (told["rows"], told["failed"], told["errors"]) == (2, 1, {"undecodable": 1})
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--data", "rows.jsonl"), "--data is given without --out"),
+        (("--text", "a", "--out", "a.csv"), "--out: has no meaning without --data; leave it out"),
+        (("--text", "a", "--resume"), "--resume: has no meaning without --data; leave it out"),
+        (
+            ("--data", "r", "--out", "a.csv", "--text", "a"),
+            "--text: has no meaning with --data; leave it out",
+        ),
+    ],
+)
+def test_options_of_an_archive_and_of_one_call_do_not_mix(run, words, sentence):
+    result = run("infer", *words)
+    assert result.exit_code == 2
+    assert sentence in one_sentence(result)
+
+
+def test_merge_puts_shards_together(run, rows, tmp_path):
+    shards = [tmp_path / f"{number}.jsonl" for number in (1, 2)]
+    rows.write_text("".join(f'{{"id": "{n}", "text": "good"}}\n' for n in range(8)))
+    for number, shard in enumerate(shards, start=1):
+        options = ("--out", shard, "--workers", 1, "--shard", f"{number}/2")
+        assert run("infer", "--data", rows, *options).exit_code == 0
+    result = run("merge", *shards, "--out", tmp_path / "all.jsonl", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["rows"]) == (0, 8)
+    assert run("merge", *shards, "--out", tmp_path / "all.jsonl").exit_code == 2

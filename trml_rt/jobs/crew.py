@@ -1,0 +1,216 @@
+"""The workers of a job: start them, hand them rows, and outlive the crash of one.
+
+Whatever tasks a worker that crashes had in hand, each of their rows is tried once more, alone in a
+worker. Only a row that ends its worker then is to blame.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from trml_rt import errors
+from trml_rt.backends.process import python_command
+from trml_rt.errors import EnvironmentUnfit
+from trml_rt.jobs.rows import JobRow
+
+__all__ = ["Said", "WorkerOptions", "answers"]
+
+_TASK = 16  # rows; few, since a crash means to try them one by one
+_BATCHES = 4  # that are sorted by length together
+_IN_A_ROW = 20  # rows that crash alone, one after another: then no row is to blame
+# What ends a process from outside, and tells nothing of a decoder.
+_KILLS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+Said = tuple[JobRow, dict[str, Any]]
+"""A row and what was said of it: an answer, or `error` and `message`."""
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """What each worker is started with.
+
+    Attributes:
+        bundle: folder of the bundle.
+        backend: as in `trml_rt.load`.
+        precision: as in `trml_rt.load`.
+        lanes: tasks that it works on at a time, in one session.
+        threads: CPU threads of a lane.
+        degrade: as in `Runtime.infer`.
+        batch: rows that go into the engines together.
+    """
+
+    bundle: str
+    backend: str
+    precision: str | None
+    lanes: int
+    threads: int
+    degrade: bool
+    batch: int
+
+
+@dataclass
+class _Task:
+    rows: Sequence[JobRow]
+    alone: bool = False
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: subprocess.Popen[str]
+    listener: threading.Thread = field(default_factory=threading.Thread)
+    ready: bool = False
+    tasks: dict[int, _Task] = field(default_factory=dict)
+
+    def takes(self, task: _Task, lanes: int) -> bool:
+        """Say whether it may have `task` now, beside those that it has."""
+        if task.alone:
+            return self.ready and not self.tasks
+        return (
+            self.ready and len(self.tasks) < lanes and not any(t.alone for t in self.tasks.values())
+        )
+
+    def end(self) -> int:
+        """End the process, free its pipes, and return how it ended."""
+        self.process.kill()  # of one that is gone already, nothing
+        code = self.process.wait()
+        self.listener.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):  # of what it had not read yet
+                pipe.close()
+        return code
+
+    def give(self, number: int, task: _Task) -> None:
+        self.tasks[number] = task
+        rows = [row.inputs() for row in task.rows]
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has crashed, and its end is on the way
+            self.process.stdin.write(json.dumps({"task": number, "rows": rows}) + "\n")
+            self.process.stdin.flush()
+
+
+def answers(rows: Sequence[JobRow], options: WorkerOptions, workers: int) -> Iterator[list[Said]]:
+    """Yield what `workers` processes say of `rows`, each row once, in any order.
+
+    Raises:
+        EnvironmentUnfit: the machine lacks something, or ends one worker after another.
+        ArtefactMismatch: a file of the bundle is damaged.
+    """
+    size = _TASK if options.batch == 1 else _BATCHES * options.batch
+    cuts = range(0, len(rows), size)
+    todo = collections.deque(_Task(rows[start : start + size]) for start in cuts)
+    crew = _Crew(options)
+    try:
+        for _ in range(min(workers, len(todo))):
+            crew.start()
+        yield from crew.work(todo)
+    finally:
+        crew.end()
+
+
+class _Crew:
+    def __init__(self, options: WorkerOptions) -> None:
+        self._options = options
+        self._workers: list[_Worker] = []
+        self._heard: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
+        self._number = 0
+        self._in_a_row = 0
+
+    def start(self) -> None:
+        """Start one more worker, in a session of its own: Ctrl-C is for this process alone."""
+        arguments = json.dumps(vars(self._options))
+        try:
+            process = subprocess.Popen(
+                python_command("trml_rt.jobs.worker", arguments),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise EnvironmentUnfit(
+                f"a worker cannot be started ({error.strerror}); give fewer --workers"
+            ) from None
+        worker = _Worker(process)
+        worker.listener = threading.Thread(target=self._listen, args=(worker,), daemon=True)
+        worker.listener.start()
+        self._workers.append(worker)
+
+    def work(self, todo: collections.deque[_Task]) -> Iterator[list[Said]]:
+        """Yield answers until nothing is left to do."""
+        while todo or any(worker.tasks for worker in self._workers):
+            worker, heard = self._heard.get()
+            if heard is None:
+                yield from self._crashed(worker, todo)
+            elif "fault" in heard:
+                raise getattr(errors, heard["fault"])(heard["message"])
+            elif "ready" in heard:
+                worker.ready = True
+            else:
+                task = worker.tasks.pop(heard["task"])
+                self._in_a_row = 0
+                yield [*zip(task.rows, heard["said"], strict=True)]
+            self._hand_out(todo)
+
+    def end(self) -> None:
+        """End every worker; each ends by itself as soon as nobody can ask it any more."""
+        for worker in self._workers:
+            worker.end()
+
+    def _listen(self, worker: _Worker) -> None:
+        assert worker.process.stdout is not None
+        with contextlib.suppress(ValueError):  # a line that was cut off
+            for line in worker.process.stdout:
+                self._heard.put((worker, json.loads(line)))
+        self._heard.put((worker, None))
+
+    def _hand_out(self, todo: collections.deque[_Task]) -> None:
+        for worker in self._workers:
+            while todo and worker.takes(todo[0], self._options.lanes):
+                self._number += 1
+                worker.give(self._number, todo.popleft())
+
+    def _crashed(self, worker: _Worker, todo: collections.deque[_Task]) -> Iterator[list[Said]]:
+        """Give the rows of a worker that is gone to others, or blame the one that was alone."""
+        code = worker.process.wait()
+        worker.end()
+        self._workers.remove(worker)
+        if code >= 0:
+            raise RuntimeError(f"a worker ended with code {code}; its traceback stands above")
+        name = signal.Signals(-code).name
+        if not worker.ready:
+            raise EnvironmentUnfit(
+                f"a worker was ended by {name} while it loaded the bundle; "
+                "run `trml-rt doctor`, and give fewer --workers where memory is short"
+            )
+        for task in worker.tasks.values():
+            if not task.alone:
+                todo.extendleft(_Task([row], alone=True) for row in reversed(task.rows))
+                continue
+            self._in_a_row += 1
+            if self._in_a_row == _IN_A_ROW:
+                raise EnvironmentUnfit(
+                    f"{_IN_A_ROW} rows one after another ended their worker by {name}; it is not "
+                    "the rows: run `trml-rt doctor`, and give fewer --workers"
+                )
+            yield [(task.rows[0], _crash(-code, name))]
+        if todo or any(each.tasks for each in self._workers):
+            self.start()
+
+
+def _crash(number: int, name: str) -> dict[str, Any]:
+    if number in _KILLS:
+        error, why = "worker_killed", "as the system does where memory is short; run it again"
+    else:
+        error, why = "decoder_crash", "the second time alone; convert its clip, or leave it out"
+    return {"error": error, "message": f"the row ended its worker by {name} twice, {why}"}
