@@ -50,7 +50,7 @@ def check_out(out: Path) -> None:
         raise UsageError(f"{out}: names no format; let it end in {', '.join(_ENDINGS)}")
     if out.suffix.lower() == PARQUET:
         try:
-            import pyarrow.parquet  # noqa: F401
+            from pyarrow import parquet  # noqa: F401
         except ImportError as error:
             raise lacks_package("writing Parquet", error, "batch") from None
 

@@ -169,6 +169,10 @@ def _faults(content: Mapping[str, Any]) -> Iterator[str]:
 def _parquet_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """Yield what the columns of our names hold, by the number of the row."""
     try:
+        path.stat()  # before a package is asked for
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
         raise lacks_package("reading Parquet", error, "batch") from None
