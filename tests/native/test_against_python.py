@@ -273,7 +273,11 @@ BREAKS = {
     "git": lambda bundle: (bundle / ".git").mkdir() or (bundle / ".git" / "x").touch(),
     "no JSON": lambda bundle: (bundle / "model.sig").write_text("["),
     "no signature": lambda bundle: (bundle / "model.sig").write_text("{}"),
-    "a large one": lambda bundle: (bundle / "model.sig").write_bytes(b" " * 2_000_000),
+    "a large one": lambda bundle: (bundle / "model.sig").write_bytes(b" " * (17 << 20)),
+    "a linked one": lambda bundle: (
+        (bundle / "model.sig").rename(bundle.parent / "s")
+        and (bundle / "model.sig").symlink_to(bundle.parent / "s")
+    ),
     "another type": lambda b: reword(b / "model.sig", lambda s: s.replace("bundle.v0.3", "x")),
     "bad base64": lambda b: reword(
         b / "model.sig", lambda s: s.replace('"payload": "', '"payload": "=')

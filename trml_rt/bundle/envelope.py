@@ -8,10 +8,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from trml_rt.bundle.files import read_record
 from trml_rt.bundle.records import parse_json
 from trml_rt.errors import ArtefactMismatch, UsageError, lacks_package
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["key_name", "open_envelope", "private_key", "public_key", "seal"]
 
-_MOST_BYTES = 1 << 20  # of a signature or a key; a file that is signed takes two hundred
 _MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
@@ -123,19 +122,15 @@ def key_name(key: EllipticCurvePublicKey) -> str:
 def _read(file: Path) -> bytes:
     """Return the bytes of a signature file, which somebody else may have put there."""
     try:
-        if not stat.S_ISREG(file.lstat().st_mode):
-            raise ArtefactMismatch(f"{file}: is no regular file")
-        with file.open("rb") as opened:
-            data = opened.read(_MOST_BYTES + 1)
+        if file.is_symlink():
+            raise ArtefactMismatch(f"{file}: is a link, and a signature is a file")
+        return read_record(file)
     except FileNotFoundError:
         raise ArtefactMismatch(
             f"{file.parent}: is not signed; take a signed bundle, or sign it with `trml-rt sign`"
         ) from None
     except OSError as error:
         raise ArtefactMismatch(f"{file}: cannot be read ({error.strerror})") from None
-    if len(data) > _MOST_BYTES:
-        raise ArtefactMismatch(f"{file}: is too large for a signature")
-    return data
 
 
 def _from_base64(text: str) -> bytes:
@@ -170,8 +165,7 @@ def _keys() -> tuple[Any, tuple[type[Exception], ...]]:
 
 def _key_data(file: Path) -> bytes:
     try:
-        with file.open("rb") as opened:
-            return opened.read(_MOST_BYTES)
+        return read_record(file)
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror}); name a key file") from None
 

@@ -46,6 +46,7 @@ class WorkerOptions:
         threads: CPU threads of a lane.
         degrade: as in `Runtime.infer`.
         batch: rows that go into the engines together.
+        signed_by: as in `trml_rt.load`.
     """
 
     bundle: str
@@ -55,6 +56,7 @@ class WorkerOptions:
     threads: int
     degrade: bool
     batch: int
+    signed_by: str | None
 
 
 @dataclass

@@ -47,6 +47,7 @@ def run_job(
     resume: bool = False,
     retry_failed: bool = False,
     force: bool = False,
+    signed_by: str | os.PathLike[str] | None = None,
 ) -> JobReport:
     """Answer every row of `data` into `out`; a job that was killed goes on where it was.
 
@@ -69,6 +70,7 @@ def run_job(
         resume: work on a job that is finished: answer rows that are new or changed.
         retry_failed: answer rows with an error again.
         force: answer every row anew, and replace `out`.
+        signed_by: as in `trml_rt.load`.
 
     Raises:
         UsageError: an argument makes no sense, the data cannot be read, or `out` is of another
@@ -84,7 +86,10 @@ def run_job(
     check_one_of("key", key, KEY_KINDS)
     part = None if shard is None else _shard(shard)
     check_out(out)
-    with load(bundle, backend=backend, precision=precision, threads=threads) as runtime:
+    signer = None if signed_by is None else path_of("signed_by", signed_by)
+    with load(
+        bundle, backend=backend, precision=precision, threads=threads, signed_by=signer
+    ) as runtime:
         opened_bundle, provenance = runtime.bundle, runtime.provenance
     task = opened_bundle.manifest.task
     rows = read_job_rows(data, key=key, shard=part)
@@ -99,6 +104,7 @@ def run_job(
         threads=max(1, cores // lanes),
         degrade=degrade,
         batch=batch,
+        signed_by=None if signer is None else str(signer),
     )
     fingerprint = {
         "version": __version__,

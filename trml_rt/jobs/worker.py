@@ -133,6 +133,7 @@ def serve(arguments: Mapping[str, Any]) -> None:
             precision=arguments["precision"],
             threads=arguments["threads"],
             callers=arguments["lanes"],
+            signed_by=arguments["signed_by"],
         )
     except TrmlError as error:
         say(_fault(error))

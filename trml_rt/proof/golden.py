@@ -66,7 +66,7 @@ def _array(data: bytes) -> NDArray[np.generic]:
     if len(rest) != dtype.itemsize * math.prod(shape):
         raise ValueError(f"{dtype} of shape {shape} does not take {len(rest)} bytes")
     array: NDArray[np.generic] = np.frombuffer(rest, dtype) if rest else np.empty(0, dtype)
-    return array.reshape(shape, order="F" if by_columns else "C").copy()  # one that may be changed
+    return np.array(array.reshape(shape, order="F" if by_columns else "C"))  # may be changed
 
 
 _HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}

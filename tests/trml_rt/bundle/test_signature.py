@@ -81,7 +81,7 @@ def test_engines_that_are_there_are_signed_with_the_bundle(bundle_copy, keys):
         (lambda b: os.mkfifo(b / "pipe"), "pipe: is a link, or no regular file"),
         (lambda b: (b / SIGNATURE).unlink(), "is not signed; take a signed bundle"),
         (lambda b: (b / SIGNATURE).write_bytes(b"{}"), "is not a signature of a model"),
-        (lambda b: (b / SIGNATURE).write_bytes(b"x" * 2_000_000), "is too large"),
+        (lambda b: (b / SIGNATURE).write_bytes(b"x" * (17 << 20)), "larger than 16 MiB"),
     ],
     ids=["file", "engines", "hidden", "folder link", "link", "pipe", "none", "empty", "large"],
 )

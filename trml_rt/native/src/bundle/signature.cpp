@@ -4,11 +4,9 @@
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,28 +23,16 @@ namespace {
 constexpr const char* signature_name = "model.sig";
 constexpr std::array<std::string_view, 5> left_out = {signature_name, ".git", ".gitattributes",
                                                       ".github", ".gitignore"};
-constexpr std::size_t most_bytes = 1 << 20;
 constexpr const char* media_type = "application/vnd.dev.sigstore.bundle.v0.3+json";
 constexpr const char* payload_type = "application/vnd.in-toto+json";
 
 using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
 using Digests = std::map<std::string, std::string>;
 
-// The first bytes of a regular file, at most `most_bytes` and one.
-std::string read_bounded(const fs::path& path) {
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                       &std::fclose);
-  if (!file) throw std::system_error(errno, std::generic_category());
-  std::string data(most_bytes + 1, '\0');
-  data.resize(std::fread(data.data(), 1, data.size(), file.get()));
-  if (std::ferror(file.get())) throw std::system_error(errno, std::generic_category());
-  return data;
-}
-
 Key public_key(const std::string& name) {
   std::string data;
   try {
-    data = read_bounded(name);
+    data = read_record(name);
   } catch (const std::system_error& error) {
     throw UsageError(name + ": cannot be read (" + error.code().message() + "); name a key file");
   }
@@ -96,24 +82,20 @@ bool verifies(EVP_PKEY* key, const std::string& message, const std::string& sign
 
 // The bytes of the signature file, which somebody else may have put there.
 std::string read_signature(const fs::path& file) {
-  struct stat status{};
-  if (::lstat(file.c_str(), &status) != 0) {
-    const std::error_code error(errno, std::generic_category());
-    if (error == std::errc::no_such_file_or_directory) {
+  std::error_code ignored;
+  if (fs::is_symlink(fs::symlink_status(file, ignored))) {
+    throw ArtefactMismatch(file.string() + ": is a link, and a signature is a file");
+  }
+  try {
+    return read_record(file);
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::no_such_file_or_directory) {
       throw ArtefactMismatch(
           file.parent_path().string() +
           ": is not signed; take a signed bundle, or sign it with `trml-rt sign`");
     }
-    throw ArtefactMismatch(file.string() + ": cannot be read (" + error.message() + ")");
-  }
-  if (!S_ISREG(status.st_mode)) throw ArtefactMismatch(file.string() + ": is no regular file");
-  try {
-    std::string data = read_bounded(file);
-    if (data.size() <= most_bytes) return data;
-  } catch (const std::system_error& error) {
     throw ArtefactMismatch(file.string() + ": cannot be read (" + error.code().message() + ")");
   }
-  throw ArtefactMismatch(file.string() + ": is too large for a signature");
 }
 
 // The statement in the signature file, if `key` has signed it.
