@@ -10,7 +10,7 @@ DOCS := .venv-docs
 CALLS ?= 4000
 
 .PHONY: demo test test-runtime lint docs bench soak reference wheel encoders default-bundle clean \
-	native native-packages native-sanitized native-bench plots
+	native native-packages native-sanitized native-bench plots speed
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
 	$(RUNTIME)/bin/trml-rt infer --text samples/glad.txt --video samples/smiling.mp4
@@ -127,8 +127,16 @@ ablation-%: $(TRAIN)/.ready
 		--set matching_loss=infonce --set matching_weight=0.1 --set task_teaches_generators=true \
 		--cache $(WORK)/cache --out benchmarks/results/ablation_$*
 
+SPEED := $(TRAIN)/bin/python benchmarks
+speed: $(TRAIN)/.ready  ## an archive, batches and products on build/vit_b32, on a quiet machine; then the pictures
+	$(SPEED)/archive.py --bundle build/vit_b32 --engines "openvino int8" --out benchmarks/results/archive.json
+	$(SPEED)/batches.py --bundle build/vit_b32 --engines "openvino int8" --out benchmarks/results/batches.json
+	$(SPEED)/product.py --bundle build/vit_b32 --out benchmarks/results/product.json
+	$(SPEED)/speed_page.py
+
 plots: $(TRAIN)/.ready  ## draw the committed results again from their JSON; nothing is trained
 	$(TRAIN)/bin/python benchmarks/redraw.py --out build/plots
+	$(TRAIN)/bin/python benchmarks/speed_page.py
 
 clean:
 	rm -rf $(RUNTIME) $(TRAIN) $(NATIVE) $(DOCS) dist build
