@@ -6,7 +6,8 @@ Each contender is a Python of its own that answers one text and ends. The time i
 process, its start and its end included. `python` does nothing and `onnxruntime` only imports ONNX
 Runtime: they are the floor. `open_clip` encodes a text by ViT-B-32-quickgelu with random weights,
 so it reads no file of weights; it runs where open_clip is installed. Contenders alternate, files
-are in the system's cache, and the answers of each contender must be equal.
+are in the system's cache, and the answers of each contender must be equal. Python keeps what it
+has compiled, as pip leaves an installed package, whatever PYTHONDONTWRITEBYTECODE says.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -29,6 +31,7 @@ from trml_rt.bundle.folder import Bundle, default_bundle
 from trml_rt.cli.bench_worker import TEXT
 
 WARM_UP = 2
+ENVIRONMENT = {name: v for name, v in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 PROGRAMS = {
     "python": "",
     "onnxruntime": "import onnxruntime",
@@ -68,7 +71,7 @@ def run(program: str, bundle: Path) -> tuple[float, float, float, str]:
     """Return milliseconds, megabytes at the peak and at the end, and the answer of a process."""
     command = [sys.executable, "-c", AROUND.format(program=program), str(bundle), TEXT]
     start = time.perf_counter()
-    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    process = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
     elapsed = (time.perf_counter() - start) * 1e3
     words = process.stdout.splitlines()
     peak, end = (int(kib) * 1024 / 1e6 for kib in process.stderr.split()[-2:])

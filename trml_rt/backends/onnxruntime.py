@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trml_rt.backends import CompileJob, CompileOptions, CompileReport, Tensors
 from trml_rt.backends.check import Check
 from trml_rt.backends.cpu import best_feature, cpu_features
+from trml_rt.backends.onnx_weights import graph_without_weights
 from trml_rt.backends.process import (
     give_back_memory,
     never_free_in_children,
@@ -46,6 +47,8 @@ _DTYPES = {
 # This optimiser quantises the FP32 filters of an INT8 graph, with one scale for all channels. With
 # ONNX Runtime 1.32 that was seen to cost an encoder 0.1 of its cosine.
 _DISABLED = ["WeightBiasQuantization"]
+
+_WEIGHTS_IN = "session.model_external_initializers_file_folder_path"
 
 
 def open_backend(
@@ -164,7 +167,11 @@ class OnnxRuntimeBackend:
         if self._optimised:
             # Basic, not none: weights stored in FP16 are still to be widened, once.
             options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        session = self._session(path, options)
+        whole = path.resolve()  # ONNX Runtime refuses weights behind a link that leaves the folder
+        lean = graph_without_weights(whole) if _is_utf8(whole) else None
+        if lean is not None:
+            options.add_session_config_entry(_WEIGHTS_IN, os.fspath(whole.parent))
+        session = self._session(path, options, lean)
         give_back_memory()
         problems = [
             *differences("input", engine.inputs, _told(session.get_inputs())),
@@ -203,7 +210,7 @@ class OnnxRuntimeBackend:
                 write_bytes(target, written.read_bytes())
 
     def _session(
-        self, path: Path, options: onnxruntime.SessionOptions
+        self, path: Path, options: onnxruntime.SessionOptions, lean: bytes | None = None
     ) -> onnxruntime.InferenceSession:
         options.log_severity_level = 4  # an error also comes as an exception, once
         # Threads of a session spin a while after a run, and take the cores from the engine that
@@ -215,9 +222,10 @@ class OnnxRuntimeBackend:
         options.add_session_config_entry("session.x64quantprecision", "1")
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
+        graph = lean or (os.fspath(path) if _is_utf8(path) else path.read_bytes())
         try:
             return self._ort.InferenceSession(
-                os.fspath(path) if _is_utf8(path) else path.read_bytes(),
+                graph,
                 sess_options=options,
                 providers=["CPUExecutionProvider"],
                 disabled_optimizers=_DISABLED,
