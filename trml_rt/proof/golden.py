@@ -10,6 +10,7 @@ import io
 import math
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.lib import format
@@ -65,8 +66,9 @@ def _array(data: bytes) -> NDArray[np.generic]:
     rest = data[file.tell() :]
     if len(rest) != dtype.itemsize * math.prod(shape):
         raise ValueError(f"{dtype} of shape {shape} does not take {len(rest)} bytes")
-    array: NDArray[np.generic] = np.frombuffer(rest, dtype) if rest else np.empty(0, dtype)
-    return np.array(array.reshape(shape, order="F" if by_columns else "C"))  # may be changed
+    array: NDArray[np.generic] = np.frombuffer(rest, dtype).copy() if rest else np.empty(0, dtype)
+    order: Literal["F", "C"] = "F" if by_columns else "C"
+    return array.reshape(shape, order=order)
 
 
 _HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
