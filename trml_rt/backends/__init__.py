@@ -124,6 +124,8 @@ def row_of(name: str) -> BackendRow:
         UsageError: there is none.
         EnvironmentUnfit: the package that brings it is broken.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"no back end {type(name).__name__}; name one with a str")
     for row in TABLE:  # first: the search through the installed packages is slow
         if row.name == name:
             return row

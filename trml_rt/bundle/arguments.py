@@ -115,7 +115,7 @@ def path_of(name: str, value: object) -> Path:
     """Return the path that the argument `name` is.
 
     Raises:
-        UsageError: `value` is no path, is empty, or holds a zero byte.
+        UsageError: `value` is no path, is empty, or holds what no path can.
     """
     given = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(given, str):
@@ -124,6 +124,12 @@ def path_of(name: str, value: object) -> Path:
         raise UsageError(f"{name}: is empty; name a file or folder, or leave it out")
     if "\0" in given:
         raise UsageError(f"{name}: {_shown(given)} holds a zero byte, so it is no path")
+    try:
+        os.fsencode(given)
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{name}: {_shown(given)} is no text that a path of this system can have"
+        ) from None
     return Path(given)
 
 

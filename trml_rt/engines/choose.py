@@ -64,7 +64,7 @@ def choose(
         ArtefactMismatch: no engines fit that were named.
         EnvironmentUnfit: the back end that was named, or its device, is not here.
     """
-    if backend == "auto":
+    if isinstance(backend, str) and backend == "auto":
         if (taken := _of_auto(bundle, precision)) is not None:
             return _compiled(*taken, threads, callers)
         row = ONNXRUNTIME

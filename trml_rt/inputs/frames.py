@@ -60,7 +60,7 @@ def frames_from_array(
     """
     if count is not None and count < 1:
         raise UsageError(f"count: {count} frames cannot be taken; ask for at least 1")
-    if order not in ORDERS:
+    if not isinstance(order, str) or order not in ORDERS:
         raise UsageError(f"no order {order!r}; choose rgb or bgr")
     if isinstance(frames, Image.Image):
         chosen: Sequence[Any] = [frames]
@@ -120,6 +120,10 @@ def _as_array(value: Any) -> NDArray[Any] | None:
 
 def _to_image(frame: Any, order: Order, read: Callable[[Path], Image.Image]) -> Image.Image:
     if isinstance(frame, Image.Image):
+        if not (frame.width and frame.height):
+            raise UsageError(
+                f"video: a picture of {frame.width} x {frame.height} pixels; leave it out"
+            )
         return to_rgb(frame)
     if isinstance(frame, str | os.PathLike):
         return read(Path(frame))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -13,7 +14,7 @@ from trml_rt import CompileOptions, UsageError
 from trml_rt.bundle import arguments
 from trml_rt.cli import trml_rt as program
 
-BAD_PATHS = [5, b"bytes", "", "zero\0byte", True, ["a"]]
+BAD_PATHS = [5, b"bytes", "", "zero\0byte", True, ["a"], "\ud800"]
 BAD_COUNTS = [0, -5, 1.5, "3", None, True, 10**5000 * -1]
 ELSEWHERE = {"backend": "tensorrt-rtx"}
 
@@ -91,6 +92,12 @@ def test_a_layout_that_there_is_not_is_refused_with_the_choice(tmp_path):
     for function in (trml_rt.calibrate, lambda *given, **named: trml_rt.verify(data=1, **named)):
         sentence = refused(function, TINY, tmp_path, layout="zz")
         assert sentence == "no layout 'zz'; choose jsonl, mmsa, meld"
+
+
+@pytest.mark.parametrize("value", [None, 5, ["a"], b"auto", np.zeros(3)], ids=repr)
+def test_what_is_no_name_of_a_back_end_is_refused(value):
+    for function in (trml_rt.load, trml_rt.verify, trml_rt.build):
+        assert refused(function, TINY, backend=value).startswith("no back end ")
 
 
 def test_auto_is_no_back_end_that_engines_were_built_for():

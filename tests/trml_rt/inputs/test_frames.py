@@ -179,3 +179,15 @@ def test_another_shape_or_type_is_a_usage_error_that_names_what_was_given(frames
 def test_an_array_that_is_not_in_the_cpus_memory_is_a_usage_error():
     with pytest.raises(UsageError, match=r"OnGpu cannot be read as an array .* copy it to the CPU"):
         frames_from_array([OnGpu()])
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+def test_a_picture_without_a_pixel_is_refused(size):
+    with pytest.raises(UsageError, match=f"a picture of {size[0]} x {size[1]} pixels"):
+        frames_from_array([Image.new("RGB", size)])
+
+
+@pytest.mark.parametrize("order", [None, 3, ["rgb"], np.zeros(2)], ids=repr)
+def test_what_is_no_order_of_colours_is_refused(order):
+    with pytest.raises(UsageError, match="choose rgb or bgr"):
+        frames_from_array(np.zeros((2, 2, 3), np.uint8), order=order)
