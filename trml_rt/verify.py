@@ -114,7 +114,7 @@ def verify(
     if table is not None:
         cases = read_cases(opened, table, layout=layout, split=split, rows=rows)
     runs_on = row.load().open_backend(row.name, None, 1, compiled=True)
-    with Dispatcher(opened.manifest, runs_on, found.path) as engines:
+    with Dispatcher(opened.manifest, runs_on, found.open) as engines:
         verdicts = compare_with_references(opened, engines, precision, cases)
     verification = Verification(found.folder, make_record(precision, found.hashes, verdicts))
     if record:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trml_rt.backends.check import Check
 from trml_rt.bundle.calibration import FormName
 from trml_rt.bundle.engine_folder import Precision
+from trml_rt.bundle.files import FileLike
 from trml_rt.bundle.manifest import Axes, EngineSpec
 
 __all__ = [
@@ -56,8 +57,12 @@ class Backend(Protocol):
 
     name: str
 
-    def load(self, engine: EngineSpec, path: Path) -> Engine:
-        """Load the graph at `path`, whose tensors are those of `engine` (R13)."""
+    def load(self, engine: EngineSpec, path: FileLike) -> Engine:
+        """Load the graph at `path`, whose tensors are those of `engine` (R13).
+
+        `path` is read as a `Path` is. Its `str` is for messages alone: the file of that name may be
+        another one by now.
+        """
 
 
 @runtime_checkable

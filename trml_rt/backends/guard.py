@@ -12,7 +12,6 @@ import importlib
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from trml_rt.backends.check import Check
@@ -27,6 +26,7 @@ from trml_rt.backends.contract import (
     LinkingBackend,
     Tensors,
 )
+from trml_rt.bundle.files import FileLike
 from trml_rt.bundle.manifest import EngineSpec
 from trml_rt.errors import EnvironmentUnfit, TrmlError
 
@@ -207,7 +207,7 @@ class _Backend(_Guarded):
         self._backend = backend
         self.name = backend.name
 
-    def load(self, engine: EngineSpec, path: Path) -> _Engine:
+    def load(self, engine: EngineSpec, path: FileLike) -> _Engine:
         with self._calling("load"):
             loaded = self._backend.load(engine, path)
             self._offers(loaded, "what load gives", "run", "close")

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
+
+from trml_rt.bundle.files import FileLike
 
 __all__ = ["graph_without_weights"]
 
@@ -36,21 +37,21 @@ class _Field(NamedTuple):
     end: int
 
 
-def graph_without_weights(path: Path) -> bytes | None:
-    """Return the ONNX graph at `path` with its FP16 weights pointing into the file at `path`.
+def graph_without_weights(path: FileLike, name: str) -> bytes | None:
+    """Return the ONNX graph at `path` with its FP16 weights pointing into the file `name`.
 
     None where there are none, or where the file cannot be understood: whoever loads it will say.
 
     Args:
-        path: the graph. Its name is what the weights point to, so it must lie in the folder that
-            ONNX Runtime is told, and be no link.
+        path: the graph.
+        name: its name in the folder that ONNX Runtime is told; it may be no link there.
     """
     try:
         with (
             path.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            return _rewritten(data, path.name)
+            return _rewritten(data, name)
     except (OSError, ValueError, IndexError):
         return None
 

@@ -19,6 +19,7 @@ from trml_rt.backends.process import (
 )
 from trml_rt.backends.tensors import differences
 from trml_rt.bundle.atomic import write_bytes
+from trml_rt.bundle.files import CheckedFile, FileLike
 from trml_rt.bundle.manifest import EngineSpec
 from trml_rt.bundle.records import refuse
 from trml_rt.errors import ArtefactMismatch, BackendUnavailable, closed, import_fault
@@ -157,7 +158,7 @@ class OnnxRuntimeBackend:
         self._threads = threads
         self._optimised = optimised
 
-    def load(self, engine: EngineSpec, path: Path) -> OnnxRuntimeEngine:
+    def load(self, engine: EngineSpec, path: FileLike) -> OnnxRuntimeEngine:
         """Load the graph at `path`; its inputs and outputs must be those of `engine` (R13).
 
         Raises:
@@ -167,11 +168,14 @@ class OnnxRuntimeBackend:
         if self._optimised:
             # Basic, not none: weights stored in FP16 are still to be widened, once.
             options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        whole = path.resolve()  # ONNX Runtime refuses weights behind a link that leaves the folder
-        lean = graph_without_weights(whole) if _is_utf8(whole) else None
+        # Its own path: ONNX Runtime refuses weights behind a link that leaves the folder.
+        whole = Path(str(path)).resolve()
+        lean = graph_without_weights(path, whole.name) if _is_utf8(whole) else None
         if lean is not None:
             options.add_session_config_entry(_WEIGHTS_IN, os.fspath(whole.parent))
         session = self._session(path, options, lean)
+        if lean is not None and isinstance(path, CheckedFile):
+            path.refuse_replaced()
         give_back_memory()
         problems = [
             *differences("input", engine.inputs, _told(session.get_inputs())),
@@ -210,7 +214,7 @@ class OnnxRuntimeBackend:
                 write_bytes(target, written.read_bytes())
 
     def _session(
-        self, path: Path, options: onnxruntime.SessionOptions, lean: bytes | None = None
+        self, path: FileLike, options: onnxruntime.SessionOptions, lean: bytes | None = None
     ) -> onnxruntime.InferenceSession:
         options.log_severity_level = 4  # an error also comes as an exception, once
         # Threads of a session spin a while after a run, and take the cores from the engine that
@@ -231,11 +235,11 @@ class OnnxRuntimeBackend:
                 disabled_optimizers=_DISABLED,
             )
         except self._refusals as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = str(error).strip().splitlines()[0].replace(os.fspath(path), str(path))
             raise ArtefactMismatch(f"{path}: ONNX Runtime cannot load it: {reason}") from None
 
 
-def _is_utf8(path: Path) -> bool:
+def _is_utf8(path: FileLike) -> bool:
     """Say whether ONNX Runtime, which takes a path as UTF-8, means the file that the system means.
 
     It does not where the name is no text, nor where the locale has another encoding.

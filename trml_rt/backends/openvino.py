@@ -14,7 +14,6 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from trml_rt.backends import CompileJob, CompileOptions, CompileReport, Tensors
@@ -23,6 +22,7 @@ from trml_rt.backends.cpu import best_feature, cpu_features, half_type
 from trml_rt.backends.process import give_back_memory, never_free_in_children
 from trml_rt.backends.tensors import differences
 from trml_rt.bundle.atomic import write_bytes
+from trml_rt.bundle.files import FileLike
 from trml_rt.bundle.manifest import EngineSpec
 from trml_rt.bundle.records import refuse
 from trml_rt.errors import (
@@ -189,7 +189,7 @@ class OpenVinoBackend:
         self._threads, self._callers = threads, callers
         self._compiled = compiled
 
-    def load(self, engine: EngineSpec, path: Path) -> OpenVinoEngine:
+    def load(self, engine: EngineSpec, path: FileLike) -> OpenVinoEngine:
         """Load the compiled model or graph at `path`; its tensors must be those of `engine` (R13).
 
         Raises:
@@ -204,17 +204,17 @@ class OpenVinoBackend:
         ]
         if problems:
             refuse(str(path), problems)
-        return OpenVinoEngine(compiled, engine, path)
+        return OpenVinoEngine(compiled, engine, str(path))
 
-    def compile(self, path: Path, kind: str) -> Any:
+    def compile(self, path: FileLike, kind: str) -> Any:
         """Compile the ONNX graph at `path`; what is not INT8 in it computes in `kind`."""
-        with _told_apart(path):
+        with _told_apart(str(path)):
             model = self._core.read_model(path.read_bytes())  # a path would have to be UTF-8
             compiled = self._core.compile_model(model, "CPU", self._settings(kind))
             return _checked(compiled, kind)
 
-    def _import(self, path: Path) -> Any:
-        with _told_apart(path):
+    def _import(self, path: FileLike) -> Any:
+        with _told_apart(str(path)):
             with path.open("rb") as file:
                 found = _HEAD.fullmatch(file.readline(_LONGEST_HEAD))
                 if found is None:
@@ -234,7 +234,7 @@ class OpenVinoBackend:
 class OpenVinoEngine:
     """One compiled model; safe to run from several threads at once."""
 
-    def __init__(self, compiled: Any, engine: EngineSpec, path: Path) -> None:
+    def __init__(self, compiled: Any, engine: EngineSpec, path: str) -> None:
         self._compiled: Any | None = compiled
         self._path = path
         self._outputs = [tensor.name for tensor in engine.outputs]
@@ -276,7 +276,7 @@ def _checked(compiled: Any, kind: str) -> Any:
 
 
 @contextlib.contextmanager
-def _told_apart(path: Path, verb: str = "load") -> Iterator[None]:
+def _told_apart(path: str, verb: str = "load") -> Iterator[None]:
     """Tell a fault of the machine from one of the file at `path`, and name it in one sentence."""
     with blames_machine(path):
         try:

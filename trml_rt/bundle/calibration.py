@@ -13,7 +13,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from trml_rt.bundle.files import Digest, FileEntry, check_files, read_checked, read_record
+from trml_rt.bundle.files import Digest, FileEntry, check_files, open_checked, read_record
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.graph import check_graph
 from trml_rt.bundle.manifest import SET_INPUTS, Manifest
@@ -142,7 +142,8 @@ class Calibrated:
     def path(self, entry: Form) -> Path:
         """Return the checked path of an INT8 graph (R7, R17)."""
         path = self.folder / entry.file
-        check_graph(read_checked(path, entry, _REMEDY), str(path))
+        with open_checked(path, entry, _REMEDY, check_graph):
+            pass
         return path
 
     def verify_files(self) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from trml_rt.bundle.files import FileEntry, check_files, check_hash, read_checked, read_record
+from trml_rt.bundle.files import CheckedFile, FileEntry, check_files, open_checked, read_record
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.graph import check_graph
 from trml_rt.bundle.places import engine_places
@@ -122,14 +122,17 @@ class EngineFolder:
     manifest: EngineManifest
 
     def path(self, engine: str) -> Path:
-        """Return the checked path of one engine's compiled graph; an ONNX one is held to R17."""
+        """Return the checked path of one engine's compiled graph."""
+        with self.open(engine):
+            return self.folder / self.manifest.files[engine].file
+
+    def open(self, engine: str) -> CheckedFile:
+        """Open one engine's compiled graph after comparing its hash; an ONNX one is held to R17."""
         entry = self.manifest.files[engine]
         path = self.folder / entry.file
         if path.suffix == ".onnx" or self.manifest.backend == "onnxruntime":
-            check_graph(read_checked(path, entry, _REMEDY), str(path))
-        else:
-            check_hash(path, entry, _REMEDY)
-        return path
+            return open_checked(path, entry, _REMEDY, check_graph)
+        return open_checked(path, entry, _REMEDY)
 
     def verification(self) -> VerificationRecord | None:
         """Return the content of verify.json, or None if there is none.

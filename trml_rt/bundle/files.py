@@ -11,9 +11,9 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, cast
 
 from pydantic import AfterValidator, Field
 
@@ -22,14 +22,16 @@ from trml_rt.errors import ArtefactMismatch
 
 __all__ = [
     "RECORD_LIMIT",
+    "CheckedFile",
     "Digest",
     "FileEntry",
+    "FileLike",
     "check_files",
     "check_hash",
     "describe_files",
+    "open_checked",
     "open_file",
     "path_problem",
-    "read_checked",
     "read_record",
     "sha256_of",
 ]
@@ -168,16 +170,96 @@ def check_hash(path: Path, entry: FileEntry, remedy: str) -> None:
     _compare(digest, path, entry, remedy)
 
 
-def read_checked(path: Path, entry: FileEntry, remedy: str) -> bytes:
-    """Return the bytes of a file, which are those that its entry states (R7).
+class CheckedFile:
+    """A file that stays open since its hash was compared: what is put in its place is not read.
+
+    It can be read like a `Path`. Its path as a str is for messages; as a path of the system it
+    names the open file itself, where the system has names for open files. Leaving its context
+    fails if the file was written to meanwhile, as far as the clock of its file system tells.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, status: os.stat_result, remedy: str) -> None:
+        self._path, self._file, self._status, self._remedy = path, file, status, remedy
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def __fspath__(self) -> str:
+        again = f"/proc/self/fd/{self._file.fileno()}"
+        return again if os.path.exists(again) else os.fspath(self._path)  # noqa: PTH110
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        """Return a file object at the first byte; `mode` is always "rb"."""
+        self._file.seek(0)
+        return cast(BinaryIO, os.fdopen(os.dup(self._file.fileno()), mode))
+
+    def read_bytes(self) -> bytes:
+        """Return all bytes."""
+        with self.open() as file:
+            return file.read()
+
+    def refuse_replaced(self) -> None:
+        """Refuse a file that another one replaced, for who opened it by its name, too.
+
+        Raises:
+            ArtefactMismatch: its path names another file by now.
+        """
+        try:
+            now = self._path.stat()
+        except OSError:
+            now = None
+        if now is None or not os.path.samestat(now, self._status):
+            raise self._changed()
+
+    def _changed(self) -> ArtefactMismatch:
+        return ArtefactMismatch(f"{self}: was changed while it was loaded; {self._remedy}")
+
+    def __enter__(self) -> CheckedFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        now, before = os.fstat(self._file.fileno()), self._status
+        self._file.close()
+        written = (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+        # A file that another one replaces has the time of its change changed, too.
+        touched = now.st_ctime_ns != before.st_ctime_ns and now.st_nlink == before.st_nlink
+        if kind is None and (written or touched):
+            raise self._changed()
+
+
+FileLike = Path | CheckedFile
+"""A file as a back end gets it: its path, or open since its hash was compared."""
+
+
+def open_checked(
+    path: Path,
+    entry: FileEntry,
+    remedy: str,
+    check: Callable[[bytes, str], None] = lambda data, source: None,  # noqa: ARG005
+) -> CheckedFile:
+    """Open a file whose content is what its entry states (R7); use it as a context manager.
+
+    Args:
+        path: the file.
+        entry: what it must be.
+        remedy: what to do if it is not.
+        check: refuses bytes that it is given with the path.
 
     Raises:
         ArtefactMismatch: as `check_hash` does.
     """
-    with _blames_file(path, remedy), open_file(path) as file:
-        data = file.read(entry.bytes + 1)  # no more of a file that grows meanwhile
-    _compare(hashlib.sha256(data).hexdigest(), path, entry, remedy)
-    return data
+    with _blames_file(path, remedy):
+        file = open_file(path)
+    try:
+        with _blames_file(path, remedy):
+            status = os.fstat(file.fileno())
+            data = file.read(entry.bytes + 1)  # no more of a file that grows meanwhile
+        _compare(hashlib.sha256(data).hexdigest(), path, entry, remedy)
+        check(data, str(path))
+    except BaseException:
+        file.close()
+        raise
+    return CheckedFile(path, file, status, remedy)
 
 
 @contextlib.contextmanager

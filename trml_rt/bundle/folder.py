@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from trml_rt.bundle.arguments import path_of
-from trml_rt.bundle.files import check_files, check_hash, read_checked, read_record
+from trml_rt.bundle.files import CheckedFile, check_files, check_hash, open_checked, read_record
 from trml_rt.bundle.graph import check_graph
 from trml_rt.bundle.manifest import Manifest, read_manifest
 from trml_rt.errors import ArtefactMismatch
@@ -53,11 +53,21 @@ class Bundle:
         path, entry = self.folder / name, self.manifest.files[name]
         if name not in self._verified:
             if name in self._graphs:
-                check_graph(read_checked(path, entry, _REMEDY), str(path))
+                with open_checked(path, entry, _REMEDY, check_graph):
+                    pass
             else:
                 check_hash(path, entry, _REMEDY)
             self._verified.add(name)
         return path
+
+    def open_graph(self, engine: str) -> CheckedFile:
+        """Open the graph of an engine after comparing its hash; use it as a context manager.
+
+        Raises:
+            ArtefactMismatch: as `path` does.
+        """
+        name = self.manifest.engines[engine].file
+        return open_checked(self.folder / name, self.manifest.files[name], _REMEDY, check_graph)
 
     @property
     def signed(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 from trml_rt.backends import ONNXRUNTIME, TABLE, Backend, BackendRow, row_of, rows
 from trml_rt.bundle.calibration import calibration_command, has_calibration
@@ -15,6 +14,7 @@ from trml_rt.bundle.engine_folder import (
     engine_folders,
     open_engine_folder,
 )
+from trml_rt.bundle.files import CheckedFile
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import exported_sets
 from trml_rt.bundle.places import is_kept
@@ -40,13 +40,13 @@ class Choice:
     Attributes:
         backend: loads the engines.
         engines: their name for answers: "portable", or that of the engine folder.
-        locate: gives the checked path of an engine's graph.
+        locate: opens an engine's graph, its hash compared.
         passed: the engine sets that were compared with their references and passed.
     """
 
     backend: Backend
     engines: str
-    locate: Callable[[str], Path]
+    locate: Callable[[str], CheckedFile]
     passed: Collection[str]
 
 
@@ -78,7 +78,7 @@ def choose(
     return Choice(
         row.load().open_backend(row.name, threads, callers, compiled=False),
         "portable",
-        lambda name: bundle.path(manifest.engines[name].file),
+        bundle.open_graph,
         exported_sets(manifest),
     )
 
@@ -157,7 +157,7 @@ def build_command(bundle: Bundle, precision: str, row: BackendRow) -> str:
 
 def _compiled(row: BackendRow, engines: EngineFolder, threads: int | None, callers: int) -> Choice:
     backend = row.load().open_backend(row.name, threads, callers, compiled=True)
-    return Choice(backend, engines.folder.name, engines.path, engines.passed_sets())
+    return Choice(backend, engines.folder.name, engines.open, engines.passed_sets())
 
 
 def _one_of(bundle: Bundle, fitting: list[EngineFolder], key: str) -> EngineFolder:

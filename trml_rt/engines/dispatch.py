@@ -7,15 +7,17 @@ once, and hands tensors along by name.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
 
 from trml_rt.backends import Backend, Chain, Engine, LinkingBackend, Tensors
 from trml_rt.backends.tensors import axis_sizes, lay_out, wrong_outputs
+from trml_rt.bundle.files import CheckedFile, FileLike
 from trml_rt.bundle.manifest import EngineSet, Manifest
 from trml_rt.bundle.modality import Modality
 from trml_rt.errors import ArtefactMismatch, UsageError, closed, forked
@@ -65,14 +67,16 @@ class Dispatcher:
     Args:
         manifest: the model's manifest.
         backend: loads the engines.
-        locate: gives the checked path of an engine's graph.
+        locate: gives an engine's graph: its path, or the file, open since its hash was compared.
     """
 
-    def __init__(self, manifest: Manifest, backend: Backend, locate: Callable[[str], Path]) -> None:
+    def __init__(
+        self, manifest: Manifest, backend: Backend, locate: Callable[[str], FileLike]
+    ) -> None:
         self._manifest = manifest
         self._backend = backend
         self._sets = {engine_set.present: engine_set for engine_set in manifest.engine_sets}
-        self._engines = _Engines(lambda name: backend.load(manifest.engines[name], locate(name)))
+        self._engines = _Engines(partial(_load, manifest, backend, locate))
         self._chains: dict[tuple[str, ...], Chain] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -268,3 +272,11 @@ class Dispatcher:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _load(
+    manifest: Manifest, backend: Backend, locate: Callable[[str], FileLike], name: str
+) -> Engine:
+    file = locate(name)
+    with file if isinstance(file, CheckedFile) else contextlib.nullcontext():
+        return backend.load(manifest.engines[name], file)

@@ -19,6 +19,7 @@ from trml_rt.bundle.engine_folder import (
     SetVerdict,
     VerificationRecord,
 )
+from trml_rt.bundle.files import FileLike
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.manifest import EngineSet
 from trml_rt.engines.dispatch import Dispatcher
@@ -140,8 +141,8 @@ def reference_answers(
     """
     files = dict(instead or {})
 
-    def locate(name: str) -> Path:
-        return files.get(name) or bundle.path(bundle.manifest.engines[name].file)
+    def locate(name: str) -> FileLike:
+        return files.get(name) or bundle.open_graph(name)
 
     with Dispatcher(bundle.manifest, OnnxRuntimeBackend(), locate) as reference:
         return run_cases(reference, cases, sets)

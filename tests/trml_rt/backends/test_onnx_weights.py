@@ -20,7 +20,7 @@ TEXT = {"text_vector": np.random.default_rng(0).normal(size=(3, 256)).astype(np.
 
 
 def without_leaving_weights_out(monkeypatch):
-    monkeypatch.setattr(module, "graph_without_weights", lambda path: None)
+    monkeypatch.setattr(module, "graph_without_weights", lambda path, name: None)
 
 
 @pytest.mark.parametrize("name", DEFAULT.manifest.engines)
@@ -33,7 +33,7 @@ def test_a_graph_without_its_weights_gives_the_same_bits(name, monkeypatch):
         most = {"float32": 2, "bool": 2, "int32": 200, "uint8": 256}[tensor.dtype]
         inputs[tensor.name] = random.integers(1, most, shape).astype(tensor.dtype)
     path = DEFAULT.path(spec.file)
-    lean = graph_without_weights(path)
+    lean = graph_without_weights(path, path.name)
     assert lean is not None
     assert len(lean) < path.stat().st_size / 10
     given = OnnxRuntimeBackend().load(spec, path).run(inputs)
@@ -69,7 +69,7 @@ def test_a_link_and_odd_names_serve(tmp_path, name):
 
 
 def test_weights_in_fp32_stay_in_the_graph(tiny_bundle):
-    assert graph_without_weights(tiny_bundle / "onnx" / "frame.onnx") is None
+    assert graph_without_weights(tiny_bundle / "onnx" / "frame.onnx", "frame.onnx") is None
 
 
 def test_weights_that_something_else_than_a_cast_reads_stay_in_the_graph(tmp_path):
@@ -89,7 +89,7 @@ def test_weights_that_something_else_than_a_cast_reads_stay_in_the_graph(tmp_pat
     )
     path = tmp_path / "g.onnx"
     onnx.save(onnx.helper.make_model(graph), path)
-    lean = onnx.load_from_string(graph_without_weights(path))
+    lean = onnx.load_from_string(graph_without_weights(path, path.name))
     assert [t.data_location for t in lean.graph.initializer] == [1, 0]
     place = {entry.key: entry.value for entry in lean.graph.initializer[0].external_data}
     assert place["location"] == "g.onnx"
@@ -103,8 +103,8 @@ def test_weights_that_something_else_than_a_cast_reads_stay_in_the_graph(tmp_pat
 def test_a_file_that_is_no_graph_is_left_to_onnx_runtime(tmp_path, content):
     path = tmp_path / "a.onnx"
     path.write_bytes(content)
-    assert graph_without_weights(path) is None
-    assert graph_without_weights(tmp_path / "lost.onnx") is None
+    assert graph_without_weights(path, path.name) is None
+    assert graph_without_weights(tmp_path / "lost.onnx", "lost.onnx") is None
 
 
 def test_a_graph_that_is_cut_off_anywhere_is_left_to_onnx_runtime_or_still_one(tmp_path):
@@ -112,4 +112,4 @@ def test_a_graph_that_is_cut_off_anywhere_is_left_to_onnx_runtime_or_still_one(t
     path = tmp_path / "a.onnx"
     for size in np.random.default_rng(0).integers(1, len(whole), 50):
         path.write_bytes(whole[:size])
-        assert graph_without_weights(path) is None
+        assert graph_without_weights(path, path.name) is None

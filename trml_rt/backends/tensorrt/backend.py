@@ -7,7 +7,6 @@ says what has been proven and how.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trml_rt.backends import Tensors
@@ -15,6 +14,7 @@ from trml_rt.backends.tensorrt.chain import Device, Link, TensorRtChain
 from trml_rt.backends.tensorrt.cuda import Cuda, cuda_runtime, current_gpu
 from trml_rt.backends.tensorrt.library import construct, import_tensorrt, new_log
 from trml_rt.backends.tensors import differences
+from trml_rt.bundle.files import FileLike
 from trml_rt.bundle.manifest import EngineSpec
 from trml_rt.bundle.records import refuse
 from trml_rt.errors import ArtefactMismatch, closed
@@ -58,7 +58,7 @@ class TensorRtBackend:
             log=self._log,
         )
 
-    def load(self, engine: EngineSpec, path: Path) -> TensorRtEngine:
+    def load(self, engine: EngineSpec, path: FileLike) -> TensorRtEngine:
         """Load the plan at `path`; its tensors must be those of `engine` (R13).
 
         Raises:
