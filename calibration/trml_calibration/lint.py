@@ -1,7 +1,7 @@
 """Look at a bundle's graphs for what keeps a device from building or running them well.
 
 Runs on a CPU, without the device: opset, int64 arithmetic, asymmetric Q/DQ, axes that no profile
-covers, values beyond FP16. Each finding names its node.
+covers, values beyond FP16, uint8 outside of Cast. Each finding names its node.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
+from trml_calibration.plain import uint8_users
 from trml_rt.bundle.calibration import has_calibration, open_calibration
 from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import ArtefactMismatch
@@ -68,7 +69,7 @@ def lint_graph(model: ModelProto, name: str) -> list[Finding]:
     weights = {tensor.name: tensor for tensor in graph.initializer}
     kinds |= {key: tensor.data_type for key, tensor in weights.items()}
     findings = [*_opset(model), *_axes(model), *_quantisers(model, weights), *_int64(model, kinds)]
-    findings += _overflow(model, weights)
+    findings += [*_overflow(model, weights), *_uint8(model)]
     return [Finding(level, rule, name, node, text) for level, rule, node, text in findings]
 
 
@@ -140,3 +141,12 @@ def _overflow(model: ModelProto, weights: dict[str, TensorProto]) -> Iterator[_F
             node = consumers.get(name)
             text = f"the constant {name!r} exceeds FP16; its node stays FP32"
             yield "warning", "fp16", node.name if node else "", text
+
+
+def _uint8(model: ModelProto) -> Iterator[_Found]:
+    for name, nodes in uint8_users(model).items():
+        for node in nodes:
+            text = f"{node.op_type} takes the uint8 input {name!r}; TensorRT takes it in Cast only"
+            if node.op_type == "Shape":
+                text += "; a build for it rewrites that, and a new export has none"
+            yield "warning", "uint8", node.name, text

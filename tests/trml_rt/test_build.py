@@ -20,7 +20,7 @@ from trml_rt.backends import ONNXRUNTIME
 from trml_rt.build import build, preview_build
 from trml_rt.bundle.folder import Bundle, default_bundle
 from trml_rt.engines.choose import find_engines
-from trml_rt.engines.compile import Fp16Tools
+from trml_rt.engines.compile import GraphTools
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, VerificationFailed
 from trml_rt.verify import verify
 
@@ -92,8 +92,8 @@ def test_force_builds_again(bundle_copy):
 
 def test_the_manifest_says_how_weights_are_stored_and_computed(bundle_copy, monkeypatch):
     stored = []
-    tools = Fp16Tools(convert=None, store=stored.append)
-    monkeypatch.setattr("trml_rt.engines.compile._fp16_tools", lambda recipe: tools)
+    tools = GraphTools(convert=None, store=stored.append, plain=None)
+    monkeypatch.setattr("trml_rt.engines.compile._graph_tools", lambda recipe: tools)
     manifest = build(Bundle(bundle_copy), "fp16").manifest
     assert [path.stem for path in stored] == list(manifest.files)
     assert (manifest.weights, manifest.compute) == ("fp16", "fp32")

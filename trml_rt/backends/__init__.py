@@ -49,9 +49,11 @@ __all__ = [
 
 _FP32 = Recipe("fp32/1", "fp32")
 _ON_TENSORRT: dict[Precision, Recipe] = {
-    "fp32": _FP32,
-    "fp16": Recipe("fp16-computed/2", "fp16", convert_to_fp16=True),
-    "int8": Recipe("int8-qdq-fp16/1", "int8", int8_form="portable", convert_to_fp16=True),
+    "fp32": Recipe("fp32-plain/1", "fp32", plain=True),
+    "fp16": Recipe("fp16-computed/3", "fp16", convert_to_fp16=True, plain=True),
+    "int8": Recipe(
+        "int8-qdq-fp16/2", "int8", int8_form="portable", convert_to_fp16=True, plain=True
+    ),
 }
 # FP16 is what a GPU is for. INT8 must show on the device that it is faster, so it is named.
 _UNASKED: tuple[Precision, ...] = ("fp16", "fp32")

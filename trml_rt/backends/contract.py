@@ -83,6 +83,7 @@ class Recipe:
         int8_form: which INT8 graphs of a calibration are compiled; None: the bundle's own graphs.
         convert_to_fp16: graphs are converted to compute in FP16 before they are compiled.
         store_in_fp16: FP32 weights of the compiled graphs, which must be ONNX, are stored in FP16.
+        plain: graphs are compiled with weights in FP32, and with a uint8 input that is only cast.
         half: the compiler is to compute in half precision what the graphs say in FP32. `built_for`
             may say, as "half precision", what this CPU has units for. A build is refused on "none".
     """
@@ -92,6 +93,7 @@ class Recipe:
     int8_form: FormName | None = None
     convert_to_fp16: bool = False
     store_in_fp16: bool = False
+    plain: bool = False
     half: bool = False
 
 

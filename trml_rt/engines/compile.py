@@ -1,6 +1,6 @@
 """Compile every graph of a bundle by the recipe that a back end has for a precision.
 
-This is the one room that asks `trml_calibration` for FP16 graphs.
+This is the one room that asks `trml_calibration` for graphs of another form.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from trml_rt.errors import lacks_package
 __all__ = [
     "BuildJob",
     "CompiledEngine",
-    "Fp16Tools",
+    "GraphTools",
     "compile_all",
     "compile_widened",
     "describe_engines",
@@ -83,15 +83,17 @@ class CompiledEngine(NamedTuple):
     widened: str = ""
 
 
-class Fp16Tools(NamedTuple):
+class GraphTools(NamedTuple):
     """What `trml_calibration` does to a graph file.
 
     `convert` writes a graph with FP16 products and returns the nodes that stay in FP32. `store`
-    rewrites a graph so that its FP32 weights are stored in FP16.
+    rewrites a graph so that its FP32 weights are stored in FP16. `plain` writes a graph as a
+    compiler for GPUs wants it.
     """
 
     convert: Callable[..., Sequence[str]]
     store: Callable[[Path], None]
+    plain: Callable[[Path, Path], None]
 
 
 def compile_all(
@@ -108,7 +110,7 @@ def compile_all(
         EnvironmentUnfit: a package is lacking, or the compiler refuses.
         VerificationFailed: a compiled graph does not compute in its precision.
     """
-    fp16 = _fp16_tools(job.recipe)
+    tools = _graph_tools(job.recipe)
     compiled: dict[str, CompiledEngine] = {}
     with tempfile.TemporaryDirectory(dir=staging) as scratch:
         for number, name in enumerate(job.sources, 1):
@@ -117,15 +119,19 @@ def compile_all(
             half = job.recipe.half or job.recipe.convert_to_fp16
             computes: Precision = "int8" if entry is not None else "fp16" if half else "fp32"
             islands: Sequence[str] = ()
-            if fp16 is not None and job.recipe.convert_to_fp16:
+            if tools is not None and job.recipe.plain:
+                plain = Path(scratch) / f"{name}.plain.onnx"
+                tools.plain(graph, plain)
+                graph = plain
+            if tools is not None and job.recipe.convert_to_fp16:
                 converted = Path(scratch) / f"{name}.onnx"
-                islands = fp16.convert(graph, converted, feeds=golden_inputs(name))
+                islands = tools.convert(graph, converted, feeds=golden_inputs(name))
                 graph = converted
             _log.info("%s: compiling, computes in %s", where, computes)
             report = _compile(job, name, graph, staging / job.file(name), computes)
-            if fp16 is not None and job.recipe.store_in_fp16:
+            if tools is not None and job.recipe.store_in_fp16:
                 _log.info("%s: storing weights in FP16", where)
-                fp16.store(staging / job.file(name))
+                tools.store(staging / job.file(name))
             compiled[name] = CompiledEngine(report, islands)
     if lines := [line for engine in compiled.values() for line in engine.report.log]:
         write_bytes(staging / "build.log", ("\n".join(lines) + "\n").encode())
@@ -194,17 +200,18 @@ def _compile(
     )
 
 
-def _fp16_tools(recipe: Recipe) -> Fp16Tools | None:
+def _graph_tools(recipe: Recipe) -> GraphTools | None:
     """Return the tools, or None if the recipe needs none of them.
 
     Raises:
         EnvironmentUnfit: a package is lacking.
     """
-    if not (recipe.convert_to_fp16 or recipe.store_in_fp16):
+    if not (recipe.convert_to_fp16 or recipe.store_in_fp16 or recipe.plain):
         return None
     try:
         from trml_calibration.fp16_computed import to_fp16
         from trml_calibration.fp16_stored import store_fp16
+        from trml_calibration.plain import to_plain
     except ImportError as error:
-        raise lacks_package("building in FP16 or INT8", error, "build") from None
-    return Fp16Tools(to_fp16, store_fp16)
+        raise lacks_package("this build", error, "build") from None
+    return GraphTools(to_fp16, store_fp16, to_plain)

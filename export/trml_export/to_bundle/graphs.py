@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx_ir
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
@@ -168,7 +169,20 @@ def write_onnx(spec: GraphSpec, path: Path) -> None:
     assert program is not None
     # The exporter notes the lines of Python behind each node, with paths of this machine.
     ClearMetadataAndDocStringPass()(program.model)
+    _cast_uint8_first(program.model.graph)
     program.save(path)
+
+
+def _cast_uint8_first(graph: onnx_ir.Graph) -> None:
+    """Take the shape of a uint8 input from what it is cast to: TensorRT has no Shape of uint8."""
+    for value in graph.inputs:
+        users = value.consumers()
+        casts = [node for node in users if node.op_type == "Cast"]
+        if value.dtype == onnx_ir.DataType.UINT8 and casts:
+            for node in users:
+                if node.op_type == "Shape":
+                    node.replace_input_with(0, casts[0].outputs[0])
+    graph.sort()
 
 
 def _tensor(name: str, dtype: str, *shape: int | str) -> TensorSpec:

@@ -42,3 +42,21 @@ def test_the_blocks_of_an_image_tower_take_no_axes_apart(bundle):
 
     operators = {node.op_type for node in onnx.load(bundle / "onnx" / "frame.onnx").graph.node}
     assert operators.isdisjoint({"Slice", "Split", "Squeeze"})
+
+
+def test_the_shape_of_a_uint8_input_is_taken_from_its_cast(tmp_path):
+    import onnx
+
+    from trml_export.to_bundle.graphs import GraphSpec, write_onnx
+    from trml_rt.bundle.manifest import TensorSpec
+
+    class Ramp(torch.nn.Module):
+        def forward(self, frames):
+            return frames.float() + torch.arange(frames.shape[0]).float()[:, None]
+
+    frames = TensorSpec(name="frames", dtype="uint8", shape=["frames", 3])
+    vectors = TensorSpec(name="vectors", dtype="float32", shape=["frames", 3])
+    write_onnx(GraphSpec(Ramp(), [frames], [vectors]), tmp_path / "g.onnx")
+    graph = onnx.load(tmp_path / "g.onnx").graph
+    assert "Shape" in {node.op_type for node in graph.node}
+    assert {node.op_type for node in graph.node if "frames" in node.input} == {"Cast"}

@@ -18,7 +18,7 @@ from tests.trml_rt.backends.tensorrt.fake_tensorrt import FakeCuda, FakeTensorRt
 from trml_rt.backends.tensorrt.compiler import PlanReport
 from trml_rt.bundle.calibration import encoders
 from trml_rt.bundle.folder import Bundle
-from trml_rt.engines.compile import Fp16Tools
+from trml_rt.engines.compile import GraphTools
 
 LAYERS = {"fp16": 3, "fp32": 1}
 
@@ -29,6 +29,7 @@ class Device:
     def __init__(self, monkeypatch):
         self.patch = monkeypatch
         self.requests = []
+        self.look = lambda request: None
         self.peak_mib = 300
         self.become()
         monkeypatch.setattr("trml_rt.backends.tensorrt.plans.compile_apart", self.compile)
@@ -43,6 +44,7 @@ class Device:
 
     def compile(self, request, progress):
         self.requests.append(request)
+        self.look(request)
         progress("Building engine", 1, 6)
         plan = fake_plan(Path(request.graph), request.profile)
         Path(request.plan).write_bytes(plan)
@@ -64,8 +66,8 @@ def make(folder, precision="fp32", *, islands=(), **arguments):
     if precision == "int8" and not (folder / "calibration").exists():
         calibrate_by_copying(folder)
     arguments.setdefault("backend", "tensorrt")
-    tools = Fp16Tools(convert, lambda path: None)
-    with mock.patch("trml_rt.engines.compile._fp16_tools", return_value=tools):
+    tools = GraphTools(convert, lambda path: None, shutil.copy)
+    with mock.patch("trml_rt.engines.compile._graph_tools", return_value=tools):
         return trml_rt.build(folder, precision, **arguments)
 
 

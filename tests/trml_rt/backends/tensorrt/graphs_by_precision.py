@@ -23,11 +23,13 @@ def graph_in(precision: str, bundle: Bundle, engine: str, folder: Path) -> tuple
     Only encoders have an INT8 form, the rest of which is FP16; a small graph asked for INT8
     comes as FP16.
     """
-    source = bundle.path(bundle.manifest.engines[engine].file)
+    from trml_calibration.fp16_computed import to_fp16
+    from trml_calibration.plain import to_plain
+
+    source = folder / f"{engine}_plain.onnx"
+    to_plain(bundle.path(bundle.manifest.engines[engine].file), source)
     if precision == "fp32":
         return source, "fp32"
-    from trml_calibration.fp16_computed import to_fp16
-
     target = folder / f"{engine}_{precision}.onnx"
     feeds = golden_inputs(bundle, engine)
     if precision == "int8" and engine in encoders(bundle.manifest):

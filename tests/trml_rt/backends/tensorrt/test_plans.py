@@ -84,6 +84,19 @@ def test_each_engine_compiles_with_its_profile_workspace_and_progress(device, bu
     assert "text: building engine, 1 of 6" in caplog.messages
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_graphs_are_made_plain_before_they_are_compiled(device, bundle_copy, precision):
+    onnx = pytest.importorskip("onnx")
+    read = []
+    device.look = lambda request: read.append(onnx.load(request.graph))
+    trml_rt.build(bundle_copy, precision, backend="tensorrt")
+    assert len(read) == 5
+    for model in read:
+        weights = {tensor.name for tensor in model.graph.initializer}
+        casts = [node for node in model.graph.node if node.op_type == "Cast"]
+        assert not [node for node in casts if node.input[0] in weights]
+
+
 def test_small_graphs_may_keep_another_precision(device, bundle_copy, monkeypatch):
     report = make(bundle_copy, "int8", islands=["norm"])
     small = ("fuse_text", "fuse_video", "fuse_text_video")

@@ -34,8 +34,8 @@ bool agree(const std::string& name, const std::string* there, const std::string*
 
 // The recipes have the names that they have in Python; the conformance files hold both to the same.
 const BackendRow tensorrt_row{"tensorrt",        "workspace_mib=1024 optimization_level=default",
-                              "fp32/1",          "fp16-computed/2",
-                              "int8-qdq-fp16/1", true};
+                              "fp32-plain/1",    "fp16-computed/3",
+                              "int8-qdq-fp16/2", true};
 const BackendRow openvino_row{"openvino",        "performance_hint=latency num_streams=1",
                               "fp32/1",          "fp16-half/1",
                               "int8-qdq-half/1", false};
