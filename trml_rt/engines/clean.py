@@ -17,13 +17,16 @@ from trml_rt.errors import ArtefactMismatch, TrmlError
 
 __all__ = ["CleanReport", "clean"]
 
+# Files beside the engine folders: caches of compilers, and what was found fastest.
+_KEPT = (".timing-*", ".rtx-cache-*", ".fastest-*")
+
 
 @dataclass(frozen=True)
 class CleanReport:
     """What was removed, or would be.
 
     Attributes:
-        removed: the engine folders, the timing caches of a compiler, and what was found fastest.
+        removed: the engine folders, the caches of compilers, and what was found fastest.
         kept: the engine folders that stay, each with why.
         bytes: the size of what was removed.
     """
@@ -73,7 +76,7 @@ def _judge(bundle: Bundle, place: Path, unfit: bool) -> tuple[list[Path], dict[P
     """Return what is to be removed from a place, and the engine folders that stay, with why."""
     reasons = {folder: _why_it_stays(bundle, folder, unfit) for folder in folders_in(place)}
     goes = [folder for folder, reason in reasons.items() if reason is None]
-    others = [] if unfit else sorted([*place.glob(".timing-*"), *place.glob(".fastest-*")])
+    others = [] if unfit else sorted(each for kind in _KEPT for each in place.glob(kind))
     return goes + others, {folder: reason for folder, reason in reasons.items() if reason}
 
 

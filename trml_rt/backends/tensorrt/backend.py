@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trml_rt.backends import Tensors
 from trml_rt.backends.tensorrt.chain import Device, Link, TensorRtChain
 from trml_rt.backends.tensorrt.cuda import Cuda, cuda_runtime, current_gpu
+from trml_rt.backends.tensorrt.jit_cache import JitCache
 from trml_rt.backends.tensorrt.library import construct, import_tensorrt, new_log
 from trml_rt.backends.tensors import differences
 from trml_rt.bundle.files import FileLike
@@ -49,13 +50,16 @@ class TensorRtBackend:
         self._log = new_log(library)
         logger = self._log.logger
         self._runtime = construct(self._log, "runtime", lambda: trt.Runtime(logger))
+        rtx = name == "tensorrt-rtx"
+        owner = f"sm{gpu.compute_capability.replace('.', '')}-{library.__version__}"
         self._device = Device(
             library=library,
-            rtx=name == "tensorrt-rtx",
+            rtx=rtx,
             cuda=cuda,
             integrated=gpu.integrated,
             cuda_graphs=cuda_graphs,
             log=self._log,
+            kernels=JitCache(owner) if rtx else None,
         )
 
     def load(self, engine: EngineSpec, path: FileLike) -> TensorRtEngine:
@@ -64,6 +68,8 @@ class TensorRtBackend:
         Raises:
             ArtefactMismatch: the file cannot be read, TensorRT refuses it, or its tensors differ.
         """
+        if self._device.kernels is not None:
+            self._device.kernels.keep_in(path.parents[1])  # beside the engine folders
         try:
             data = path.read_bytes()
         except OSError as error:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from trml_rt.backends import Tensors
 from trml_rt.backends.tensorrt.cuda import Cuda, Memory, Slot, Stream
+from trml_rt.backends.tensorrt.jit_cache import JitCache
 from trml_rt.backends.tensorrt.library import Log, fault
 from trml_rt.backends.tensors import lay_out, real_places
 from trml_rt.bundle.manifest import EngineSpec, TensorSpec
@@ -49,6 +50,7 @@ class Device:
     integrated: bool
     cuda_graphs: bool
     log: Log
+    kernels: JitCache | None
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ class TensorRtChain:
         """Free contexts, graphs and memory; closing twice is fine."""
         with self._lock:
             self._closed = True
+            if self._device.kernels is not None:
+                self._device.kernels.save()
             for shape in self._known.values():
                 self._forget(shape)
             self._known.clear()
@@ -179,9 +183,10 @@ class TensorRtChain:
         if self._device.rtx:
             config = engine.create_runtime_config()
             config.set_execution_context_allocation_strategy(strategy)
-            if (
-                fixed
-            ):  # else the graph would hold the kernels that stand in until better ones are made
+            if self._device.kernels is not None:
+                self._device.kernels.use(config)
+            # Else the graph would hold the kernels that stand in until better ones are made.
+            if fixed:
                 kernels = trt.DynamicShapesKernelSpecializationStrategy
                 config.dynamic_shapes_kernel_specialization_strategy = kernels.EAGER
             context = engine.create_execution_context(config)

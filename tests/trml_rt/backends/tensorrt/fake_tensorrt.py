@@ -17,6 +17,7 @@ import enum
 import itertools
 import json
 import types
+import zlib
 from pathlib import Path
 from typing import ClassVar
 
@@ -215,11 +216,37 @@ class FakeContext:
         return True
 
 
+class FakeRuntimeCache:
+    """Kernels by plan; TensorRT for RTX alone has these."""
+
+    def __init__(self):
+        self.plans = []
+
+    def add(self, plan):
+        new = plan not in self.plans
+        self.plans += [plan] * new
+        return new
+
+    def serialize(self):
+        return json.dumps(self.plans).encode()
+
+    def deserialize(self, blob):
+        if not blob.startswith(b"["):
+            return False
+        self.plans = json.loads(blob)
+        return True
+
+    def reset(self):
+        self.plans = []
+        return True
+
+
 class FakeEngine:
     device_memory_size_v2 = 512
 
     def __init__(self, plan: bytes, trt):
         head, graph = plan.split(b"\n", 1)
+        self.plan = zlib.crc32(plan)
         self.trt, self.profile = trt, json.loads(head)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # waiting threads would keep the cores busy
@@ -247,8 +274,10 @@ class FakeEngine:
         return [tuple(shape) for shape in self.profile[name]]
 
     def create_runtime_config(self):
-        config = types.SimpleNamespace(strategy=None)
+        config = types.SimpleNamespace(strategy=None, cache=None)
         config.set_execution_context_allocation_strategy = lambda s: setattr(config, "strategy", s)
+        config.create_runtime_cache = FakeRuntimeCache
+        config.set_runtime_cache = lambda cache: setattr(config, "cache", cache)
         return config
 
     def create_execution_context(self, how):
@@ -257,6 +286,8 @@ class FakeEngine:
         if self.trt.no_contexts:
             self.trt.logger.log(1, "no room for a context")
             return None
+        if not isinstance(how, self.trt.ExecutionContextAllocationStrategy):
+            self.trt.compiled += how.cache is None or how.cache.add(self.plan)
         self.contexts.append(FakeContext(self, self.trt))
         return self.contexts[-1]
 
@@ -281,6 +312,7 @@ class FakeTensorRt(types.ModuleType):
         self.__version__, self.__file__ = version, "/usr/lib/python3/dist-packages/tensorrt/x.py"
         self.cuda, self.engines = cuda, []
         self.no_contexts = self.null_runtime = False
+        self.compiled = 0  # plans whose kernels were compiled when they ran, on RTX
 
     def Runtime(self, logger):
         self.logger = logger
