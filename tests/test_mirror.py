@@ -20,7 +20,6 @@ ELSEWHERE = {
         "backends/tensorrt/child": "backends/tensorrt/test_compiler.py",
         "backends/tensorrt/chain": "backends/tensorrt/test_backend.py",
         "backends/tensorrt/cuda": "backends/tensorrt/test_fake_tensorrt.py",
-        "backends/tensorrt/layers": "backends/tensorrt/test_compiler.py",
         "backends/tensorrt/library": "backends/tensorrt/test_compiler.py",
         "backends/tensors": "backends/tensorrt/test_backend.py",
         "bundle/calibration": "../trml_calibration/test_calibrate.py",

@@ -18,7 +18,7 @@ from trml_rt.errors import VerificationFailed
 if TYPE_CHECKING:
     import tensorrt
 
-__all__ = ["computed_in_network", "count_layers", "require"]
+__all__ = ["computed_in_network", "computes_in", "count_layers", "require"]
 
 # Words that the inspector of 10.x and 11.x uses for a type, or that a kernel's name holds.
 _WORDS = {
@@ -38,7 +38,9 @@ def computed_in_network(trt: Any, network: tensorrt.INetworkDefinition) -> dict[
     """
     kinds = trt.LayerType
     heavy = (kinds.MATRIX_MULTIPLY, kinds.CONVOLUTION, kinds.DECONVOLUTION, kinds.EINSUM)
-    moving = (kinds.SHUFFLE, kinds.IDENTITY, kinds.CONSTANT)
+    # 10.3 has no layers of its own for the last two.
+    names = ("SHUFFLE", "IDENTITY", "CONSTANT", "CAST", "SQUEEZE", "UNSQUEEZE")
+    moving = [getattr(kinds, name) for name in names if hasattr(kinds, name)]
     types = {trt.DataType.HALF: "fp16", trt.DataType.FLOAT: "fp32", trt.DataType.INT8: "int8"}
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     maker = {
@@ -85,12 +87,22 @@ def require(precision: str, counts: dict[str, int], where: str) -> None:
     Raises:
         VerificationFailed: with the counts.
     """
-    if precision == "fp32" or counts.get(precision) or not counts:
-        return  # a graph without products has nothing to compute in another precision
+    if computes_in(precision, counts) is not False:
+        return
     counted = ", ".join(f"{count} {name}" for name, count in counts.items())
     raise VerificationFailed(
         f"{where}: asked for {precision}, but no layer computes in {precision} ({counted})"
     )
+
+
+def computes_in(precision: str, counts: dict[str, int]) -> bool | None:
+    """Say whether something computes in `precision`; None where the counts do not tell.
+
+    An inspector may tell no types at all: of an engine that it cannot see into.
+    """
+    if precision == "fp32" or counts.get(precision) or not counts:
+        return True  # a graph without products has nothing to compute in another precision
+    return None if counts.keys() <= {"unknown", "other"} and "unknown" in counts else False
 
 
 def _words(layer: Any) -> Iterator[str]:

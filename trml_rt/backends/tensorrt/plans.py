@@ -23,6 +23,7 @@ from trml_rt.backends.tensorrt.compiler import (
 )
 from trml_rt.backends.tensorrt.cuda import current_gpu
 from trml_rt.backends.tensorrt.doctor import nvidia_checks
+from trml_rt.backends.tensorrt.layers import computes_in
 from trml_rt.backends.tensorrt.library import import_tensorrt
 from trml_rt.bundle.manifest import Axes, Axis, EngineSpec
 
@@ -105,7 +106,14 @@ def compile_graph(name: str, job: CompileJob) -> CompileReport:
         ),
         step,
     )
-    return CompileReport(report.network, report.layers, _lines(job.engine, report))
+    lines = _lines(job.engine, report)
+    if computes_in(job.computes, report.layers) is None:
+        lines.append(
+            f"{job.engine}: TensorRT's inspector tells no types of this plan; only the parsed "
+            f"network shows that it computes in {job.computes}"
+        )
+        _log.warning("%s", lines[-1])
+    return CompileReport(report.network, report.layers, lines)
 
 
 def checks(name: str, required: bool) -> list[Check]:

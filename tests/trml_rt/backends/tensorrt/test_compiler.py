@@ -1,7 +1,6 @@
-"""What surrounds the TensorRT compiler: finding it, memory, its process, and reading layers back.
+"""What surrounds the TensorRT compiler: finding it, memory, its process.
 
-Nothing here needs TensorRT. The inspector's records below are of the form that its
-documentation and public logs show; none was read from a GPU by us.
+Nothing here needs TensorRT.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ from trml_rt.backends.tensorrt import child as tensorrt_apart
 from trml_rt.backends.tensorrt import library as tensorrt_library
 from trml_rt.backends.tensorrt.child import available_memory, compile_apart, memory_needed
 from trml_rt.backends.tensorrt.compiler import MEBIBYTE, PlanRequest
-from trml_rt.backends.tensorrt.layers import count_layers, require
 from trml_rt.backends.tensorrt.library import import_tensorrt, refusal
-from trml_rt.errors import BackendUnavailable, EnvironmentUnfit, VerificationFailed
+from trml_rt.errors import BackendUnavailable, EnvironmentUnfit
 
 SOURCES = sorted(Path(tensorrt_library.__file__).parent.glob("*.py"))
 assert len(SOURCES) > 5
@@ -179,50 +177,6 @@ def test_a_compiler_ends_with_its_parent(request_of):
     assert child.stdout.readline() == "begun\n"
     child.communicate(timeout=30)  # closes its input
     assert child.returncode == 1
-
-
-def described(*layers):
-    return json.dumps({"Layers": layers, "Bindings": ["ids", "text_vector"]})
-
-
-def test_layers_count_by_the_narrowest_type_they_touch():
-    gemm = {
-        "Name": "gemm",
-        "Inputs": [{"Name": "a", "Format/Datatype": "Half"}],
-        "Outputs": [{"Name": "b", "Format/Datatype": "Float"}],
-        "Weights": {"Type": "Half", "Count": 9408},
-    }
-    norm = {"Name": "norm", "Inputs": [{"Format/Datatype": "Row major linear FP32 format"}]}
-    shape = {"Name": "shape", "Outputs": [{"Format/Datatype": "Int32"}]}
-    assert count_layers(described(gemm, norm, shape)) == {"fp16": 1, "fp32": 1, "other": 1}
-
-
-def test_a_kernels_name_tells_where_the_types_do_not():
-    blind = [{"Name": "x", "Format/Datatype": "N/A due to dynamic shapes"}]
-    kernels = {
-        "sm80_xmma_gemm_i8f32_i8i32_f32_tn_n_tilesize64x64x64": "int8",
-        "sm80_xmma_gemm_f16f16_f16f16_f16_tn_n": "fp16",
-        "ampere_fp16_s16816gemm_fp16_64x64": "fp16",
-        "ampere_sgemm_32x32_f32": "fp32",
-        "__myl_Resh": "unknown",
-    }
-    layers = [{"Inputs": blind, "TacticName": name} for name in kernels]
-    assert [count_layers(described(layer)) for layer in layers] == [
-        {kind: 1} for kind in kernels.values()
-    ]
-
-
-def test_unsigned_bytes_are_not_int8():
-    assert count_layers(described({"Inputs": [{"Format/Datatype": "UInt8"}]})) == {"other": 1}
-
-
-def test_a_build_asked_for_a_precision_that_it_does_not_contain_fails():
-    with pytest.raises(VerificationFailed, match=r"asked for int8, but .* \(3 fp16, 1 fp32\)"):
-        require("int8", {"fp16": 3, "fp32": 1}, "text.plan")
-    with pytest.raises(VerificationFailed, match="2 unknown"):
-        require("fp16", {"unknown": 2}, "text.plan")
-    require("fp16", {"fp16": 1}, "text.plan")
-    require("fp32", {"fp32": 1}, "text.plan")
 
 
 # Gone in TensorRT 11, or never to be used: precision lives in the graph.

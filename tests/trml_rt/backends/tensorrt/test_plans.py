@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import trml_rt
 from tests.conftest import file_entry
+from tests.trml_rt.backends.tensorrt import fake_device
 from tests.trml_rt.backends.tensorrt.fake_device import LAYERS, make
 from trml_rt.backends import CompileOptions, row_of
 from trml_rt.build import build
@@ -82,6 +83,18 @@ def test_each_engine_compiles_with_its_profile_workspace_and_progress(device, bu
     assert {r.workspace_mib for r in device.requests} == {64}
     assert "[1/5] text: compiling, computes in fp32" in caplog.messages
     assert "text: building engine, 1 of 6" in caplog.messages
+
+
+def test_plans_whose_types_are_not_told_are_built_with_a_warning(
+    device, bundle_copy, monkeypatch, caplog
+):
+    monkeypatch.setattr(fake_device, "LAYERS", {"other": 2, "unknown": 9})
+    folder = make(bundle_copy, "fp16").folder
+    content = json.loads((folder / "manifest.json").read_text())
+    assert content["plan_layers"]["text"] == {"other": 2, "unknown": 9}
+    words = "text: TensorRT's inspector tells no types of this plan"
+    assert words in caplog.text
+    assert words in (folder / "build.log").read_text()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
