@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ __all__ = [
     "fitting_precisions",
     "verified_engines",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -147,12 +150,16 @@ def build_command(bundle: Bundle, precision: str, row: BackendRow) -> str:
 
     INT8 of a bundle without a calibration takes one command before it.
     """
-    named = "" if row is ONNXRUNTIME else f" --backend {row.name}"
-    build = f"trml-rt build --bundle {shell_word(bundle.folder)} --precision {precision}{named}"
+    build = _command("build", bundle, precision, row)
     if precision != "int8" or has_calibration(bundle):
         return build
     own = " --calibration calibration" if is_kept(bundle) else ""
     return f"{calibration_command(bundle)}, then {build}{own}"
+
+
+def _command(verb: str, bundle: Bundle, precision: str, row: BackendRow) -> str:
+    named = "" if row is ONNXRUNTIME else f" --backend {row.name}"
+    return f"trml-rt {verb} --bundle {shell_word(bundle.folder)} --precision {precision}{named}"
 
 
 def _compiled(row: BackendRow, engines: EngineFolder, threads: int | None, callers: int) -> Choice:
@@ -187,8 +194,9 @@ def _best(bundle: Bundle, row: BackendRow) -> EngineFolder:
 def _of_auto(bundle: Bundle, precision: str | None) -> tuple[BackendRow, EngineFolder] | None:
     """Return the engines that `auto` takes, or None where ONNX Runtime serves (E4, E6)."""
     unasked = None
+    reasons: list[str] = []
     for row, candidate in _unasked(bundle, precision):
-        if (engines := _verified(bundle, candidate, row)) is not None:
+        if (engines := _verified(bundle, candidate, row, reasons)) is not None:
             unasked = row, engines
             break
     with contextlib.suppress(TrmlError):  # who inspects the bundle is told of the damage
@@ -196,6 +204,8 @@ def _of_auto(bundle: Bundle, precision: str | None) -> tuple[BackendRow, EngineF
         # Engines that took no part, because they were built since, are not known to be slower.
         if record is not None and (unasked is None or unasked[1].folder.name in record.compared):
             return _named(bundle, record.engines, precision) or unasked
+    if unasked is None and reasons:
+        _log.warning("onnxruntime answers, since no other engines can: %s", "; ".join(reasons))
     return unasked
 
 
@@ -227,15 +237,24 @@ def _unasked(bundle: Bundle, precision: str | None) -> list[tuple[BackendRow, st
     ]
 
 
-def _verified(bundle: Bundle, precision: str, row: BackendRow) -> EngineFolder | None:
+def _verified(
+    bundle: Bundle, precision: str, row: BackendRow, reasons: list[str] | None = None
+) -> EngineFolder | None:
     """Return engines that fit here if every engine set of theirs was compared and passed.
 
-    An error of a back end that nobody named means that its engines do not fit (E4).
+    An error of a back end that nobody named means that its engines do not fit (E4). Why there are
+    none is added to `reasons`.
     """
-    with contextlib.suppress(TrmlError):
+    try:
         engines = find_engines(bundle, precision, row)
         if engines.is_verified(bundle):
             return engines
+        command = _command("verify", bundle, precision, row)
+        reason = f"{engines.folder}: not verified; verify it: {command}"
+    except TrmlError as error:
+        reason = str(error)
+    if reasons is not None:
+        reasons.append(reason)
     return None
 
 

@@ -187,12 +187,36 @@ def test_auto_takes_fp16_before_fp32_and_int8_only_by_name(device, bundle_copy, 
         assert "_int8_" in rt.infer(text="good").engines
 
 
-def test_auto_goes_to_onnxruntime_where_they_do_not_fit_and_says_so(device, bundle_copy):
+def test_auto_goes_to_onnxruntime_where_they_do_not_fit_and_says_so(device, bundle_copy, caplog):
     make(bundle_copy)
     device.become(version="10.16.1")
     with trml_rt.load(bundle_copy) as rt:
         answer = rt.infer(text="good")
     assert (answer.backend, answer.engines) == ("onnxruntime", "portable")
+    [said] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "onnxruntime answers" in said.getMessage()
+    assert "back end version is '10.3.0' there, '10.16.1' here" in said.getMessage()
+
+
+def test_auto_says_that_the_driver_is_too_old_and_that_engines_are_not_verified(
+    device, bundle_copy, caplog
+):
+    folder = make(bundle_copy).folder
+    device.cuda.cudaGetDevice = lambda: (2, None)
+    trml_rt.load(bundle_copy).close()
+    assert "no GPU can be used (CUDA: cudaGetDevice: out of memory" in caplog.text
+    device.become()
+    caplog.clear()
+    (folder / "verify.json").unlink()
+    trml_rt.load(bundle_copy).close()
+    assert f"{folder}: not verified; verify it: trml-rt verify --bundle" in caplog.text
+
+
+def test_auto_is_silent_where_it_takes_engines_or_there_are_none(device, bundle_copy, caplog):
+    trml_rt.load(bundle_copy).close()
+    make(bundle_copy)
+    trml_rt.load(bundle_copy).close()
+    assert "answers" not in caplog.text
 
 
 def test_auto_with_a_precision_keeps_to_it_on_onnxruntime(device, bundle_copy):
