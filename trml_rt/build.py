@@ -271,7 +271,10 @@ def _check_options(options: CompileOptions, row: BackendRow) -> None:
     ]
     refuse_unread(strangers, f"with {row.name}")
     for name, value in given.items():
-        if name != "target":
+        if name == "memory_check":
+            if not isinstance(value, bool):
+                raise UsageError(f"memory_check: must be True or False, not {value!r}")
+        elif name != "target":
             check_whole(name, value)
         elif not isinstance(value, str) or re.fullmatch(r"\d+\.\d", value) is None:
             raise UsageError(f"target: must be a compute capability such as '8.9', not {value!r}")

@@ -57,7 +57,7 @@ _ON_TENSORRT: dict[Precision, Recipe] = {
 }
 # FP16 is what a GPU is for. INT8 must show on the device that it is faster, so it is named.
 _UNASKED: tuple[Precision, ...] = ("fp16", "fp32")
-_COMPILER_OPTIONS = ("workspace_mib", "optimization_level")
+_COMPILER_OPTIONS = ("workspace_mib", "optimization_level", "memory_check")
 
 ONNXRUNTIME = BackendRow(
     name="onnxruntime",

@@ -105,11 +105,13 @@ class CompileOptions:
         target: a compute capability such as "8.9", for a GPU that is not here.
         workspace_mib: the most scratch memory that a kernel may use, in MiB.
         optimization_level: how long the compiler may search, 0 to 5.
+        memory_check: False compiles also where memory may not suffice.
     """
 
     target: str | None = None
     workspace_mib: int | None = None
     optimization_level: int | None = None
+    memory_check: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 __all__ = [
     "available_memory",
+    "free_swap",
     "give_back_memory",
     "never_free_in_children",
     "peak_memory",
@@ -45,6 +46,11 @@ def peak_memory() -> int | None:
 def available_memory() -> int | None:
     """Return the bytes that a new process could take without swapping; None if unknown."""
     return _kibibytes("/proc/meminfo", "MemAvailable")
+
+
+def free_swap() -> int:
+    """Return the bytes of swap that are free; 0 if unknown."""
+    return _kibibytes("/proc/meminfo", "SwapFree") or 0
 
 
 def give_back_memory() -> None:

@@ -63,6 +63,11 @@ Examples:
     type=whole("optimization_level"),
     help="TensorRT: how long it may search.",
 )
+@click.option(
+    "--memory-check/--no-memory-check",
+    default=None,
+    help="TensorRT: refuse to compile where memory may not suffice.  [default: --memory-check]",
+)
 @bundle_option
 @click.option(
     "--calibration", type=any_path, help="Of `trml-rt calibrate`.  [default: the bundle's own]"
@@ -87,6 +92,7 @@ def build(
     target: str | None,
     workspace_mib: int | None,
     optimization_level: int | None,
+    memory_check: bool | None,
     bench: bool | None,
     dry_run: bool,
     as_json: bool,
@@ -105,7 +111,7 @@ def build(
     from trml_rt.build import preview_build
 
     _refuse_unread(target, **arguments)
-    arguments["options"] = CompileOptions(target, workspace_mib, optimization_level)
+    arguments["options"] = CompileOptions(target, workspace_mib, optimization_level, memory_check)
     if dry_run:
         shared = ("backend", "options", "calibration", "verify", "force")
         preview = preview_build(bundle, precision, **{name: arguments[name] for name in shared})

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from trml_rt import errors
-from trml_rt.backends.process import available_memory, python_command
+from trml_rt.backends.process import available_memory, free_swap, python_command
 from trml_rt.backends.tensorrt.compiler import MEBIBYTE, PlanReport, PlanRequest
 from trml_rt.errors import EnvironmentUnfit, TrmlError
 
@@ -41,26 +41,25 @@ def memory_needed(request: PlanRequest) -> int:
     The workspace counts too where kernels are timed: a Jetson's GPU takes it from the system.
     """
     weights = _WIDENING[request.precision] * Path(request.graph).stat().st_size
-    workspace = 0 if request.targets else request.workspace_mib * MEBIBYTE
-    return _BASE[request.backend] + _TIMES_WEIGHTS * weights + workspace
+    return _BASE[request.backend] + _TIMES_WEIGHTS * weights + _workspace(request)
 
 
 def compile_apart(
-    request: PlanRequest, progress: Callable[[str, int, int], None] = lambda *_: None
+    request: PlanRequest,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    *,
+    check_memory: bool = True,
 ) -> PlanReport:
     """Compile one graph in a child process and return its report.
+
+    `check_memory` looks first whether memory will suffice.
 
     Raises:
         EnvironmentUnfit: too little memory, TensorRT refuses, or the compiler was killed.
         VerificationFailed: the graph or the plan does not compute in the wanted precision.
     """
-    needed, free = memory_needed(request), available_memory()
-    if free is not None and free < needed:
-        raise EnvironmentUnfit(
-            f"compiling {request.graph} takes about {needed // MEBIBYTE} MiB and "
-            f"{free // MEBIBYTE} MiB are free; close other programs, add swap, or build with a "
-            "smaller --workspace"
-        )
+    if check_memory:
+        _check_memory(request)
     with tempfile.TemporaryFile() as noise:
         child = subprocess.Popen(
             python_command(_COMPILER),
@@ -85,6 +84,25 @@ def compile_apart(
             noise.seek(0)
             raise EnvironmentUnfit(_death(request, code, noise.read().decode(errors="replace")))
     return report
+
+
+def _check_memory(request: PlanRequest) -> None:
+    """Refuse to compile where memory will not suffice; the compiler's own may be swapped out."""
+    free = available_memory()
+    if free is None:
+        return
+    needed, with_swap = memory_needed(request), free + free_swap()
+    if with_swap < needed or free < _workspace(request):
+        raise EnvironmentUnfit(
+            f"compiling {request.graph} takes about {needed // MEBIBYTE} MiB and "
+            f"{with_swap // MEBIBYTE} MiB are free, swap included; close other programs, add swap, "
+            "build with a smaller --workspace, or try it with --no-memory-check"
+        )
+
+
+def _workspace(request: PlanRequest) -> int:
+    """Return the bytes of scratch memory that kernels are timed with; a GPU's are not swapped."""
+    return 0 if request.targets else request.workspace_mib * MEBIBYTE
 
 
 def _converse(

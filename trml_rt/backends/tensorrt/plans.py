@@ -105,6 +105,7 @@ def compile_graph(name: str, job: CompileJob) -> CompileReport:
             targets=[] if job.options.target is None else [job.options.target],
         ),
         step,
+        check_memory=job.options.memory_check is not False,
     )
     lines = _lines(job.engine, report)
     if computes_in(job.computes, report.layers) is None:

@@ -42,7 +42,8 @@ class Device:
         self.patch.setattr("trml_rt.backends.tensorrt.cuda.cuda_runtime", lambda: self.cuda)
         self.patch.setattr("trml_rt.backends.tensorrt.backend.cuda_runtime", lambda: self.cuda)
 
-    def compile(self, request, progress):
+    def compile(self, request, progress, *, check_memory):
+        self.checks_memory = check_memory
         self.requests.append(request)
         self.look(request)
         progress("Building engine", 1, 6)

@@ -87,9 +87,38 @@ def test_a_pip_wheel_on_a_jetson_is_refused(monkeypatch, tmp_path):
 
 def test_memory_is_looked_at_before_anything_starts(request_of, monkeypatch):
     monkeypatch.setattr(tensorrt_apart, "available_memory", lambda: 100 * MEBIBYTE)
+    monkeypatch.setattr(tensorrt_apart, "free_swap", lambda: 20 * MEBIBYTE)
     monkeypatch.setattr(tensorrt_apart.subprocess, "Popen", None)
-    with pytest.raises(EnvironmentUnfit, match=r"takes about \d+ MiB and 100 MiB are free"):
+    with pytest.raises(EnvironmentUnfit, match=r"takes about \d+ MiB and 120 MiB are free, swap"):
         compile_apart(request_of())
+
+
+@pytest.mark.parametrize(
+    ("free", "swap", "workspace", "started"),
+    [
+        (4000, 0, 1024, True),
+        (1500, 2500, 1024, True),
+        (1500, 1000, 1024, False),
+        (1000, 9000, 1024, False),  # scratch memory of a GPU is not swapped out
+        (1000, 9000, 512, True),
+    ],
+)
+def test_swap_counts_for_what_the_compiler_itself_takes(
+    request_of, monkeypatch, free, swap, workspace, started
+):
+    monkeypatch.setattr(tensorrt_apart, "available_memory", lambda: free * MEBIBYTE)
+    monkeypatch.setattr(tensorrt_apart, "free_swap", lambda: swap * MEBIBYTE)
+    monkeypatch.setattr(tensorrt_apart, "_COMPILER", "none.such")
+    words = "the compiler ended with exit code 1" if started else "takes about"
+    with pytest.raises(EnvironmentUnfit, match=words):
+        compile_apart(request_of(workspace_mib=workspace))
+
+
+def test_the_look_at_memory_can_be_passed_over(request_of, monkeypatch):
+    monkeypatch.setattr(tensorrt_apart, "available_memory", lambda: 0)
+    monkeypatch.setattr(tensorrt_apart, "_COMPILER", "none.such")
+    with pytest.raises(EnvironmentUnfit, match="the compiler ended with exit code 1"):
+        compile_apart(request_of(), check_memory=False)
 
 
 def test_the_need_grows_with_graph_precision_and_workspace(request_of):

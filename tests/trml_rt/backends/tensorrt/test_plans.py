@@ -85,6 +85,19 @@ def test_each_engine_compiles_with_its_profile_workspace_and_progress(device, bu
     assert "text: building engine, 1 of 6" in caplog.messages
 
 
+@pytest.mark.parametrize(("words", "checked"), [([], True), (["--no-memory-check"], False)])
+def test_the_look_at_memory_can_be_passed_over(device, bundle_copy, words, checked):
+    pytest.importorskip("onnx")
+    command = ["build", "--bundle", str(bundle_copy), "--backend", "tensorrt", *words]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 0, result.output
+    assert device.checks_memory is checked
+    refused = CliRunner().invoke(cli, ["build", "--bundle", str(bundle_copy), "--no-memory-check"])
+    assert (refused.exit_code, "--memory-check" in refused.stderr) == (2, True)
+    with pytest.raises(UsageError, match="memory_check: must be True or False, not 0"):
+        build(Bundle(bundle_copy), backend="tensorrt", options=CompileOptions(memory_check=0))
+
+
 def test_plans_whose_types_are_not_told_are_built_with_a_warning(
     device, bundle_copy, monkeypatch, caplog
 ):
