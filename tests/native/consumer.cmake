@@ -10,7 +10,8 @@ endfunction()
 
 file(REMOVE_RECURSE ${WORK})
 set(prefix ${WORK}/prefix)
-run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${prefix})
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/installed)
+file(RENAME ${WORK}/installed ${prefix})  # an installed folder may be moved
 run(${CMAKE_COMMAND} -S ${SOURCE}/tests/native/consumer -B ${WORK}/build
     -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_BUILD_TYPE=Release)
 run(${CMAKE_COMMAND} --build ${WORK}/build)
@@ -23,7 +24,7 @@ if(NOT PKG_CONFIG)
 endif()
 execute_process(
   COMMAND ${CMAKE_COMMAND} -E env PKG_CONFIG_PATH=${prefix}/${LIBDIR}/pkgconfig
-          ${PKG_CONFIG} --define-variable=prefix=${prefix} --cflags --libs trml_rt
+          ${PKG_CONFIG} --cflags --libs trml_rt
   OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 separate_arguments(flags)
 run(cc -std=c99 -Wall -Wextra -Werror -Wno-missing-field-initializers

@@ -16,6 +16,9 @@ install(FILES
   ${CMAKE_CURRENT_BINARY_DIR}/trml_rtConfigVersion.cmake
   DESTINATION ${package_dir})
 
+# From where the file lies, so that an installed folder may be moved.
+file(RELATIVE_PATH to_prefix /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
+string(REGEX REPLACE "/$" "" to_prefix "${to_prefix}")
 configure_file(cmake/trml_rt.pc.in ${CMAKE_CURRENT_BINARY_DIR}/trml_rt.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/trml_rt.pc
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
