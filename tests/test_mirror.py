@@ -19,7 +19,7 @@ ELSEWHERE = {
         "backends/row": "backends/test_backends.py",
         "backends/tensorrt/child": "backends/tensorrt/test_compiler.py",
         "backends/tensorrt/chain": "backends/tensorrt/test_backend.py",
-        "backends/tensorrt/cuda": "backends/tensorrt/test_fake_tensorrt.py",
+        "backends/tensorrt/memory": "backends/tensorrt/test_libcudart.py",
         "backends/tensorrt/library": "backends/tensorrt/test_compiler.py",
         "backends/tensors": "backends/tensorrt/test_backend.py",
         "bundle/calibration": "../trml_calibration/test_calibrate.py",

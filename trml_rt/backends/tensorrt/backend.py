@@ -6,6 +6,7 @@ says what has been proven and how.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ class TensorRtBackend:
             library=library,
             rtx=rtx,
             cuda=cuda,
+            number=gpu.number,
             integrated=gpu.integrated,
             cuda_graphs=cuda_graphs,
             log=self._log,
@@ -74,7 +76,9 @@ class TensorRtBackend:
             data = path.read_bytes()
         except OSError as error:
             raise ArtefactMismatch(f"{path}: cannot be read ({error.strerror})") from None
-        loaded = self._runtime.deserialize_cuda_engine(data)
+        self._log.forget()
+        with self._device.cuda.on_device(self._device.number):
+            loaded = self._runtime.deserialize_cuda_engine(data)
         if loaded is None:
             raise ArtefactMismatch(f"{path}: TensorRT cannot load it: {self._log.tail()}")
         tensors = _told(self._device.library, loaded)
@@ -104,6 +108,7 @@ class TensorRtEngine:
         self._spec = spec
         self._device = device
         self._alone: TensorRtChain | None = None
+        self._lock = threading.Lock()
 
     def as_link(self, name: str) -> Link:
         """Return this engine as a part of a chain."""
@@ -113,8 +118,9 @@ class TensorRtEngine:
 
     def run(self, inputs: Tensors) -> Tensors:
         """Run the engine by itself and return its outputs by name."""
-        if self._alone is None:
-            self._alone = TensorRtChain([self.as_link("alone")], self._device)
+        with self._lock:
+            if self._alone is None:
+                self._alone = TensorRtChain([self.as_link("alone")], self._device)
         return self._alone.run(inputs)[0]
 
     def close(self) -> None:

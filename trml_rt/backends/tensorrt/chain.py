@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trml_rt.backends import Tensors
-from trml_rt.backends.tensorrt.cuda import Cuda, Memory, Slot, Stream
+from trml_rt.backends.tensorrt.cuda import Cuda, Stream
 from trml_rt.backends.tensorrt.jit_cache import JitCache
 from trml_rt.backends.tensorrt.library import Log, fault
+from trml_rt.backends.tensorrt.memory import Memory, Slot
 from trml_rt.backends.tensors import lay_out, real_places
 from trml_rt.bundle.manifest import EngineSpec, TensorSpec
 from trml_rt.errors import EnvironmentUnfit, UsageError, closed
@@ -47,6 +48,7 @@ class Device:
     library: Any
     rtx: bool
     cuda: Cuda
+    number: int
     integrated: bool
     cuda_graphs: bool
     log: Log
@@ -97,12 +99,14 @@ class TensorRtChain:
                     self._spread[_key(tensor)] = tensor
         self._made = {_key(tensor): tensor for tensor in outputs.values()}
         self._plain: _Contexts = {}
-        self._stream = Stream(device.cuda, len(links) + 1)
-        try:
-            self._allocate()
-        except BaseException:
-            self.close()
-            raise
+        device.log.forget()
+        with device.cuda.on_device(device.number):
+            self._stream = Stream(device.cuda, len(links) + 1)
+            try:
+                self._allocate()
+            except BaseException:
+                self.close()
+                raise
 
     def run(self, tensors: Tensors) -> tuple[Tensors, dict[str, float]]:
         """Run all engines on `tensors` and return what they make, and their milliseconds.
@@ -111,9 +115,10 @@ class TensorRtChain:
             UsageError: the chain is closed.
             EnvironmentUnfit: CUDA or TensorRT fails, or refuses a shape.
         """
-        with self._lock:
+        with self._lock, self._device.cuda.on_device(self._device.number):
             if self._closed:
                 raise closed()
+            self._device.log.forget()
             feed: dict[_Key, NDArray[np.generic]] = {
                 key: lay_out(tensors[key[0]], key[1], tensors).astype(spec.dtype, copy=False)
                 for key, spec in self._given.items()
@@ -122,11 +127,13 @@ class TensorRtChain:
             shape = self._shape({key: array.shape for key, array in feed.items()}, places)
             for key, array in feed.items():
                 self._slots[key].put(array)
-            if shape.graph is not None:
-                self._stream.launch(shape.graph)
-            else:
-                self._run_plainly(shape, places)
-            self._stream.wait()
+            try:
+                if shape.graph is not None:
+                    self._stream.launch(shape.graph)
+                else:
+                    self._run_plainly(shape, places)
+            finally:  # also after a failure: what is in the stream uses these buffers
+                self._stream.wait()
             outputs: Tensors = {
                 key[0]: self._slots[key].take(shape.shapes[key], np.dtype(spec.dtype))
                 for key, spec in self._made.items()
@@ -140,7 +147,7 @@ class TensorRtChain:
 
     def close(self) -> None:
         """Free contexts, graphs and memory; closing twice is fine."""
-        with self._lock:
+        with self._lock, self._device.cuda.on_device(self._device.number):
             self._closed = True
             if self._device.kernels is not None:
                 self._device.kernels.save()
@@ -256,7 +263,7 @@ class TensorRtChain:
         """Put the whole way into the stream: uploads, engines, what is spread, downloads."""
         contexts = shape.contexts if shape.contexts is not None else self._plain
         for key in self._given:
-            self._copy(key, shape, "HostToDevice")
+            self._copy(key, shape, up=True)
         self._stream.mark(0)
         for number, link in enumerate(self._links, 1):
             for tensor in link.spec.inputs:
@@ -266,7 +273,7 @@ class TensorRtChain:
                 raise fault(self._device.log, f"cannot run {link.name}")
             self._stream.mark(number)
         for key in self._made:
-            self._copy(key, shape, "DeviceToHost")
+            self._copy(key, shape, up=False)
 
     def _capture(self, shape: _Shape, places: Any) -> None:
         """Record the way as a CUDA graph; what cannot be captured goes on running plainly."""
@@ -292,15 +299,15 @@ class TensorRtChain:
         self._stream.clear(self._buffers[key], self._bytes(key, shape))
         for place, vector, count in places:
             target, start = self._buffers[key] + place * row, self._buffers[source] + vector * row
-            self._stream.copy(target, start, count * row, "DeviceToDevice")
+            self._stream.copy(target, start, count * row)
 
-    def _copy(self, key: _Key, shape: _Shape, kind: str) -> None:
+    def _copy(self, key: _Key, shape: _Shape, *, up: bool) -> None:
         slot = self._slots[key]
         if slot.mapped:
             return
         host = slot.host.ctypes.data
-        ends = (slot.device, host) if kind == "HostToDevice" else (host, slot.device)
-        self._stream.copy(*ends, self._bytes(key, shape), kind)
+        ends = (slot.device, host) if up else (host, slot.device)
+        self._stream.copy(*ends, self._bytes(key, shape))
 
     def _bytes(self, key: _Key, shape: _Shape) -> int:
         spec = (self._given | self._made | self._spread)[key]

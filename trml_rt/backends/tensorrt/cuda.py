@@ -1,19 +1,16 @@
 """The few things of CUDA that the TensorRT back end needs, each call checked.
 
 They come from the toolkit's own library where there is one, else from the package cuda-bindings.
-Device memory, pinned and mapped host memory, a stream, events and graphs; no torch.
+A stream, events and graphs here, memory in `memory.py`; no torch.
 """
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from trml_rt.backends.tensorrt.libcudart import find_libcudart
 from trml_rt.errors import BackendUnavailable, EnvironmentUnfit, import_fault
@@ -22,8 +19,6 @@ __all__ = [
     "CUDA_BINDINGS",
     "Cuda",
     "Gpu",
-    "Memory",
-    "Slot",
     "Stream",
     "cuda_runtime",
     "current_gpu",
@@ -32,8 +27,6 @@ __all__ = [
 
 CUDA_BINDINGS = "cuda-bindings>=12.9,<13"
 """The package to install: older CUDA serves newer drivers, but not the other way round."""
-
-_ALIGNMENT = 256  # bytes, what TensorRT wants of its scratch memory
 
 
 @dataclass(frozen=True)
@@ -44,6 +37,7 @@ class Gpu:
     compute_capability: str
     multiprocessors: int
     integrated: bool
+    number: int
     total_bytes: int
     free_bytes: int
     cuda_runtime: str
@@ -88,7 +82,8 @@ def current_gpu(backend: str, runtime: Any | None = None) -> Gpu:
     """
     cuda = Cuda(cuda_runtime() if runtime is None else runtime)
     try:
-        properties = cuda.call("cudaGetDeviceProperties", cuda.call("cudaGetDevice"))
+        number = cuda.call("cudaGetDevice")
+        properties = cuda.call("cudaGetDeviceProperties", number)
     except EnvironmentUnfit as error:
         raise EnvironmentUnfit(
             f"no GPU can be used ({error}); look at the driver: trml-rt doctor --backend {backend}"
@@ -100,6 +95,7 @@ def current_gpu(backend: str, runtime: Any | None = None) -> Gpu:
         compute_capability=f"{properties.major}.{properties.minor}",
         multiprocessors=properties.multiProcessorCount,
         integrated=bool(properties.integrated),
+        number=number,
         total_bytes=total,
         free_bytes=free,
         cuda_runtime=_version(cuda.call("cudaRuntimeGetVersion")),
@@ -119,72 +115,29 @@ class Cuda:
         Raises:
             EnvironmentUnfit: CUDA reports an error; names the function and CUDA's reason.
         """
-        status, *results = getattr(self.api, function)(*arguments)
+        try:
+            status, *results = getattr(self.api, function)(*arguments)
+        except RuntimeError as error:  # older cuda-bindings, where there is no driver
+            raise EnvironmentUnfit(f"CUDA: {function}: {error}") from None
         if int(status) != 0:
+            self.api.cudaGetLastError()  # or TensorRT would take the failure for its own
             _, text = self.api.cudaGetErrorString(status)
             reason = text.decode() if isinstance(text, bytes) else str(text)
             raise EnvironmentUnfit(f"CUDA: {function}: {reason} (error {int(status)})")
         return tuple(results) if len(results) > 1 else (results[0] if results else None)
 
-
-@dataclass(frozen=True)
-class Slot:
-    """Memory of one tensor: where the GPU reads and writes it, and its bytes on the host.
-
-    On an integrated GPU both are the same memory, `mapped`, and nothing is copied.
-    """
-
-    device: int
-    host: NDArray[np.uint8]
-    mapped: bool
-
-    def put(self, array: NDArray[np.generic]) -> None:
-        """Write an array to the host side."""
-        data = np.ascontiguousarray(array)
-        self.host[: data.nbytes].view(data.dtype).reshape(data.shape)[...] = data
-
-    def take(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[np.generic]:
-        """Return a copy of the host side as an array."""
-        size = int(np.prod(shape)) * dtype.itemsize
-        taken: NDArray[np.generic] = self.host[:size].view(dtype).reshape(shape).copy()
-        return taken
-
-
-class Memory:
-    """Owns device and host allocations; `close` frees all of them."""
-
-    def __init__(self, cuda: Cuda, *, integrated: bool) -> None:
-        self._cuda = cuda
-        self._integrated = integrated
-        self._device: list[int] = []
-        self._host: list[int] = []
-
-    def device(self, size: int) -> int:
-        """Return the address of `size` bytes of device memory."""
-        address = int(self._cuda.call("cudaMalloc", max(size, _ALIGNMENT)))
-        self._device.append(address)
-        return address
-
-    def slot(self, size: int) -> Slot:
-        """Return memory for a tensor that travels between host and GPU."""
-        api = self._cuda.api
-        mapped = self._integrated
-        flags = api.cudaHostAllocMapped if mapped else api.cudaHostAllocDefault
-        address = int(self._cuda.call("cudaHostAlloc", max(size, _ALIGNMENT), flags))
-        self._host.append(address)
-        host = np.ctypeslib.as_array((ctypes.c_uint8 * max(size, _ALIGNMENT)).from_address(address))
-        if mapped:
-            device = int(self._cuda.call("cudaHostGetDevicePointer", address, 0))
-        else:
-            device = self.device(size)
-        return Slot(device, host, mapped)
-
-    def close(self) -> None:
-        """Free everything; closing twice is fine."""
-        while self._device:
-            self._cuda.call("cudaFree", self._device.pop())
-        while self._host:
-            self._cuda.call("cudaFreeHost", self._host.pop())
+    @contextlib.contextmanager
+    def on_device(self, number: int) -> Iterator[None]:
+        """Make a device the calling thread's, and put its own back."""
+        before = self.call("cudaGetDevice")
+        if before == number:
+            yield
+            return
+        self.call("cudaSetDevice", number)
+        try:
+            yield
+        finally:
+            self.call("cudaSetDevice", before)
 
 
 class Stream:
@@ -206,9 +159,9 @@ class Stream:
         """The stream as the number that TensorRT takes."""
         return int(self._stream)
 
-    def copy(self, target: int, source: int, size: int, kind: str) -> None:
-        """Copy `size` bytes; `kind` is HostToDevice, DeviceToHost or DeviceToDevice."""
-        way = getattr(self._cuda.api.cudaMemcpyKind, f"cudaMemcpy{kind}")
+    def copy(self, target: int, source: int, size: int) -> None:
+        """Copy `size` bytes; CUDA sees by the addresses on which side they lie."""
+        way = self._cuda.api.cudaMemcpyKind.cudaMemcpyDefault
         self._cuda.call("cudaMemcpyAsync", target, source, size, way, self._stream)
 
     def clear(self, target: int, size: int) -> None:
@@ -242,12 +195,22 @@ class Stream:
         self._capturing = True
         try:
             work()
-        finally:  # also after a failure, or the stream would stay in capture
+        except BaseException:
+            self._abandon_capture()
+            raise
+        finally:
             self._capturing = False
-            graph = self._cuda.call("cudaStreamEndCapture", self._stream)
-        runnable = self._cuda.call("cudaGraphInstantiate", graph, 0)
-        self._cuda.call("cudaGraphDestroy", graph)
-        return runnable
+        graph = self._cuda.call("cudaStreamEndCapture", self._stream)
+        try:
+            return self._cuda.call("cudaGraphInstantiate", graph, 0)
+        finally:
+            self._cuda.call("cudaGraphDestroy", graph)
+
+    def _abandon_capture(self) -> None:
+        """End a capture that failed; its graph, if the capture itself is valid, goes too."""
+        with contextlib.suppress(EnvironmentUnfit):
+            if graph := self._cuda.call("cudaStreamEndCapture", self._stream):
+                self._cuda.call("cudaGraphDestroy", graph)
 
     def launch(self, graph: Any) -> None:
         """Put a captured graph into the stream."""

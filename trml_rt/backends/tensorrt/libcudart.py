@@ -41,6 +41,7 @@ _FUNCTIONS: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "cudaMemcpyAsync": ((), (c_void_p, c_void_p, c_size_t, c_int, c_void_p)),
     "cudaMemsetAsync": ((), (c_void_p, c_int, c_size_t, c_void_p)),
     "cudaRuntimeGetVersion": ((c_int,), ()),
+    "cudaSetDevice": ((), (c_int,)),
     "cudaStreamBeginCapture": ((), (c_void_p, c_int)),
     "cudaStreamCreateWithFlags": ((c_void_p,), (c_uint,)),
     "cudaStreamDestroy": ((), (c_void_p,)),
@@ -66,9 +67,7 @@ class Libcudart:
     cudaHostAllocDefault, cudaHostAllocMapped = 0, 2  # noqa: N815
     cudaStreamNonBlocking = 1  # noqa: N815
     cudaEventRecordExternal = 1  # noqa: N815
-    cudaMemcpyKind = SimpleNamespace(  # noqa: N815
-        cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2, cudaMemcpyDeviceToDevice=3
-    )
+    cudaMemcpyKind = SimpleNamespace(cudaMemcpyDefault=4)  # noqa: N815
     cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)  # noqa: N815
 
     if TYPE_CHECKING:  # the functions of the table

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sysconfig
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +82,7 @@ def refusal(backend: str, version: str, file: str | None) -> str | None:
         return f"{low} or later is needed{old.get(major, '')}"
     if major >= beyond:
         return f"newer than this runtime knows ({low} to {beyond - 1}.x); upgrade trml-rt"
-    if backend == "tensorrt" and TEGRA_RELEASE.exists() and _from_pip(file):
+    if backend == "tensorrt" and TEGRA_RELEASE.exists() and _brings_library(file):
         return (
             "a pip wheel on a Jetson may lack kernels for its GPU; uninstall it and use JetPack's "
             'own (make the environment with "python3 -m venv --system-site-packages")'
@@ -118,6 +117,10 @@ class Log:
     def __init__(self, logger: tensorrt.ILogger, lines: deque[tuple[int, str]]) -> None:
         self.logger = logger
         self._lines = lines
+
+    def forget(self) -> None:
+        """Drop what was said; each call begins so, and its error then quotes itself alone."""
+        self._lines.clear()
 
     def tail(self, count: int = 4) -> str:
         """Return the last `count` warnings and errors as one line, the errors if there are any."""
@@ -167,6 +170,6 @@ def _unavailable(backend: str, what: str) -> NoReturn:
     ) from None
 
 
-def _from_pip(file: str | None) -> bool:
-    site = sysconfig.get_paths()["platlib"]
-    return file is not None and (file.startswith(site) or "site-packages" in file)
+def _brings_library(file: str | None) -> bool:
+    """Say whether the module is PyPI's: a wheel from NVIDIA's archive for Jetson has no library."""
+    return file is not None and (Path(file).parents[1] / "tensorrt_libs").is_dir()

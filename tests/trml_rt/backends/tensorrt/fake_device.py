@@ -14,7 +14,8 @@ from unittest import mock
 
 import trml_rt
 from tests.conftest import file_entry
-from tests.trml_rt.backends.tensorrt.fake_tensorrt import FakeCuda, FakeTensorRt, fake_plan
+from tests.trml_rt.backends.tensorrt.fake_cuda import FakeCuda
+from tests.trml_rt.backends.tensorrt.fake_tensorrt import FakeTensorRt, fake_plan
 from trml_rt.backends.tensorrt.compiler import PlanReport
 from trml_rt.bundle.calibration import encoders
 from trml_rt.bundle.folder import Bundle

@@ -1,28 +1,30 @@
-"""A stand-in for TensorRT and CUDA, for control flow only.
+"""A stand-in for TensorRT, for control flow only; fake_cuda.py stands in for CUDA.
 
-It proves that the back end makes its calls in a right order with right addresses, sizes and
-shapes. It proves nothing about TensorRT: a "plan" is an ONNX graph that ONNX Runtime runs, "device
+They prove that the back end makes its calls in a right order with right addresses, sizes and
+shapes. They prove nothing about TensorRT: a "plan" is an ONNX graph that ONNX Runtime runs, "device
 memory" is host memory, a "CUDA graph" is a list of calls, and the fake takes any call that we
-think TensorRT takes. What the real compiler takes is tested in test_tensorrt_compile.py; nothing
+think TensorRT takes. What the real compiler takes is tested in test_real_compiler.py; nothing
 here or there has run on a GPU.
 """
 
-# ruff: noqa: N802, N815
+# ruff: noqa: N802
 # The names are those of CUDA and TensorRT.
 
 from __future__ import annotations
 
 import ctypes
 import enum
-import itertools
 import json
 import types
+import weakref
 import zlib
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import onnxruntime
+
+from tests.trml_rt.backends.tensorrt.fake_cuda import ALIGNMENT
 
 DTYPES = {"tensor(int32)": "INT32", "tensor(uint8)": "UINT8", "tensor(float)": "FLOAT"}
 NUMPY = {"INT32": np.int32, "UINT8": np.uint8, "FLOAT": np.float32, "BOOL": np.bool_}
@@ -32,146 +34,24 @@ def fake_plan(graph: Path, profile) -> bytes:
     return json.dumps(profile).encode() + b"\n" + graph.read_bytes()
 
 
-class FakeCuda:
-    """`cuda.bindings.runtime`, as far as we call it."""
-
-    cudaHostAllocDefault, cudaHostAllocMapped = 0, 2
-    cudaStreamNonBlocking = cudaEventRecordExternal = 1
-    cudaMemcpyKind = types.SimpleNamespace(
-        cudaMemcpyHostToDevice="up", cudaMemcpyDeviceToHost="down", cudaMemcpyDeviceToDevice="on"
-    )
-    cudaStreamCaptureMode = types.SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
-
-    def __init__(self, *, integrated=False, capability=(8, 7), memory=1 << 40):
-        self.buffers, self.left = {}, memory
-        self.counter = itertools.count(1)
-        self.recording, self.graphs, self.alive = {}, {}, set()
-        self.copies, self.launches, self.marked = [], 0, {}
-        self.uncapturable = False
-        self.properties = types.SimpleNamespace(
-            **{"name": b"Fake Orin", "major": capability[0], "minor": capability[1]},
-            **{"multiProcessorCount": 8, "integrated": int(integrated)},
-        )
-
-    def work(self, stream, action):
-        if self.recording.get(stream) is not None:
-            self.recording[stream].append(action)
-        else:
-            action()
-        return (0,)
-
-    def _allocate(self, size):
-        if size > self.left:
-            return 2, None
-        self.left -= size
-        buffer = ctypes.create_string_buffer(b"\xff" * size, size)  # never zeros by luck
-        self.buffers[ctypes.addressof(buffer)] = buffer
-        return 0, ctypes.addressof(buffer)
-
-    def cudaGetErrorString(self, status):
-        return 0, {2: b"out of memory", 900: b"cannot capture"}[status]
-
-    def cudaGetDevice(self):
-        return 0, 0
-
-    def cudaGetDeviceProperties(self, device):
-        return 0, self.properties
-
-    def cudaMemGetInfo(self):
-        return 0, 1 << 30, 1 << 33
-
-    def cudaRuntimeGetVersion(self):
-        return 0, 12060
-
-    cudaDriverGetVersion = cudaRuntimeGetVersion
-
-    def cudaMalloc(self, size):
-        return self._allocate(size)
-
-    def cudaHostAlloc(self, size, flags):
-        return self._allocate(size)
-
-    def cudaHostGetDevicePointer(self, address, flags):
-        return 0, address
-
-    def cudaFree(self, address):
-        del self.buffers[address]
-        return (0,)
-
-    cudaFreeHost = cudaFree
-
-    def _handle(self, *_):
-        self.alive.add(handle := next(self.counter))
-        return 0, handle
-
-    def _end(self, handle):
-        self.alive.remove(handle)
-        return (0,)
-
-    cudaStreamCreateWithFlags = cudaEventCreate = _handle
-    cudaStreamDestroy = cudaEventDestroy = cudaGraphExecDestroy = cudaGraphDestroy = _end
-
-    def cudaMemcpyAsync(self, target, source, size, kind, stream):
-        def copy():
-            self.copies.append((kind, size))
-            ctypes.memmove(target, source, size)
-
-        return self.work(stream, copy)
-
-    def cudaMemsetAsync(self, target, value, size, stream):
-        return self.work(stream, lambda: ctypes.memset(target, value, size))
-
-    def cudaEventRecord(self, event, stream):
-        assert self.recording.get(stream) is None, "would not be seen outside of the graph"
-        return self.work(stream, lambda: self.marked.update({event: next(self.counter)}))
-
-    def cudaEventRecordWithFlags(self, event, stream, flags):
-        assert self.recording.get(stream) is not None, "invalid outside of a capture"
-        return self.work(stream, lambda: self.marked.update({event: next(self.counter)}))
-
-    def cudaEventElapsedTime(self, begin, end):
-        return 0, float(self.marked[end] - self.marked[begin])
-
-    def cudaStreamBeginCapture(self, stream, mode):
-        self.recording[stream] = []
-        return (0,)
-
-    def cudaStreamEndCapture(self, stream):
-        actions = self.recording.pop(stream)
-        if self.uncapturable:
-            return 900, None
-        _, graph = self._handle()
-        self.graphs[graph] = actions
-        return 0, graph
-
-    def cudaGraphInstantiate(self, graph, flags):
-        _, runnable = self._handle()
-        self.graphs[runnable] = self.graphs[graph]
-        return 0, runnable
-
-    def cudaGraphLaunch(self, graph, stream):
-        assert graph in self.alive
-        self.launches += 1
-        for action in self.graphs[graph]:
-            action()
-        return (0,)
-
-    def cudaStreamSynchronize(self, stream):
-        return (0,)
-
-
 class FakeContext:
     def __init__(self, engine, trt):
         self.engine, self.trt = engine, trt
         self.shapes, self.addresses, self.scratch, self.executed = {}, {}, None, 0
+        self.dirty, self.version = True, 0
+        trt.cuda.contexts.add(self)
+
+    def places(self):
+        return {self.scratch, *self.addresses.values()}
 
     def set_device_memory(self, address, size):
-        assert size >= self.engine.device_memory_size_v2
+        assert size >= self.engine.device_memory_size_v2, "scratch memory is too small"
+        self.trt.cuda.block(address, size)
         self.scratch = address
 
     def set_tensor_address(self, name, address):
         self.addresses[name] = address
-        return True
+        return address % ALIGNMENT == 0
 
     def set_input_shape(self, name, shape):
         low, _, high = self.engine.profile[name]
@@ -180,6 +60,8 @@ class FakeContext:
         )
         if fits:
             self.shapes[name] = tuple(shape)
+            self.dirty = True
+            self.version += 1
         else:
             self.trt.logger.log(1, f"shape {shape} is outside the profile")
         return fits
@@ -196,23 +78,35 @@ class FakeContext:
         return True
 
     def execute_async_v3(self, stream):
-        assert self.scratch is not None
+        cuda = self.trt.cuda
+        cuda.block(self.scratch, self.engine.device_memory_size_v2)
+        if self.dirty and stream in cuda.recording:  # it has work to do that cannot be captured
+            cuda.invalid = True
+            return False
+        self.dirty = False
         shapes, addresses = dict(self.shapes), dict(self.addresses)
+        reference, version = weakref.ref(self), self.version
 
         def view(name, shape):
-            dtype = np.dtype(NUMPY[self.engine.get_tensor_dtype(name).name])
+            dtype = np.dtype(NUMPY[self_engine.get_tensor_dtype(name).name])
             size = int(np.prod(shape)) * dtype.itemsize
+            assert cuda.block(addresses[name], size).kind != "pinned", "not the device's memory"
             raw = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(addresses[name]))
             return raw.view(dtype).reshape(shape)
 
+        self_engine = self.engine
+
         def execute():
-            self.executed += 1
+            context = reference()
+            assert context is not None, "a context is gone before its work is done"
+            assert context.version == version, "a graph runs in a context of another shape"
+            context.executed += 1
             feed = {name: view(name, shape).copy() for name, shape in shapes.items()}
-            names = [each.name for each in self.engine.session.get_outputs()]
-            for name, value in zip(names, self.engine.session.run(names, feed), strict=True):
+            names = [each.name for each in self_engine.session.get_outputs()]
+            for name, value in zip(names, self_engine.session.run(names, feed), strict=True):
                 view(name, value.shape)[...] = value
 
-        self.trt.cuda.work(stream, execute)
+        cuda.work(stream, execute)
         return True
 
 
@@ -242,8 +136,6 @@ class FakeRuntimeCache:
 
 
 class FakeEngine:
-    device_memory_size_v2 = 512
-
     def __init__(self, plan: bytes, trt):
         head, graph = plan.split(b"\n", 1)
         self.plan = zlib.crc32(plan)
@@ -255,7 +147,9 @@ class FakeEngine:
         )
         self.args = {a.name: a for a in (*self.session.get_inputs(), *self.session.get_outputs())}
         self.num_io_tensors = len(self.args)
-        self.contexts = []
+        # Each needs another size than those before.
+        self.device_memory_size_v2 = 512 * (1 + len(trt.engines))
+        self.contexts = weakref.WeakSet()
 
     def get_tensor_name(self, index):
         return list(self.args)[index]
@@ -288,8 +182,9 @@ class FakeEngine:
             return None
         if not isinstance(how, self.trt.ExecutionContextAllocationStrategy):
             self.trt.compiled += how.cache is None or how.cache.add(self.plan)
-        self.contexts.append(FakeContext(self, self.trt))
-        return self.contexts[-1]
+        context = FakeContext(self, self.trt)
+        self.contexts.add(context)
+        return context
 
 
 class FakeTensorRt(types.ModuleType):
@@ -297,7 +192,9 @@ class FakeTensorRt(types.ModuleType):
 
     DataType = enum.Enum("DataType", "INT32 UINT8 FLOAT BOOL INT8 HALF")
     TensorIOMode = enum.Enum("TensorIOMode", "INPUT OUTPUT")
-    ExecutionContextAllocationStrategy = enum.Enum("Strategy", "STATIC USER_MANAGED")
+    ExecutionContextAllocationStrategy = enum.Enum(
+        "Strategy", "STATIC ON_PROFILE_CHANGE USER_MANAGED"
+    )
     DynamicShapesKernelSpecializationStrategy = enum.Enum("Kernels", "LAZY EAGER NONE")
     Builder = object
 

@@ -13,10 +13,12 @@ import pytest
 
 from tests.conftest import TINY
 from tests.golden import largest_differences
-from tests.trml_rt.backends.tensorrt.fake_tensorrt import FakeCuda, FakeTensorRt, fake_plan
+from tests.trml_rt.backends.tensorrt.fake_cuda import FakeCuda
+from tests.trml_rt.backends.tensorrt.fake_tensorrt import FakeTensorRt, fake_plan
 from trml_rt.backends import LinkingBackend
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
-from trml_rt.backends.tensorrt.backend import TensorRtBackend
+from trml_rt.backends.tensorrt.backend import TensorRtBackend, TensorRtEngine
+from trml_rt.backends.tensorrt.chain import TensorRtChain
 from trml_rt.backends.tensorrt.plans import profile_of
 from trml_rt.backends.tensors import lay_out, real_places
 from trml_rt.bundle.folder import Bundle
@@ -182,7 +184,7 @@ def test_on_an_integrated_gpu_nothing_is_copied_between_host_and_device(monkeypa
         for seed in (1, 2, 3):
             inputs = inputs_of("text_video", seed)
             tensors, _ = made.run(BOTH, inputs)
-    assert {kind for kind, _ in cuda.copies} == {"on"}
+    assert {ends for ends, _ in cuda.copies} == {("mapped", "device")}  # laid out by the mask
     expected = on_cpu(BOTH, inputs)["prediction"]
     np.testing.assert_allclose(tensors["prediction"], expected, atol=1e-6)
 
@@ -294,3 +296,33 @@ def test_copying_runs_of_places_is_laying_out(seed):
         spread[place : place + count] = vectors[vector : vector + count]
     expected = lay_out(vectors, 3, {"frame_mask": mask})
     np.testing.assert_array_equal(spread.reshape(3, 5, 2), expected)
+
+
+def test_an_error_ends_in_what_its_own_call_said(dispatcher, trt, tmp_path):
+    with pytest.raises(EnvironmentUnfit):
+        dispatcher.run(Modality.TEXT, {"ids": np.full((9, 2), 4, np.int32)})
+    (tmp_path / "plan").write_bytes(b"\0" * 10)
+    with pytest.raises(ArtefactMismatch, match=r"cannot load it: the plan is of another version$"):
+        dispatcher._backend.load(Bundle(TINY).manifest.engines["text"], tmp_path / "plan")
+
+
+def test_other_threads_run_on_the_device_that_was_loaded_on(trt, plans, cuda):
+    cuda.device = 1
+    with Dispatcher(Bundle(TINY).manifest, TensorRtBackend(), lambda name: plans / name) as made:
+        cuda.device = 0  # that of another thread
+        seen, real = set(), cuda.work
+        cuda.work = lambda *words: seen.add(cuda.device) or real(*words)
+        for _ in range(3):
+            made.run(Modality.TEXT, inputs_of("text"))
+        assert (seen, cuda.device) == ({1}, 0)
+
+
+def test_chains_close_before_their_engines(trt, plans, monkeypatch):
+    closed = []
+    for kind in (TensorRtChain, TensorRtEngine):
+        real = kind.close
+        note = lambda self, real=real: closed.append(type(self)) or real(self)  # noqa: E731
+        monkeypatch.setattr(kind, "close", note)
+    with Dispatcher(Bundle(TINY).manifest, TensorRtBackend(), lambda name: plans / name) as made:
+        made.run(Modality.TEXT, inputs_of("text"))
+    assert closed == [TensorRtChain, TensorRtEngine, TensorRtEngine]

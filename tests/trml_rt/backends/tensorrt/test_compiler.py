@@ -77,9 +77,11 @@ def test_other_versions_are_refused_with_the_reason(version, reason):
     assert reason in refusal("tensorrt", version, None)
 
 
-def test_a_pip_wheel_on_a_jetson_is_refused(monkeypatch, tmp_path):
+def test_a_wheel_with_a_library_of_its_own_is_refused_on_a_jetson(monkeypatch, tmp_path):
     monkeypatch.setattr(tensorrt_library, "TEGRA_RELEASE", tmp_path)
-    wheel = "/home/a/venv/lib/python3.10/site-packages/tensorrt/__init__.py"
+    wheel = str(tmp_path / "site-packages" / "tensorrt" / "__init__.py")
+    assert refusal("tensorrt", "10.3.0", wheel) is None  # as containers for Jetson have it
+    (tmp_path / "site-packages" / "tensorrt_libs").mkdir(parents=True)
     assert "lack kernels" in refusal("tensorrt", "10.3.0", wheel)
     own = "/usr/lib/python3.10/dist-packages/tensorrt/__init__.py"
     assert refusal("tensorrt", "10.3.0", own) is None

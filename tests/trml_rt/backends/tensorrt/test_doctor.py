@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conftest import TINY
-from tests.trml_rt.backends.tensorrt.fake_tensorrt import FakeCuda, FakeTensorRt
+from tests.trml_rt.backends.tensorrt.fake_cuda import FakeCuda
+from tests.trml_rt.backends.tensorrt.fake_tensorrt import FakeTensorRt
 from trml_rt.backends.tensorrt import doctor as doctor_nvidia
 from trml_rt.backends.tensorrt.doctor import jetpack_of
 from trml_rt.cli import trml_rt as cli

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.trml_rt.backends.tensorrt.fake_cuda import FakeCuda
 from tests.trml_rt.backends.tensorrt.fake_tensorrt import (
     FakeContext,
-    FakeCuda,
     FakeEngine,
     FakeRuntimeCache,
     FakeTensorRt,
 )
-from trml_rt.backends.tensorrt import cuda
+from trml_rt.backends.tensorrt import cuda, memory
 from trml_rt.errors import EnvironmentUnfit
 
 runtime = pytest.importorskip(
     "cuda.bindings.runtime", reason='needs cuda-bindings: pip install ".[rtx]"'
 )
-CALLED = sorted(set(re.findall(r"\bcuda[A-Z]\w+", Path(cuda.__file__).read_text())))
+SOURCES = "".join(Path(module.__file__).read_text() for module in (cuda, memory))
+CALLED = sorted(set(re.findall(r"\bcuda[A-Z]\w+", SOURCES)))
 
 
 @pytest.mark.parametrize("name", CALLED)
@@ -54,7 +55,7 @@ def test_every_name_of_tensorrt_that_stands_in_exists(fake, real):
     trt = pytest.importorskip("tensorrt_rtx", reason='needs pip install ".[rtx]"')
     place = getattr(trt, real) if real else trt
     # Of Runtime, which the stand-in is as well; and what is no function of the real one.
-    own = {"deserialize_cuda_engine", "add"}
+    own = {"deserialize_cuda_engine", "add", "places"}
     names = [name for name in vars(fake) if not name.startswith("_")]
     assert [name for name in names if not hasattr(place, name) and name not in own] == []
     assert hasattr(trt.Runtime, "deserialize_cuda_engine")

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from trml_rt.backends.tensorrt import cuda, libcudart
-from trml_rt.backends.tensorrt.cuda import Cuda, Memory, Stream, current_gpu
+from trml_rt.backends.tensorrt.cuda import Cuda, Stream, current_gpu
 from trml_rt.backends.tensorrt.libcudart import Libcudart
+from trml_rt.backends.tensorrt.memory import Memory
 from trml_rt.errors import BackendUnavailable, EnvironmentUnfit
 
 STUB = r"""
@@ -32,6 +33,7 @@ int cudaDriverGetVersion(int *v) { *v = DRIVER; return 0; }
 int cudaRuntimeGetVersion(int *v) { *v = RUNTIME; return 0; }
 const char *cudaGetErrorString(int s) { return s == 2 ? "out of memory" : "another"; }
 int cudaGetLastError(void) { return 0; }
+int cudaSetDevice(int d) { return d < 0; }
 int cudaGetDevice(int *d) { *d = 3; return 0; }
 int cudaGetDeviceProperties(P p, int d) { strcpy(p, "Stub"); return d != 3; }
 int cudaDeviceGetAttribute(int *v, int a, int d) { *v = a + 100 * d; return 0; }
@@ -126,9 +128,9 @@ def test_memory_streams_marks_and_graphs_pass_whole_addresses(build):
     slot = memory.slot(1000)
     slot.put(np.arange(250, dtype=np.float32))
     host = slot.host.ctypes.data
-    stream.copy(slot.device, host, 1000, "HostToDevice")
+    stream.copy(slot.device, host, 1000)
     slot.host[:] = 0
-    stream.copy(host, slot.device, 1000, "DeviceToHost")
+    stream.copy(host, slot.device, 1000)
     np.testing.assert_array_equal(slot.take((250,), np.dtype(np.float32)), np.arange(250))
     graph = stream.capture(lambda: stream.mark(0))
     stream.launch(graph)
