@@ -20,7 +20,14 @@ from pydantic_core import ErrorDetails
 from trml_rt.bundle.records import problem_text
 from trml_rt.errors import EnvironmentUnfit, TrmlError, UsageError
 
-__all__ = ["Config", "check_key", "describe", "load_config", "parse_config"]
+__all__ = [
+    "Config",
+    "check_key",
+    "describe",
+    "load_config",
+    "parse_config",
+    "parse_recorded",
+]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -52,6 +59,9 @@ class Config(BaseModel):
         None, "seconds; a longer clip counts as missing, null sets no limit"
     )
     normalise: bool = _key(True, "bring text and frame vectors to length 1")
+    equal_lengths: bool = _key(
+        True, "bring pooled and virtual vectors to length 1 too, so that none drowns another"
+    )
     temporal_encoder: Literal["gru", "mean"] = _key(
         "gru", "what pools the frames: the masked mean of GRU(x) + x, or the mean of x"
     )
@@ -149,6 +159,20 @@ def parse_config(
         raise error(f"{where}: {problem}") from None
     except ValidationError as problems:
         raise error(f"{where}: {describe(problems)}") from None
+
+
+def parse_recorded(
+    values: dict[str, Any], *, where: str = "config", error: type[TrmlError] = UsageError
+) -> Config:
+    """Return the configuration that a checkpoint or a report of any age holds.
+
+    A key that is younger than the record means what every model did before there was that key,
+    which need not be the default of today.
+    """
+    return parse_config({**_BEFORE, **values}, where=where, error=error)
+
+
+_BEFORE = {"equal_lengths": False}
 
 
 def load_config(

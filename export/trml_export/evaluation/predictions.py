@@ -71,7 +71,7 @@ def predict(model: TRML, features: Features) -> Predictions:
             ("virtual_text", video, virtual_text),
             ("virtual_video", text, virtual_video),
             ("real_text", text, x_t[text]),
-            ("real_video", video, model.temporal(x_v[video], mask[video])),
+            ("real_video", video, model.pooled(x_v[video], mask[video])),
         ):
             columns[name][start + rows.nonzero().squeeze(1).numpy()] = values.numpy()
     return Predictions(**columns)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from trml_export.config import Config
+from trml_export.config import Config, parse_recorded
 from trml_export.evaluation.masks import CASES
 from trml_export.evaluation.metrics import main_metric
 
@@ -138,7 +138,7 @@ class Evaluation:
         for case in (case for run in runs for case in run["cases"]):
             case.update({k: math.nan for k, v in case.items() if v is None and k != "rate"})
         fields = {f.name: content[f.name] for f in dataclasses.fields(cls)}
-        return cls(**fields | {"config": Config.model_validate_json(json.dumps(content["config"]))})
+        return cls(**fields | {"config": parse_recorded(content["config"])})
 
     def to_json(self) -> str:
         """Return the whole record as JSON, a line for each run; what is not a number is null."""

@@ -147,18 +147,35 @@ class TRML(nn.Module):
 
     def fuse_text(self, text: Tensor) -> tuple[Tensor, Tensor]:
         """Return the prediction and the virtual video (batch, d) of text alone."""
-        video = self.text_to_video(text)
+        text = self._levelled_text(text)
+        video = self._levelled(self.text_to_video(text))
         return self.head(text, video, (True, False)), video
 
     def fuse_video(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the prediction and the virtual text (batch, d) of video alone."""
-        video = self.temporal(frames, mask)
-        text = self.video_to_text(video)
+        video = self.pooled(frames, mask)
+        text = self._levelled(self.video_to_text(video))
         return self.head(text, video, (False, True)), text
 
     def fuse_text_video(self, text: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """Return the prediction from both real modalities."""
-        return self.head(text, self.temporal(frames, mask), (True, True))
+        return self.head(self._levelled_text(text), self.pooled(frames, mask), (True, True))
+
+    def pooled(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """Return the vector (batch, d) of a clip that the head takes."""
+        return self._levelled(self.temporal(frames, mask))
+
+    def _levelled_text(self, text: Tensor) -> Tensor:
+        """Return x_t as the head takes it; it has length 1 already where `normalise` is set."""
+        return text if self.config.normalise else self._levelled(text)
+
+    def _levelled(self, vectors: Tensor) -> Tensor:
+        """Return vectors (..., d) of one length, if the configuration wants that.
+
+        Matching by directions bounds no length. Virtual vectors once grew to ten times the real
+        ones, and a head that lived on them did not hear a real second input.
+        """
+        return normalise(vectors) if self.config.equal_lengths else vectors
 
     def forward(self, text: Tensor, has_text: Tensor, frames: Tensor, mask: Tensor) -> Views:
         """Return every view that each row of a training batch allows; see `Views`.
@@ -171,8 +188,8 @@ class TRML(nn.Module):
         text_rows = has_text.nonzero().squeeze(1)
         video_rows = has_video.nonzero().squeeze(1)
         both_rows = (has_text & has_video).nonzero().squeeze(1)
-        real_text = self.text_state(text[text_rows])  # (text rows, d)
-        real_video = self.temporal(
+        real_text = self._levelled_text(self.text_state(text[text_rows]))  # (text rows, d)
+        real_video = self.pooled(
             self.frame_states(frames[video_rows]), mask[video_rows]
         )  # (video rows, d)
         if self.training:
@@ -182,8 +199,8 @@ class TRML(nn.Module):
             ):
                 if isinstance(generator, TrainingMean):
                     generator.observe(real)
-        virtual_video = self.text_to_video(real_text)
-        virtual_text = self.video_to_text(real_video)
+        virtual_video = self._levelled(self.text_to_video(real_text))
+        virtual_text = self._levelled(self.video_to_text(real_video))
         shown_video, shown_text = virtual_video, virtual_text
         if not self.config.task_teaches_generators:
             shown_video, shown_text = virtual_video.detach(), virtual_text.detach()

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from trml_export.backbone.backbone import Encoders, load_backbone
-from trml_export.config import Config, parse_config
+from trml_export.config import Config, parse_recorded
 from trml_export.method.model import TRML
 from trml_rt.bundle import atomic
 from trml_rt.bundle.files import FileEntry, check_files, describe_files, read_record, sha256_of
@@ -200,7 +200,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     record: CheckpointRecord = validate(
         CheckpointRecord, parse_json(data, str(path)), str(path), SCHEMA
     )
-    config = parse_config(record.config, where=f"{path}: config", error=ArtefactMismatch)
+    config = parse_recorded(record.config, where=f"{path}: config", error=ArtefactMismatch)
     check_files(folder, record.files, _REMEDY)
     changed = [name for name, entry in record.files.items() if not _holds(folder / name, entry)]
     if WEIGHTS not in record.files:

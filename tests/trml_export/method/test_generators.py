@@ -46,7 +46,9 @@ def test_the_mean_of_one_batch_is_its_mean_and_later_ones_move_it():
 
 def test_the_mean_is_of_the_other_modality_and_training_alone_moves_it():
     torch.manual_seed(0)
-    model = TRML(Config(generator="mean", temporal_encoder="mean", frames=2), SIZE)
+    model = TRML(
+        Config(generator="mean", temporal_encoder="mean", frames=2, equal_lengths=False), SIZE
+    )
     text, frames = torch.randn(4, SIZE), torch.randn(4, 2, SIZE)
     present, mask = torch.ones(4, dtype=torch.bool), torch.ones(4, 2, dtype=torch.bool)
     views = model.train()(text, present, frames, mask)

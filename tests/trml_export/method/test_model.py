@@ -106,9 +106,22 @@ def test_normalising_keeps_the_zero_of_padding_in_half_precision():
 
 
 def test_the_copy_generator_gives_the_other_modality_itself():
-    model = TRML(Config(generator="copy"), SIZE)
+    model = TRML(Config(generator="copy", equal_lengths=False), SIZE)
     text = torch.randn(2, SIZE)
     assert torch.equal(model.fuse_text(text)[1], text)
+
+
+@pytest.mark.parametrize("normal", [True, False])
+def test_whatever_the_head_takes_has_length_1(normal):
+    seen = []
+    model = _trained_generators(TRML(Config(normalise=normal), SIZE)).eval()
+    model.head.register_forward_pre_hook(lambda _, given: seen.extend(given[:2]))
+    frames, mask = _clips(8, 1, 3)
+    text = model.text_state(torch.randn(3, SIZE) * 7)
+    frames = model.frame_states(frames)
+    model.fuse_text(text), model.fuse_video(frames, mask), model.fuse_text_video(text, frames, mask)
+    assert len(seen) == 6
+    torch.testing.assert_close(torch.cat(seen).norm(dim=1), torch.ones(18))
 
 
 @pytest.mark.parametrize(

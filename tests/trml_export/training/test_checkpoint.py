@@ -93,6 +93,17 @@ def test_an_unknown_key_is_refused(saved, part):
         load_checkpoint(saved[0])
 
 
+def test_a_checkpoint_older_than_equal_lengths_gives_the_model_that_it_was(saved):
+    folder, model = saved
+    _edit(folder, lambda record: record["config"].pop("equal_lengths"))
+    loaded = load_checkpoint(folder)
+    assert not loaded.config.equal_lengths
+    text = torch.randn(2, model.size)
+    older = TRML(model.config.model_copy(update={"equal_lengths": False}), model.size).eval()
+    older.load_state_dict(model.state_dict())
+    assert torch.equal(loaded.model().fuse_text(text)[0], older.fuse_text(text)[0])
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "backbone/text/vocab.txt"])
 def test_a_changed_file_is_refused_by_name(saved, name):
     path = saved[0] / name

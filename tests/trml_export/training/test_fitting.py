@@ -8,9 +8,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.trml_export.learnable import SIZE, SMALL, learnable, unlearnable
+from tests.trml_export.learnable import (
+    SIZE,
+    SMALL,
+    UNALIGNED,
+    UNALIGNED_SIZE,
+    learnable,
+    unaligned,
+    unlearnable,
+)
 from trml_export.config import Config
 from trml_export.data import Sample
+from trml_export.evaluation.metrics import measure
+from trml_export.evaluation.predictions import predict
 from trml_export.features.features import Features
 from trml_export.method.model import TRML
 from trml_export.training.batches import collate
@@ -53,6 +63,27 @@ def test_classes_are_learnt():
     config = Config(task="classification", labels=("low", "high"), epochs=20, learning_rate=1e-2)
     valid = fit(classes(0), classes(1), config, SIZE).valid
     assert valid["text_video_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("equal_lengths", [True, False])
+def test_vectors_of_equal_lengths_keep_both_inputs_off_the_floor(equal_lengths):
+    # Without them virtual vectors grow, and the head does not hear the real second input.
+    train, valid = unaligned(400, seed=0), unaligned(400, seed=1)
+    truth = np.array([sample.target for sample in valid.samples])
+    config = UNALIGNED.model_copy(update={"equal_lengths": equal_lengths})
+    predicted = predict(fit(train, valid, config, UNALIGNED_SIZE).model, valid)
+    both = measure(config, truth, predicted.both)["macro_f1"]
+    always_the_commonest = measure(config, truth, np.tile([0, 0, 1], (len(truth), 1)))["macro_f1"]
+    lengths = [
+        np.linalg.norm(vectors, axis=1)
+        for vectors in (predicted.virtual_text, predicted.virtual_video, predicted.real_video)
+    ]
+    if equal_lengths:
+        assert both > always_the_commonest + 0.2
+        np.testing.assert_allclose(lengths, 1, atol=1e-5)
+    else:
+        assert both < always_the_commonest + 0.05
+        assert lengths[0].mean() > 3 * lengths[2].mean()
 
 
 def test_matching_brings_virtual_vectors_to_the_real_ones():
