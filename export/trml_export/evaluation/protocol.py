@@ -25,7 +25,7 @@ from typing import Any
 from trml_export.config import Config
 from trml_export.evaluation.masks import incomplete
 from trml_export.evaluation.methods import Method, train_method
-from trml_export.evaluation.scoring import score_cases, score_retrieval
+from trml_export.evaluation.scoring import score_cases, score_lengths, score_retrieval
 from trml_export.features.features import Features
 from trml_export.training.run_key import run_key
 from trml_rt.bundle.atomic import write_bytes
@@ -75,7 +75,8 @@ def run_protocol(
 ) -> list[dict[str, Any]]:
     """Return one record a run, in the order of `runs`.
 
-    A record holds the run's fields, `training` (epochs and losses), `cases` and `retrieval`.
+    A record holds the run's fields, `training` (epochs and losses), `cases`, `retrieval` and
+    `lengths`.
     Training loses modalities as `masks.incomplete` says; valid and test stay as they are.
 
     Args:
@@ -207,6 +208,7 @@ def _train(run: Run) -> dict[str, Any]:
         "training": training,
         "cases": score_cases(predictions, features[split], config),
         "retrieval": {} if method.separate else score_retrieval(predictions, features[split]),
+        "lengths": {} if method.separate else score_lengths(predictions),
     }
 
 
@@ -217,4 +219,4 @@ def _key(run: Run, material: Material, identity: str) -> str:
     return run_key(config, identity, material.features, facts, threads=1)
 
 
-_SCHEMA = 1  # raise it when what is scored, or how, changes
+_SCHEMA = 2  # raise it when what is scored, or how, changes

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from trml_export.config import Config, parse_recorded
+from trml_export.evaluation.collapse import control_remarks
 from trml_export.evaluation.masks import CASES
 from trml_export.evaluation.metrics import main_metric
 
@@ -62,8 +63,8 @@ class Evaluation:
     `subject` says what was evaluated, `data` on which samples, and `problems` which inputs
     were unusable. `floors` are the metrics of answers that look at no input, over all samples
     and over the complete ones. A run is a record with `method`, `completeness`, `seed`,
-    `training`, `cases` and `retrieval`. Where one model is the subject, a case has the `interval`
-    of its main metric, two ends.
+    `training`, `cases`, `retrieval` and, unless it is older, `lengths`. Where one model is the
+    subject, a case has the `interval` of its main metric, two ends.
     """
 
     subject: dict[str, Any]
@@ -188,7 +189,11 @@ class Evaluation:
                         }
 
     def to_markdown(self) -> str:
-        """Return the main metric, its floors, and retrieval, as tables for each completeness."""
+        """Return the main metric, its floors, lengths of vectors and retrieval as tables.
+
+        There are such tables for each completeness. Below the first stand remarks on what
+        collapsed, see `collapse`.
+        """
         metric = main_metric(self.config)
         columns = [case for case in _COLUMNS if case in self._cases()]
         parts = []
@@ -200,6 +205,8 @@ class Evaluation:
                 statistics = [self.statistic(method, completeness, c, metric) for c in columns]
                 cells = ["-" if each is None else str(each) for each in statistics]
                 lines.append([self.title(method), *cells])
+            if len(self.methods) > 1:
+                lines.append(["**best**", *(self._best(completeness, case) for case in columns)])
             for name, floor in self.floors.items():
                 parts_of = ["as_is" if case == "as_is" else "complete" for case in columns]
                 cells = [f"{floor[part][metric]:.4f}" for part in parts_of]
@@ -207,8 +214,42 @@ class Evaluation:
             if not self.of_method:
                 rows = {case["case"]: str(case["samples"]) for case in self.runs[0]["cases"]}
                 lines.append(["rows", *(rows[case] for case in columns)])
-            parts += [table(lines), *self._retrieval_tables(completeness)]
+            remarks = [f"Remark: {remark}." for remark in control_remarks(self, completeness)]
+            parts += [table(lines), *remarks, *self._length_table(completeness)]
+            parts += self._retrieval_tables(completeness)
         return "\n\n".join(parts) + "\n"
+
+    def _best(self, completeness: float, case: str) -> str:
+        """Return the title of the method with the best mean over seeds in a case."""
+        metric = main_metric(self.config)
+        sign = -1 if metric == "mae" else 1
+        means = {
+            method: sign * statistic.mean
+            for method in self.methods
+            if (statistic := self.statistic(method, completeness, case, metric))
+            and not math.isnan(statistic.mean)
+        }
+        return self.title(max(means, key=lambda method: means[method])) if means else "-"
+
+    def _length_table(self, completeness: float) -> Iterator[str]:
+        """Yield a table of the mean lengths of vectors, if any run measured them."""
+        runs = [run for run in self.runs if run["completeness"] == completeness]
+        kinds = list(dict.fromkeys(kind for run in runs for kind in run.get("lengths", {})))
+        if not kinds:
+            return
+        lines = [["length of vectors", *(kind.replace("_", " ") for kind in kinds)]]
+        lines.append(["---"] * (len(kinds) + 1))
+        for method in self.methods:
+            measured = [
+                run["lengths"] for run in runs if run["method"] == method and run["lengths"]
+            ]
+            if measured:
+                cells = [
+                    str(Statistic.of([each[kind] for each in measured if kind in each]))
+                    for kind in kinds
+                ]
+                lines.append([self.title(method), *cells])
+        yield table(lines)
 
     def _retrieval_tables(self, completeness: float) -> Iterator[str]:
         """Yield a table for each direction in which virtual vectors were compared with real ones.

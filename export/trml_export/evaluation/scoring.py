@@ -15,7 +15,7 @@ from trml_export.evaluation.predictions import Predictions
 from trml_export.evaluation.retrieval import retrieval
 from trml_export.features.features import Features
 
-__all__ = ["floors", "score_cases", "score_retrieval", "truth_of"]
+__all__ = ["floors", "score_cases", "score_lengths", "score_retrieval", "truth_of"]
 
 
 def truth_of(features: Features) -> NDArray[np.generic]:
@@ -94,6 +94,24 @@ def score_retrieval(predictions: Predictions, features: Features) -> dict[str, d
             truth,
         )
     return scores
+
+
+def score_lengths(predictions: Predictions) -> dict[str, float]:
+    """Return the mean length of each kind of vector that the head takes, where there is one.
+
+    Where virtual vectors are several times as long as real ones, the head hears no real input
+    beside them.
+    """
+    vectors = {
+        name: getattr(predictions, name)
+        for name in ("real_text", "real_video", "virtual_text", "virtual_video")
+    }
+    lengths = {
+        name: np.linalg.norm(rows[~np.isnan(rows).any(axis=1)], axis=1)
+        for name, rows in vectors.items()
+        if rows is not None
+    }
+    return {name: float(each.mean()) for name, each in lengths.items() if len(each)}
 
 
 def floors(

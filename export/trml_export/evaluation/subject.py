@@ -19,7 +19,7 @@ from trml_export.data import DataSet
 from trml_export.evaluation.predictions import Predictions
 from trml_export.evaluation.record import Evaluation
 from trml_export.evaluation.report import check_report_target, write_report
-from trml_export.evaluation.scoring import floors, score_cases, score_retrieval
+from trml_export.evaluation.scoring import floors, score_cases, score_lengths, score_retrieval
 from trml_export.evaluation.split import DataSplit
 from trml_export.features.features import Features
 
@@ -72,6 +72,7 @@ def model_run(
         "training": {},
         "cases": score_cases(predictions, features, config, intervals=True),
         "retrieval": score_retrieval(predictions, features),
+        "lengths": score_lengths(predictions),
     }
 
 

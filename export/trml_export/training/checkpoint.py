@@ -64,7 +64,11 @@ class BackboneRecord(Strict):
 
 
 class TrainingRecord(Strict):
-    """What training did; losses and metrics by name, at the epoch that was kept."""
+    """What training did; losses and metrics by name, at the epoch that was kept.
+
+    `lengths` are the mean lengths of the vectors that the head took on valid; older records have
+    none.
+    """
 
     data_sha256: str
     samples: dict[str, int]
@@ -72,6 +76,7 @@ class TrainingRecord(Strict):
     best_epoch: int
     train: dict[str, float]
     valid: dict[str, float]
+    lengths: dict[str, float] = Field(default_factory=dict)
 
 
 class CheckpointRecord(Strict):

@@ -14,6 +14,9 @@ import torch
 from trml_export.backbone.backbone import load_backbone
 from trml_export.config import Config
 from trml_export.data import InputProblem, read_dataset
+from trml_export.evaluation.collapse import model_remarks
+from trml_export.evaluation.predictions import predict
+from trml_export.evaluation.scoring import score_lengths
 from trml_export.features.features import Features, compute_split
 from trml_export.plots.picture import check_drawing
 from trml_export.plots.training import training_picture
@@ -37,7 +40,9 @@ class TrainReport:
     """What a training run did.
 
     `samples` counts the usable samples of train and valid. `resumed` is how many of the `epochs`
-    an earlier, stopped run did. `train` and `valid` are the metrics of the epoch that was kept.
+    an earlier, stopped run did. `train` and `valid` are the metrics of the epoch that was kept,
+    `lengths` the mean lengths of its vectors on valid. `remarks` say which presence case ends near
+    its floor, or far below one input alone.
     `problems` names every input that was unusable or cut short.
     """
 
@@ -48,6 +53,8 @@ class TrainReport:
     resumed: int
     train: dict[str, float]
     valid: dict[str, float]
+    lengths: dict[str, float]
+    remarks: tuple[str, ...]
     problems: tuple[InputProblem, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,6 +108,10 @@ def train(
     key = run_key(config, identity, features, threads=torch.get_num_threads())
     state = cache / "training" / f"{key}.safetensors"
     result = fit(features["train"], features["valid"], config, encoders.size, state=state)
+    predictions = predict(result.model, features["valid"])
+    remarks = model_remarks(predictions, features["valid"], features["train"], config)
+    for remark in remarks:
+        _log.warning("on valid, %s", remark)
     record = TrainingRecord(
         data_sha256=dataset.sha256,
         samples=_count(features),
@@ -108,6 +119,7 @@ def train(
         best_epoch=result.best_epoch,
         train=result.train,
         valid=result.valid,
+        lengths=score_lengths(predictions),
     )
     name = model_name(out, encoders.name, config)
     beside = _curves(result, record, name, drawing=drawing)
@@ -121,6 +133,8 @@ def train(
         resumed=result.resumed,
         train=record.train,
         valid=record.valid,
+        lengths=record.lengths,
+        remarks=tuple(remarks),
         problems=(*dataset.problems, *features["train"].problems, *features["valid"].problems),
     )
 

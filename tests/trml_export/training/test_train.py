@@ -103,6 +103,17 @@ def test_the_checkpoint_has_the_history_of_each_epoch_and_curves(clip_folder, da
     load_checkpoint(tmp_path / "out")
 
 
+def test_a_presence_case_at_its_floor_is_said_and_the_lengths_are_recorded(
+    clip_folder, data, tmp_path, caplog
+):
+    config = Config(epochs=1, frames=2, learning_rate=1e-9)  # nothing is learnt
+    report = train(data, clip_folder, tmp_path / "out", config=config)
+    assert any(remark.startswith("text alone: MAE ") for remark in report.remarks)
+    assert set(caplog.messages) >= {f"on valid, {remark}" for remark in report.remarks}
+    assert report.lengths["virtual_text"] == pytest.approx(1, abs=1e-5)
+    assert load_checkpoint(tmp_path / "out").record.training.lengths == report.lengths
+
+
 def test_without_matplotlib_training_says_so_and_goes_on(
     clip_folder, data, tmp_path, monkeypatch, caplog
 ):
