@@ -7,6 +7,7 @@ content of the input. So a moved file is not encoded again, and a changed file i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -69,6 +70,21 @@ class Features:
         numbers: dict[str | None, int] = {}
         texts = [numbers.setdefault(sample.text, len(numbers)) for sample in self.samples]
         return np.stack([np.array(texts, np.int64), self.clip_starts], axis=1)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of all vectors in the order of the samples, wherever they lie in the array.
+
+        A clip that is replaced under its old name changes nothing but this.
+        """
+        content = hashlib.sha256()
+        for text, start, length in zip(
+            self.text_rows, self.clip_starts, self.clip_lengths, strict=True
+        ):
+            if text >= 0:
+                content.update(self.vectors[text].tobytes())
+            content.update(self.vectors[start : start + length].tobytes())
+        return content.hexdigest()
 
     def take(self, rows: npt.NDArray[np.int64]) -> Features:
         """Return the samples `rows` alone, in that order."""

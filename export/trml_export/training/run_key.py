@@ -14,7 +14,7 @@ from trml_export.features.features import Features
 
 __all__ = ["run_key"]
 
-_VERSION = 2  # raise it when training draws or counts in another way
+_VERSION = 3  # raise it when training draws or counts in another way
 
 
 def run_key(
@@ -30,7 +30,7 @@ def run_key(
     Args:
         config: every choice of method and optimiser.
         identity: names the data set and the backbone.
-        features: by split; they say which inputs could be used, which a repaired file changes.
+        features: by split; which inputs could be used counts, and what the encoders said of them.
         more: anything else that matters, as JSON values.
         threads: of PyTorch; sums come out differently with another number.
     """
@@ -43,11 +43,13 @@ def run_key(
         ]
         for split, part in features.items()
     }
+    content = {split: part.digest for split, part in features.items()}
     facts = [
         _VERSION,
         config.model_dump(mode="json"),
         identity,
         usable,
+        content,
         torch.__version__,
         threads,
         *more,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -39,6 +41,18 @@ def test_equal_runs_have_one_key_of_32_digits():
 )
 def test_whatever_decides_the_numbers_gives_another_key(change):
     assert key(**change) != key()
+
+
+def test_a_clip_that_changed_under_its_name_gives_another_key():
+    vectors = TRAIN.vectors.copy()
+    vectors[TRAIN.clip_starts[2]] += 1
+    assert key(train=replace(TRAIN, vectors=vectors)) != key()
+
+
+def test_vectors_that_lie_elsewhere_in_the_store_give_the_same_key():
+    moved = np.concatenate([np.zeros_like(TRAIN.vectors[:3]), TRAIN.vectors])
+    rows = {"text_rows": TRAIN.text_rows + 3, "clip_starts": TRAIN.clip_starts + 3}
+    assert key(train=replace(TRAIN, vectors=moved, **rows)) == key()
 
 
 def test_another_version_of_pytorch_gives_another_key(monkeypatch):
