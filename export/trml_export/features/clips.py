@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 from trml_export.config import Config
-from trml_rt.errors import InputUnusable
+from trml_rt.errors import InputUnusable, blames_machine, lacks_resource
 from trml_rt.inputs.picture import frame_pictures
 
 __all__ = ["check_length", "digest", "seconds"]
@@ -17,11 +18,19 @@ def seconds(path: Path) -> float | None:
     """Return how long a video file says it is; None for what has no length, or tells none.
 
     The stated length of the video stream counts, or else that of the file.
+
+    Raises:
+        EnvironmentUnfit: the machine lacks memory or open files to look at it.
     """
     import av
 
     if path.is_dir():
         return None
+    with blames_machine(path):
+        return _seconds(path, av)
+
+
+def _seconds(path: Path, av: Any) -> float | None:
     try:
         with av.open(str(path)) as container:
             if container.format.name.endswith(("_pipe", "image2")):
@@ -30,7 +39,9 @@ def seconds(path: Path) -> float | None:
                 if stream.duration and stream.time_base:
                     return float(stream.duration * stream.time_base)
             return None if container.duration is None else container.duration / av.time_base
-    except (av.FFmpegError, OSError, ValueError):
+    except (av.FFmpegError, OSError, ValueError) as error:
+        if lacks_resource(error):
+            raise
         return None  # whether it can be used at all, `read_frames` says
 
 
@@ -59,7 +70,13 @@ def digest(path: Path) -> bytes:
 
     Raises:
         OSError: the file, or the folder itself, cannot be read.
+        EnvironmentUnfit: the machine lacks memory or open files to read it.
     """
+    with blames_machine(path):
+        return _digest(path)
+
+
+def _digest(path: Path) -> bytes:
     content = hashlib.sha256()
     if path.is_dir():
         for picture in frame_pictures(path):
@@ -75,5 +92,7 @@ def _picture_digest(picture: Path) -> bytes:
     try:
         # A pipe may never end, so only what is a file is opened.
         return hashlib.sha256(picture.read_bytes()).digest() if picture.is_file() else b""
-    except OSError:
+    except OSError as error:
+        if lacks_resource(error):
+            raise
         return b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from tests import media
 from trml_export.config import Config
 from trml_export.features.clips import check_length, digest, seconds
-from trml_rt.errors import InputUnusable
+from trml_rt.errors import EnvironmentUnfit, InputUnusable
 
 
 @pytest.fixture
@@ -91,3 +92,14 @@ def test_a_digest_neither_fails_nor_waits_for_an_entry_that_is_no_file(folder, m
 def test_a_digest_of_what_is_not_there_is_an_oserror(tmp_path):
     with pytest.raises(FileNotFoundError):
         digest(tmp_path / "none.mp4")
+
+
+@pytest.mark.parametrize(("look", "name"), [(digest, "f0.png"), (digest, "."), (seconds, "f0.png")])
+def test_a_lack_of_open_files_is_the_fault_of_the_machine(look, name, folder, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    for function in ("av.open", "pathlib.Path.open", "pathlib.Path.read_bytes"):
+        monkeypatch.setattr(function, refuse)
+    with pytest.raises(EnvironmentUnfit, match="lacks memory, threads or open files"):
+        look(folder / name)
