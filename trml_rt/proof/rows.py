@@ -105,7 +105,7 @@ def _scan_layout(
         settings = load_config(config, overrides=overrides, defaults=FORMATS[layout].defaults)
     else:
         settings = config_for(task, layout)
-    dataset = read_dataset(data, settings, layout)
+    dataset = read_dataset(data, settings, layout, needed=())
     scored = has_targets and settings.task == "regression"
     labelled = has_targets and settings.task == "classification"
     rows = [
@@ -147,4 +147,4 @@ def _target_faults(row: Row, task: Task) -> Iterator[str]:
     elif row.score is not None and task.range is not None:
         low, high = task.range
         if not low <= row.score <= high:
-            yield f"score {row.score:g} is outside of the bundle's range, {low:g} to {high:g}"
+            yield f"score {row.score!r} is outside of the bundle's range, {low:g} to {high:g}"

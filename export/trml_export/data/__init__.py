@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from trml_export.data.mmsa import read_mmsa
 from trml_export.data.samples import DataSet, InputProblem, Sample
 from trml_rt.bundle.manifest import Task
 from trml_rt.errors import UsageError
-from trml_rt.inputs.rows import SPLITS
+from trml_rt.inputs.rows import SPLITS, refuse_all
 
 __all__ = [
     "FORMATS",
@@ -47,13 +47,25 @@ FORMATS = {
 """The layouts by name."""
 
 
-def read_dataset(path: Path, config: Config, format: str = "jsonl") -> DataSet:
+def read_dataset(
+    path: Path, config: Config, format: str = "jsonl", *, needed: Sequence[str] = ("train", "valid")
+) -> DataSet:
     """Read and check the data set at `path`, which has the layout `format` of `FORMATS`.
 
+    Args:
+        path: the data set.
+        config: the task that its targets must fit.
+        format: the layout.
+        needed: the splits that must have a sample; the default are those of a training.
+
     Raises:
-        UsageError: no such layout, or what is there is not one.
+        UsageError: no such layout, what is there is not one, or a split has no sample.
     """
-    return _format(format).read(path, config)
+    dataset = _format(format).read(path, config)
+    splits = {sample.split for sample in dataset.samples}
+    absent = [split for split in needed if split not in splits]
+    refuse_all(path, [f"no sample has the split {split!r}" for split in absent])
+    return dataset
 
 
 def config_for(task: Task, format: str) -> Config:

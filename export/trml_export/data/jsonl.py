@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trml_export.config import Config
 from trml_export.data.samples import DataSet, Sample
-from trml_rt.inputs.rows import Row, read_rows, refuse_all
+from trml_rt.inputs.rows import Row, read_rows
 
 __all__ = ["read_jsonl", "target_faults"]
 
@@ -23,13 +23,7 @@ def read_jsonl(path: Path, config: Config) -> DataSet:
             the problems and lists the first twenty.
     """
     table = read_rows(path, lambda row: target_faults(row, config))
-    samples = tuple(_sample(row, config) for row in table.rows)
-    splits = {sample.split for sample in samples}
-    refuse_all(
-        path,
-        [f"no sample has the split {name!r}" for name in ("train", "valid") if name not in splits],
-    )
-    return DataSet(samples, table.sha256)
+    return DataSet(tuple(_sample(row, config) for row in table.rows), table.sha256)
 
 
 def target_faults(row: Row, config: Config) -> Iterator[str]:
@@ -47,7 +41,7 @@ def target_faults(row: Row, config: Config) -> Iterator[str]:
         labelled = "; for a model of labels pass --set task=classification"
         yield f"score must be a number{labelled if row.label is not None else ''}"
     elif not low <= row.score <= high:
-        yield f"score {row.score:g} is outside of score_range, {low} to {high}"
+        yield f"score {row.score!r} is outside of score_range, {low} to {high}"
 
 
 def _sample(row: Row, config: Config) -> Sample:

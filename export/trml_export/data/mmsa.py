@@ -87,5 +87,5 @@ def _target(row: TableRow, config: Config) -> float | int | str:
     if not math.isfinite(score):
         return f"label {row['label']!r} is no number"
     if not low <= score <= high:
-        return f"label {score:g} is outside of score_range, {low:g} to {high:g}"
+        return f"label {row['label']} is outside of score_range, {low:g} to {high:g}"
     return score

@@ -163,12 +163,7 @@ class Collector:
 
     def finish(self) -> DataSet:
         """Return the data set; UsageError with all faults of its tables, if there are any."""
-        problems = self._faults or [
-            f"no sample has the split {split!r}"
-            for split in ("train", "valid")
-            if all(sample.split != split for sample in self._samples)
-        ]
-        refuse_all(self._path, problems)
+        refuse_all(self._path, self._faults)
         return DataSet(tuple(self._samples), self._digest.hexdigest(), tuple(self._problems))
 
 

@@ -55,7 +55,7 @@ def curves(evaluation: Evaluation, completeness: float, title: str) -> dict[str,
         low, high = np.nanmin(values), np.nanmax(values)
         margin = _FAR * max(high - low, 1e-9)
         far = any(not low - margin <= floor <= high + margin for floor in floors.values())
-        panels = _axes(figure, floors if far else {}, below=max(floors.values()) < low)
+        panels = _axes(figure, floors if far else {}, below=max(floors.values(), default=low) < low)
         for kind, axes in panels.items():
             _panel(axes, evaluation, {name: points[kind] for name, points in lines.items()})
             if not far:

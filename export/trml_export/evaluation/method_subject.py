@@ -46,7 +46,7 @@ class MethodSubject:
 
         See `evaluate` and `run_protocol` for the errors.
         """
-        dataset = split.read(self.config)
+        dataset = split.read(self.config, to_train=True)
         features = {
             name: compute_split(dataset, name, self.backbone, self.config, cache=self.cache)
             for name in dict.fromkeys(("train", "valid", split.name))

@@ -20,9 +20,13 @@ class DataSplit:
     layout: str = "jsonl"
     name: str = "test"
 
-    def read(self, config: Config) -> DataSet:
-        """Read the data set for the task of `config`; UsageError if the split has no sample."""
-        dataset = read_dataset(self.path, config, self.layout)
+    def read(self, config: Config, *, to_train: bool = False) -> DataSet:
+        """Read the data set for the task of `config`; UsageError if the split has no sample.
+
+        With `to_train` the splits train and valid must have samples, too.
+        """
+        needed = ("train", "valid") if to_train else ()
+        dataset = read_dataset(self.path, config, self.layout, needed=needed)
         if not self.samples_of(dataset):
             raise UsageError(
                 f"{self.path}: no sample has the split {self.name!r}; choose {', '.join(SPLITS)}"

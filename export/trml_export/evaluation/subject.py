@@ -7,6 +7,7 @@ checkpoint's is the loss of export and precision, in task points.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +25,8 @@ from trml_export.evaluation.split import DataSplit
 from trml_export.features.features import Features
 
 __all__ = ["Subject", "assemble", "count_inputs", "evaluate", "model_run"]
+
+_log = logging.getLogger(__name__)
 
 _PACKAGES = ("trml-rt", "torch", "onnxruntime", "scikit-learn", "numpy")
 
@@ -90,11 +93,13 @@ def assemble(
         subject: its description, which the record carries.
         config: the task, and what else the subject was made with.
         split: what was evaluated on.
-        dataset: the whole data set; the floors learn from its training targets.
+        dataset: the whole data set; the floors learn from its training targets, if it has any.
         features: of the split.
         runs: one record a run.
     """
     targets = np.array([s.target for s in dataset.samples if s.split == "train"])
+    if not len(targets):
+        _log.warning("%s: has no training samples, so there are no floors", split.path)
     problems = [*dataset.problems, *features.problems]
     return Evaluation(
         subject=subject,
@@ -107,7 +112,7 @@ def assemble(
             "samples": count_inputs(features),
         },
         problems=[asdict(problem) for problem in problems],
-        floors=floors(targets, features, config),
+        floors=floors(targets, features, config) if len(targets) else {},
         runs=runs,
         versions={name: metadata.version(name) for name in _PACKAGES},
     )

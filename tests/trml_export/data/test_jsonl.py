@@ -67,7 +67,7 @@ def test_blank_lines_and_a_byte_order_mark_are_no_fault(tmp_path):
         ({"score": None}, "score must be a number"),
         ({"score": True}, "score must be a number"),
         ({"score": "1"}, "score must be a number"),
-        ({"score": 4}, "outside of score_range"),
+        ({"score": 3.0000001}, "score 3.0000001 is outside of score_range"),
     ],
 )
 def test_a_fault_of_a_row_is_named_with_its_line(tmp_path, change, message):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -41,3 +43,17 @@ def test_every_case_of_one_model_has_an_interval_and_the_table_no_column_for_it(
         low, high = evaluation.interval("checkpoint", case["case"])
         assert low <= case["mae"] <= high
     assert "interval" not in evaluation.to_csv()
+
+
+def test_test_rows_alone_are_evaluated_as_they_are_in_the_whole_data_set_but_without_floors(
+    checkpoint, data, cache, tmp_path, caplog
+):
+    rows = [row for row in data.read_text().splitlines() if json.loads(row)["split"] == "test"]
+    alone = data.parent / "test_alone.jsonl"
+    alone.write_text("\n".join(rows))
+    subject = CheckpointSubject(checkpoint, cache)
+    evaluation = evaluate(subject, DataSplit(alone), out=tmp_path / "report")
+    assert evaluation.runs == evaluate(subject, DataSplit(data)).runs
+    assert evaluation.floors == {}
+    assert f"{alone}: has no training samples, so there are no floors" in caplog.messages
+    assert (tmp_path / "report" / "results.md").exists()
