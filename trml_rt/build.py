@@ -232,6 +232,13 @@ def _settle(
             f"{cpu_features()}); take another precision"
         )
     form = recipe.int8_form or "portable"
+    sources = {n: source_of(opened, n, calibrated, form) for n in opened.manifest.engines}
+    if recipe.int8_form is not None and all(entry is None for _, entry in sources.values()):
+        raise ArtefactMismatch(
+            f"{opened.folder}: its calibration leaves every encoder in FP32 in the {form} form, so "
+            "int8 engines would hold no INT8; calibrate again with a larger --max-drop, or build "
+            "--precision fp32"
+        )
     return BuildJob(
         bundle=opened,
         row=row,
@@ -239,7 +246,7 @@ def _settle(
         options=options,
         built_for=built_for,
         key=key_of(built_for, precision, row),
-        sources={n: source_of(opened, n, calibrated, form) for n in opened.manifest.engines},
+        sources=sources,
     )
 
 

@@ -259,7 +259,7 @@ def test_a_changed_byte_in_a_calibrated_graph_is_refused(bundle_copy):
 
 
 def test_a_calibration_of_other_graphs_is_refused(bundle_copy):
-    bundle = calibrated(bundle_copy)
+    calibrated(bundle_copy)
     path = bundle_copy / "calibration" / "calibration.json"
     content = json.loads(path.read_text())
     content["engines"]["text"]["source"] = "0" * 64
@@ -327,6 +327,20 @@ def test_no_encoder_in_int8_is_a_failure_and_leaves_nothing(bundle_copy):
     with pytest.raises(VerificationFailed, match=r"no encoder holds the gate.*--max-drop"):
         calibrated(bundle_copy, methods={"frame": "max"}, max_drop=MaxDrop(cosine=1e-6))
     assert not (bundle_copy / "calibration").exists()
+
+
+def test_a_form_without_one_int8_encoder_is_not_built_as_int8(bundle_copy):
+    calibrated(bundle_copy)
+    path = bundle_copy / "calibration" / "calibration.json"
+    record = json.loads(path.read_text())
+    for engine in record["engines"].values():
+        form = engine["forms"].pop("cpu")
+        engine["left_out"]["cpu"] = {
+            key: form[key] for key in ("refined", "checked", "sensitivity")
+        }
+    path.write_text(json.dumps(record))
+    with pytest.raises(ArtefactMismatch, match=r"every encoder in FP32 .* --max-drop"):
+        build(Bundle(bundle_copy), "int8")
 
 
 def test_the_record_says_what_each_engine_set_lost(bundle_copy):
