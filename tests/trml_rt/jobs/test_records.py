@@ -75,6 +75,7 @@ def test_a_file_name_that_is_no_utf_8_is_written_all_the_same(run, tmp_path, end
 
 @pytest.mark.parametrize("names", [("a.parquet", "rows.jsonl"), ("a.csv", "rows.parquet")])
 def test_without_its_package_parquet_is_refused_before_any_work(run, archive, monkeypatch, names):
+    archive.with_name("rows.parquet").touch()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(EnvironmentUnfit, match=r"Parquet needs the package pyarrow; .*\[batch\]"):
         run(names[0], data=archive.with_name(names[1]))
