@@ -9,7 +9,7 @@ NATIVE := .venv-native
 DOCS := .venv-docs
 CALLS ?= 4000
 
-.PHONY: demo test test-runtime lint docs bench soak reference wheel encoders default-bundle clean \
+.PHONY: demo test test-runtime lint docs bench soak soak-jobs reference wheel encoders default-bundle clean \
 	native native-packages native-sanitized native-bench plots speed
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
@@ -47,6 +47,9 @@ docs: $(DOCS)/.ready  ## the documentation site, with warnings as errors, into b
 soak: $(TRAIN)/.ready  ## 5,000 video calls; memory, threads and files must stay. Then CALLS mixed ones from 8 threads
 	$(TRAIN)/bin/python benchmarks/soak.py --out build/soak.json
 	$(TRAIN)/bin/python benchmarks/soak_callers.py --calls $(CALLS) --out build/soak_callers.json
+
+soak-jobs: $(TRAIN)/.ready  ## a job of 10,000 rows, killed 100 times, ends as one that ran undisturbed
+	$(TRAIN)/bin/python benchmarks/soak_jobs.py --out build/soak_jobs.json
 
 bench: $(TRAIN)/.ready  ## time of everything outside the engines
 	$(TRAIN)/bin/python benchmarks/overhead.py --out benchmarks/results/overhead.json

@@ -13,13 +13,13 @@ import queue
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from trml_rt import errors
 from trml_rt.backends.process import python_command
-from trml_rt.errors import EnvironmentUnfit
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 from trml_rt.jobs.rows import JobRow
 
 __all__ = ["Said", "WorkerOptions", "answers"]
@@ -100,17 +100,28 @@ class _Worker:
             self.process.stdin.flush()
 
 
-def answers(rows: Sequence[JobRow], options: WorkerOptions, workers: int) -> Iterator[list[Said]]:
+def answers(
+    rows: Sequence[JobRow],
+    options: WorkerOptions,
+    workers: int,
+    provenance: Mapping[str, str | bool],
+) -> Iterator[list[Said]]:
     """Yield what `workers` processes say of `rows`, each row once, in any order.
+
+    Args:
+        rows: what to answer.
+        options: of each worker.
+        workers: how many there are at a time.
+        provenance: of the engines that must answer.
 
     Raises:
         EnvironmentUnfit: the machine lacks something, or ends one worker after another.
-        ArtefactMismatch: a file of the bundle is damaged.
+        ArtefactMismatch: a file of the bundle is damaged, or its engines were changed meanwhile.
     """
     size = _TASK if options.batch == 1 else _BATCHES * options.batch
     cuts = range(0, len(rows), size)
     todo = collections.deque(_Task(rows[start : start + size]) for start in cuts)
-    crew = _Crew(options)
+    crew = _Crew(options, provenance)
     try:
         for _ in range(min(workers, len(todo))):
             crew.start()
@@ -120,8 +131,9 @@ def answers(rows: Sequence[JobRow], options: WorkerOptions, workers: int) -> Ite
 
 
 class _Crew:
-    def __init__(self, options: WorkerOptions) -> None:
+    def __init__(self, options: WorkerOptions, provenance: Mapping[str, str | bool]) -> None:
         self._options = options
+        self._provenance = provenance
         self._workers: list[_Worker] = []
         self._heard: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
         self._number = 0
@@ -157,6 +169,11 @@ class _Crew:
             elif "fault" in heard:
                 raise getattr(errors, heard["fault"])(heard["message"])
             elif "ready" in heard:
+                if heard["ready"] != self._provenance:
+                    raise ArtefactMismatch(
+                        f"{self._options.bundle}: its engines were changed while a job began; "
+                        "start the job again"
+                    )
                 worker.ready = True
             else:
                 task = worker.tasks.pop(heard["task"])

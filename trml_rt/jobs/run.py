@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from trml_rt._version import __version__
@@ -130,7 +130,7 @@ def run_job(
                 "%s: %d of %d rows are answered already", out, len(rows) - len(todo), len(rows)
             )
         try:
-            for row, said in _answered(todo, options, count):
+            for row, said in _answered(todo, options, count, provenance):
                 parts.add(record_of(row, said, task))
         finally:
             parts.flush()
@@ -142,7 +142,10 @@ def run_job(
 
 
 def _answered(
-    todo: Sequence[JobRow], options: WorkerOptions, workers: int
+    todo: Sequence[JobRow],
+    options: WorkerOptions,
+    workers: int,
+    provenance: Mapping[str, str | bool],
 ) -> Iterator[tuple[JobRow, dict[str, Any]]]:
     """Yield what is said of each row, those with a fault first, and log how far it is."""
     for row in todo:
@@ -150,7 +153,7 @@ def _answered(
             yield row, {"error": "bad_row", "message": f"line {row.line}: {row.fault}"}
     sound = [row for row in todo if row.fault is None]
     if sound:
-        said = answers(sound, options, workers)
+        said = answers(sound, options, workers, provenance)
         for group in counted(said, len(sound), "answering rows", _log, size=len):
             yield from group
 

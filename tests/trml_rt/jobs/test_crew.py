@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.trml_rt.jobs.archive import make_archive, read
-from trml_rt.errors import EnvironmentUnfit
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 from trml_rt.jobs import crew
 
 
@@ -60,6 +60,13 @@ def test_crashes_are_counted_anew_after_an_answer(run, tmp_path, crashing, monke
 def test_a_worker_that_cannot_be_started_is_the_machines_fault(run, monkeypatch):
     monkeypatch.setattr(crew, "python_command", lambda *_: ["/nowhere/python"])
     with pytest.raises(EnvironmentUnfit, match="a worker cannot be started"):
+        run()
+
+
+def test_engines_that_were_changed_meanwhile_do_not_answer(run, monkeypatch):
+    said = json.dumps({"ready": {"backend": "onnxruntime", "engines": "new", "verified": True}})
+    monkeypatch.setattr(crew, "python_command", lambda *_: ["sh", "-c", f"echo '{said}'; exec sleep 9"])
+    with pytest.raises(ArtefactMismatch, match="its engines were changed while a job began"):
         run()
 
 
