@@ -22,7 +22,7 @@ from trml_rt.backends.process import python_command
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 from trml_rt.jobs.rows import JobRow
 
-__all__ = ["Said", "WorkerOptions", "answers"]
+__all__ = ["Crew", "Said", "WorkerOptions"]
 
 _TASK = 16  # rows; few, since a crash means to try them one by one
 _BATCHES = 4  # that are sorted by length together
@@ -100,46 +100,53 @@ class _Worker:
             self.process.stdin.flush()
 
 
-def answers(
-    rows: Sequence[JobRow],
-    options: WorkerOptions,
-    workers: int,
-    provenance: Mapping[str, str | bool],
-) -> Iterator[list[Said]]:
-    """Yield what `workers` processes say of `rows`, each row once, in any order.
+class Crew:
+    """Workers that are started with the first rows, and end with the context.
 
     Args:
-        rows: what to answer.
         options: of each worker.
         workers: how many there are at a time.
         provenance: of the engines that must answer.
-
-    Raises:
-        EnvironmentUnfit: the machine lacks something, or ends one worker after another.
-        ArtefactMismatch: a file of the bundle is damaged, or its engines were changed meanwhile.
     """
-    size = _TASK if options.batch == 1 else _BATCHES * options.batch
-    cuts = range(0, len(rows), size)
-    todo = collections.deque(_Task(rows[start : start + size]) for start in cuts)
-    crew = _Crew(options, provenance)
-    try:
-        for _ in range(min(workers, len(todo))):
-            crew.start()
-        yield from crew.work(todo)
-    finally:
-        crew.end()
 
-
-class _Crew:
-    def __init__(self, options: WorkerOptions, provenance: Mapping[str, str | bool]) -> None:
+    def __init__(
+        self, options: WorkerOptions, workers: int, provenance: Mapping[str, str | bool]
+    ) -> None:
         self._options = options
+        self._most = workers
         self._provenance = provenance
         self._workers: list[_Worker] = []
         self._heard: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
         self._number = 0
         self._in_a_row = 0
 
-    def start(self) -> None:
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.end()
+
+    def answers(self, rows: Sequence[JobRow]) -> Iterator[list[Said]]:
+        """Yield what is said of `rows`, each row once, in any order.
+
+        Raises:
+            EnvironmentUnfit: the machine lacks something, or ends one worker after another.
+            ArtefactMismatch: a file of the bundle is damaged, or its engines were changed
+                meanwhile.
+        """
+        batch = self._options.batch
+        size = _TASK if batch == 1 else _BATCHES * batch
+        cuts = range(0, len(rows), size)
+        todo = collections.deque(_Task(rows[start : start + size]) for start in cuts)
+        while len(self._workers) < min(self._most, len(todo)):
+            self._start()
+        self._hand_out(todo)
+        while todo or any(worker.tasks for worker in self._workers):
+            yield from self._hear(todo)
+            self._hand_out(todo)
+
+    def _start(self) -> None:
         """Start one more worker, in a session of its own: Ctrl-C is for this process alone."""
         arguments = json.dumps(vars(self._options))
         try:
@@ -160,31 +167,24 @@ class _Crew:
         worker.listener.start()
         self._workers.append(worker)
 
-    def work(self, todo: collections.deque[_Task]) -> Iterator[list[Said]]:
-        """Yield answers until nothing is left to do."""
-        while todo or any(worker.tasks for worker in self._workers):
-            worker, heard = self._heard.get()
-            if heard is None:
-                yield from self._crashed(worker, todo)
-            elif "fault" in heard:
-                raise getattr(errors, heard["fault"])(heard["message"])
-            elif "ready" in heard:
-                if heard["ready"] != self._provenance:
-                    raise ArtefactMismatch(
-                        f"{self._options.bundle}: its engines were changed while a job began; "
-                        "start the job again"
-                    )
-                worker.ready = True
-            else:
-                task = worker.tasks.pop(heard["task"])
-                self._in_a_row = 0
-                yield [*zip(task.rows, heard["said"], strict=True)]
-            self._hand_out(todo)
-
-    def end(self) -> None:
-        """End every worker; each ends by itself as soon as nobody can ask it any more."""
-        for worker in self._workers:
-            worker.end()
+    def _hear(self, todo: collections.deque[_Task]) -> Iterator[list[Said]]:
+        """Wait for what one worker says next, and yield the answers that are in it."""
+        worker, heard = self._heard.get()
+        if heard is None:
+            yield from self._crashed(worker, todo)
+        elif "fault" in heard:
+            raise getattr(errors, heard["fault"])(heard["message"])
+        elif "ready" not in heard:
+            task = worker.tasks.pop(heard["task"])
+            self._in_a_row = 0
+            yield [*zip(task.rows, heard["said"], strict=True)]
+        elif heard["ready"] == self._provenance:
+            worker.ready = True
+        else:
+            raise ArtefactMismatch(
+                f"{self._options.bundle}: its engines were changed while a job began; "
+                "start the job again"
+            )
 
     def _listen(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None
@@ -224,7 +224,7 @@ class _Crew:
                 )
             yield [(task.rows[0], _crash(-code, name))]
         if todo or any(each.tasks for each in self._workers):
-            self.start()
+            self._start()
 
 
 def _crash(number: int, name: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from trml_rt.bundle.engine_folder import Precision
 from trml_rt.bundle.folder import Bundle, BundleLike
 from trml_rt.bundle.manifest import Task
 from trml_rt.errors import UsageError
-from trml_rt.jobs.crew import WorkerOptions, answers
+from trml_rt.jobs.crew import Crew, WorkerOptions
 from trml_rt.jobs.folder import Parts, opened
 from trml_rt.jobs.records import check_out, record_of, said_of, write_records
 from trml_rt.jobs.rows import KEY_KINDS, JobRow, Shard, read_job_rows
@@ -153,9 +153,10 @@ def _answered(
             yield row, {"error": "bad_row", "message": f"line {row.line}: {row.fault}"}
     sound = [row for row in todo if row.fault is None]
     if sound:
-        said = answers(sound, options, workers, provenance)
-        for group in counted(said, len(sound), "answering rows", _log, size=len):
-            yield from group
+        with Crew(options, workers, provenance) as crew:
+            said = crew.answers(sound)
+            for group in counted(said, len(sound), "answering rows", _log, size=len):
+                yield from group
 
 
 def _records(rows: Iterable[JobRow], parts: Parts, task: Task) -> Iterator[dict[str, Any]]:

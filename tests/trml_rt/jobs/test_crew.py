@@ -65,7 +65,9 @@ def test_a_worker_that_cannot_be_started_is_the_machines_fault(run, monkeypatch)
 
 def test_engines_that_were_changed_meanwhile_do_not_answer(run, monkeypatch):
     said = json.dumps({"ready": {"backend": "onnxruntime", "engines": "new", "verified": True}})
-    monkeypatch.setattr(crew, "python_command", lambda *_: ["sh", "-c", f"echo '{said}'; exec sleep 9"])
+    monkeypatch.setattr(
+        crew, "python_command", lambda *_: ["sh", "-c", f"echo '{said}'; exec sleep 9"]
+    )
     with pytest.raises(ArtefactMismatch, match="its engines were changed while a job began"):
         run()
 
