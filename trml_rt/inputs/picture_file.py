@@ -132,7 +132,7 @@ def _within_budget(picture: Image.Image, path: Path) -> Image.Image:
     raise too_large(path, width, height)
 
 
-def too_large(path: Path, width: int, height: int) -> InputUnusable:
+def too_large(path: Path | str, width: int, height: int) -> InputUnusable:
     """Return the refusal of a picture or a video of more than `MAX_PIXELS` a frame."""
     return InputUnusable(
         f"{path}: its {width} x {height} pixels are too many to decode; "

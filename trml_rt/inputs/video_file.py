@@ -33,11 +33,11 @@ from trml_rt.inputs.video_legs import Part, in_legs, take
 from trml_rt.inputs.video_packets import survey
 from trml_rt.inputs.video_scan import is_shortage
 
-__all__ = ["read_in_turn", "read_video"]
+__all__ = ["FORMATS", "open_video", "read_in_turn", "read_video", "video_of"]
 
 # FFmpeg also "plays" text files, playlists and scripts that name other files. None of those
 # is a clip, and some would make it open what the caller never named.
-_FORMATS = (
+FORMATS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,ivf,gif,dv,rm,wtv,"
     "h264,hevc,m4v,mpegvideo,obu,vc1,mjpeg,yuv4mpegpipe,mp3,wav,flac,aac,ac3,aiff,caf"
 )
@@ -62,7 +62,7 @@ def read_video(path: Path, count: int, shape: Callable[[Image.Image], T], thread
     Raises:
         InputUnusable: `path` is no video, or no frame of it can be decoded.
     """
-    with _open(path) as opened, ThreadPoolExecutor(threads) as pool:
+    with open_video(path) as opened, ThreadPoolExecutor(threads) as pool:
         _, stream = opened
         if stream.disposition & Disposition.dependent:
             return Clip((shape(read_tiles(path)),))
@@ -74,10 +74,10 @@ def read_video(path: Path, count: int, shape: Callable[[Image.Image], T], thread
 
         part: Part[T] = Part()
         if route.legs:
-            part = in_legs(route.legs, opened, lambda: _open(path), shaped, pool, threads)
+            part = in_legs(route.legs, opened, lambda: open_video(path), shaped, pool, threads)
         if not part.frames:
             # Opened again, because not every container can be rewound.
-            with _open(path) as (container, stream):
+            with open_video(path) as (container, stream):
                 stream.codec_context.thread_count = threads
                 reader = Reader(container, stream)
                 frames = (
@@ -124,7 +124,7 @@ def read_in_turn(path: Path, threads: int) -> Iterator[tuple[float, Image.Image]
     Raises:
         InputUnusable: `path` is no video, or no frame of it can be decoded.
     """
-    with _open(path) as (container, stream):
+    with open_video(path) as (container, stream):
         if stream.disposition & Disposition.dependent:
             yield 0.0, read_tiles(path)
             return
@@ -148,13 +148,17 @@ def read_in_turn(path: Path, threads: int) -> Iterator[tuple[float, Image.Image]
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open `path` and its first moving picture; close it on the way out."""
+def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open `path` and its first moving picture; close it on the way out.
+
+    Raises:
+        InputUnusable: it is no video, or has none.
+    """
     try:
         container = av.open(
             f"file:{path}",  # without "file:", a name with a colon reads as an address
             mode="r",
-            container_options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
+            container_options={"format_whitelist": FORMATS, "protocol_whitelist": "file"},
             **_TEXT_OF_TAGS,
         )
     except av.FFmpegError as error:
@@ -166,25 +170,32 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             reason="undecodable",
         ) from error
     with container:
-        # Cover art is a still that a music file carries as if it were a video.
-        videos = [
-            s for s in container.streams.video if not s.disposition & Disposition.attached_pic
-        ]
-        # What players show; a still may come before it.
-        videos.sort(key=lambda s: not s.disposition & Disposition.default)
-        if not videos:
-            raise InputUnusable(
-                f"{path}: there is no video in it; give a file with a picture, or leave video out",
-                reason="undecodable",
-            )
-        # PyAV's stubs do not say so, but a codec that FFmpeg lacks has no context.
-        if getattr(videos[0], "codec_context", None) is None:
-            raise InputUnusable(
-                f"{path}: its video codec is not known here; convert it to H.264 in MP4",
-                reason="undecodable",
-            )
-        width, height = videos[0].codec_context.width, videos[0].codec_context.height
-        if width * height * max(1, videos[0].sample_aspect_ratio or 1) > MAX_PIXELS:
-            raise too_large(path, width, height)
-        videos[0].thread_type = "AUTO"
-        yield container, videos[0]
+        yield container, video_of(container, path)
+
+
+def video_of(container: InputContainer, name: str | Path) -> VideoStream:
+    """Return the first moving picture of `container`, which messages call `name`.
+
+    Raises:
+        InputUnusable: there is none, it cannot be decoded here, or it is too large.
+    """
+    # Cover art is a still that a music file carries as if it were a video.
+    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    # What players show; a still may come before it.
+    videos.sort(key=lambda s: not s.disposition & Disposition.default)
+    if not videos:
+        raise InputUnusable(
+            f"{name}: there is no video in it; give a file with a picture, or leave video out",
+            reason="undecodable",
+        )
+    # PyAV's stubs do not say so, but a codec that FFmpeg lacks has no context.
+    if getattr(videos[0], "codec_context", None) is None:
+        raise InputUnusable(
+            f"{name}: its video codec is not known here; convert it to H.264 in MP4",
+            reason="undecodable",
+        )
+    width, height = videos[0].codec_context.width, videos[0].codec_context.height
+    if width * height * max(1, videos[0].sample_aspect_ratio or 1) > MAX_PIXELS:
+        raise too_large(name, width, height)
+    videos[0].thread_type = "AUTO"
+    return videos[0]

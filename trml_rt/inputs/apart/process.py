@@ -56,7 +56,7 @@ class Child:
 
     Args:
         module: what it runs.
-        settings: what the module gets, as JSON.
+        settings: what the module gets first.
         shared: bytes of memory for frames.
         stdin: a file descriptor that becomes its standard input; None gives it an empty one.
 
@@ -82,9 +82,9 @@ class Child:
                     undo.callback(os.close, self._noise)
                     self._memory = mmap.mmap(memory, 0, access=mmap.ACCESS_READ)
                     undo.callback(self._memory.close)
-                    given = {"socket": theirs.fileno(), "life": lives, "memory": memory}
+                    given = json.dumps({"socket": theirs.fileno(), "life": lives, "memory": memory})
                     self._process = subprocess.Popen(
-                        python_command(module, json.dumps({**given, "settings": settings})),
+                        python_command(module, given),
                         stdin=subprocess.DEVNULL if stdin is None else stdin,
                         stdout=self._noise,
                         stderr=self._noise,
@@ -100,7 +100,7 @@ class Child:
         self.end = weakref.finalize(self, _end, self._process, self._owner, *held)
         """Kill it, and give back all that it held; a second time does nothing."""
         _children.add(self)
-        self._begin()
+        self._begin(settings)
 
     @property
     def usable(self) -> bool:
@@ -116,8 +116,9 @@ class Child:
         """Return what `select` waits on for its next message."""
         return self._socket.fileno()
 
-    def _begin(self) -> None:
+    def _begin(self, settings: Mapping[str, Any]) -> None:
         try:
+            self.tell(settings)  # not on the command line, which every user of the machine can read
             ready = self.hear(_START)
         except ChildEnded as error:
             self.end()
@@ -132,6 +133,10 @@ class Child:
             raise EnvironmentUnfit(
                 f"the decoder's process did not start in {_START:.0f} s; close other programs"
             )
+
+    def kill(self) -> None:
+        """Kill it, from whatever thread; who listens to it learns that it is gone."""
+        self._process.kill()
 
     def tell(self, message: Mapping[str, Any]) -> None:
         """Send one message; that the child is gone is known when it is heard."""

@@ -32,13 +32,13 @@ class Channel:
 
     def __init__(self, channel: socket.socket, memory: NDArray[np.uint8]) -> None:
         self._socket = channel
+        self._lines = channel.makefile("rb")
         self.memory = memory
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield what the parent says, until it goes."""
-        with self._socket.makefile("rb") as lines:
-            for line in lines:
-                yield json.loads(line)
+        for line in self._lines:
+            yield json.loads(line)
 
     def say(self, message: Mapping[str, Any]) -> None:
         """Send one message; without a parent there is nothing left to do."""
@@ -49,13 +49,14 @@ class Channel:
 
 
 def settle() -> tuple[Channel, dict[str, Any]]:
-    """Take over what the parent gave on the command line; return the channel and the settings."""
+    """Take over what the parent gave; return the channel and the settings."""
     given = json.loads(sys.argv[1])
     _end_with(given["life"])
     # Shared as long as the process lives.
     memory = np.frombuffer(mmap.mmap(given["memory"], 0), np.uint8)
     os.close(given["memory"])
-    return Channel(socket.socket(fileno=given["socket"]), memory), given["settings"]
+    channel = Channel(socket.socket(fileno=given["socket"]), memory)
+    return channel, next(iter(channel))
 
 
 def bound_memory(size: int) -> None:
