@@ -298,9 +298,9 @@ def test_callers_share_the_cores_for_decoding_too(monkeypatch, tmp_path, argumen
     seen = []
     read_video = video_file.read_video
 
-    def noting(path, count, shape, threads):
+    def noting(path, count, shape, threads, budget):
         seen.append(threads)
-        return read_video(path, count, shape, threads)
+        return read_video(path, count, shape, threads, budget)
 
     monkeypatch.setattr(video_file, "read_video", noting)
     monkeypatch.setattr("trml_rt.runtime.usable_cores", lambda: 8)

@@ -14,6 +14,8 @@ from trml_rt.cli.options import (
     any_path,
     as_json,
     bundle_option,
+    limits_of,
+    media_limits,
     precision_choice,
     refuse_strangers,
     threads_option,
@@ -76,6 +78,7 @@ Examples:
     is_flag=True,
     help="Decode in a process of its own, which may crash, hang or swell at the cost of one error.",
 )
+@media_limits
 @infer_job.job_options
 @as_json
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="Print JSON on one line.")
@@ -103,7 +106,8 @@ def infer(
         return
     refuse_strangers(infer_job.JOB, "without --data")
     inputs = _inputs(text, text_file, video)
-    with load(**{k: v for k, v in arguments.items() if k not in infer_job.JOB}) as runtime:
+    options = {name: value for name, value in arguments.items() if name not in infer_job.JOB}
+    with load(limits=limits_of(options), **options) as runtime:
         answer = runtime.infer(**inputs, degrade=degrade, isolate=isolate)
     if as_json or as_jsonl:
         print_json(answer.to_dict(), on_one_line=as_jsonl)

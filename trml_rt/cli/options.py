@@ -13,6 +13,7 @@ from trml_rt.bundle.arguments import LAYOUTS, WHOLE, refuse_unread
 from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.bundle.folder import default_bundle
 from trml_rt.errors import UsageError
+from trml_rt.inputs.limits import DEFAULT_LIMITS, MediaLimits
 
 __all__ = [
     "Commands",
@@ -22,6 +23,8 @@ __all__ = [
     "backend_option",
     "bundle_option",
     "data_layout",
+    "limits_of",
+    "media_limits",
     "of_data",
     "precision_choice",
     "refuse_absent",
@@ -101,6 +104,31 @@ def wholes(
 threads_option = click.option(
     "--threads", type=whole("threads"), help="CPU threads an engine may use."
 )
+
+_LIMITS = {
+    "pixels": "--max-pixels: Pixels of a picture or frame.",
+    "frames": "--max-frames: Frames of an animation.",
+    "file_mib": "--max-file: MiB of the file, or of standard input.",
+    "seconds": "--max-seconds: Seconds that decoding may take.",
+    "memory_mib": "--max-memory: MiB of memory that decoding may take.",
+}
+
+
+def media_limits(command: Command) -> Command:
+    """Give a command the options for what a clip may cost; `limits_of` takes them out again."""
+    for name, words in reversed(_LIMITS.items()):
+        flag, text = words.split(": ")
+        default = getattr(DEFAULT_LIMITS, name)
+        command = click.option(
+            flag, name, type=type(default), default=default, show_default=True, help=text
+        )(command)
+    return command
+
+
+def limits_of(arguments: dict[str, Any]) -> MediaLimits:
+    """Return what the options of `media_limits` say, and take them out of `arguments`."""
+    return MediaLimits(**{name: arguments.pop(name) for name in _LIMITS})
+
 
 rows_option = click.option(
     "--rows",

@@ -15,6 +15,7 @@ from PIL import Image
 
 from trml_rt.errors import InputUnusable, UsageError, blames_machine
 from trml_rt.inputs.clip import Clip, choose_indices
+from trml_rt.inputs.limits import DEFAULT_LIMITS
 from trml_rt.inputs.picture import read_frame_picture, to_rgb
 
 __all__ = ["ORDERS", "Order", "frames_from_array"]
@@ -28,7 +29,7 @@ _KEPT = 16  # times as many frames of an iterator are kept as are wanted
 
 
 def _read_here(path: Path) -> Image.Image:
-    [picture] = read_frame_picture(path).frames
+    [picture] = read_frame_picture(path, lambda picture: picture, DEFAULT_LIMITS).frames
     return picture
 
 

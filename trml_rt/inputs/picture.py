@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,14 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from trml_rt.errors import InputUnusable, lacks_resource
-from trml_rt.inputs.clip import Clip, choose_indices, choose_times
+from trml_rt.inputs.clip import Clip, Shaped, choose_indices, choose_times
+from trml_rt.inputs.limits import Budget, MediaLimits
 from trml_rt.inputs.picture_file import (
-    MAX_PIXELS,
+    ANIMATIONS,
     PICTURE_ERRORS,
     broken,
     check_file,
     open_picture,
-    too_large,
 )
 
 __all__ = [
@@ -35,8 +35,6 @@ __all__ = [
 
 # The endings of frame pictures in a folder; other files there are none of our business.
 _ENDINGS = frozenset((".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
-# The pages of a TIFF and the views of a JPEG (MPO) do not follow each other in time.
-_ANIMATIONS = ("AVIF", "GIF", "PNG", "WEBP")
 # Animations that state no time for a frame are played at this pace by every browser.
 _DEFAULT_MS = 100
 
@@ -80,36 +78,44 @@ def some_pictures(folder: Path) -> list[Path]:
     return pictures
 
 
-def read_folder(folder: Path, count: int) -> Clip[Image.Image]:
+def read_folder(
+    folder: Path, count: int, shape: Callable[[Image.Image], Shaped], budget: Budget
+) -> Clip[Shaped]:
     """Return at most `count` frame pictures of `folder`, chosen as untimed frames are.
+
+    Each becomes what `shape` makes of it before the next is read.
 
     Raises:
         InputUnusable: there is no picture, or a chosen one cannot be decoded.
     """
     pictures = some_pictures(folder)
-    frames: list[Image.Image] = []
+    frames: list[Shaped] = []
     incomplete = False
     for index in choose_indices(len(pictures), count):
-        clip = read_frame_picture(pictures[index])
+        budget.check_time()
+        clip = read_frame_picture(pictures[index], shape, budget.limits)
         frames += clip.frames
         incomplete |= clip.incomplete
     return Clip(tuple(frames), incomplete)
 
 
-def read_frame_picture(path: Path) -> Clip[Image.Image]:
+def read_frame_picture(
+    path: Path, shape: Callable[[Image.Image], Shaped], limits: MediaLimits
+) -> Clip[Shaped]:
     """Return a picture as a clip of one frame.
 
     Raises:
-        InputUnusable: it is no picture, or cannot be decoded.
+        InputUnusable: it is no picture, or cannot be decoded within the limits.
     """
-    check_file(path)
-    picture = open_picture(path)
+    budget = Budget(path, limits)
+    check_file(path, budget)
+    picture = open_picture(path, budget)
     if picture is None:
         raise InputUnusable(
             f"{path}: is no picture; take it out of the frames", reason="undecodable"
         )
     with picture:
-        return read_picture(picture, path, 1)
+        return read_picture(picture, path, 1, shape, budget)
 
 
 def _natural(stem: str) -> list[tuple[int, int, str]]:
@@ -120,7 +126,7 @@ def _natural(stem: str) -> list[tuple[int, int, str]]:
     ]
 
 
-def read_tiles(path: Path) -> Image.Image:
+def read_tiles(path: Path, budget: Budget) -> Image.Image:
     """Return the picture of a HEIC file in tiles, which FFmpeg does not put together.
 
     Raises:
@@ -136,8 +142,7 @@ def read_tiles(path: Path) -> Image.Image:
         ) from error
     try:
         picture = heif.open_heif(path)
-        if picture.size[0] * picture.size[1] > MAX_PIXELS:
-            raise too_large(path, *picture.size)
+        budget.check_pixels(*picture.size)
         return to_rgb(picture.to_pillow(), path)
     except InputUnusable:
         raise
@@ -147,18 +152,26 @@ def read_tiles(path: Path) -> Image.Image:
         raise broken(path, error) from error
 
 
-def read_picture(picture: Image.Image, path: Path, count: int) -> Clip[Image.Image]:
+def read_picture(
+    picture: Image.Image,
+    path: Path,
+    count: int,
+    shape: Callable[[Image.Image], Shaped],
+    budget: Budget,
+) -> Clip[Shaped]:
     """Return at most `count` upright frames of an opened picture or animation.
 
+    Each becomes what `shape` makes of it before the next is decoded.
+
     Raises:
-        InputUnusable: no frame can be decoded.
+        InputUnusable: no frame can be decoded, or they cost too much.
     """
-    frames: list[Image.Image] = []
+    frames: list[Shaped] = []
     incomplete = False
     try:
-        for index in _choose_pictures(picture, count):
-            picture.seek(index)
-            frames.append(to_rgb(ImageOps.exif_transpose(picture), path))
+        for index in _choose_pictures(picture, count, budget):
+            _go_to(picture, index, budget)
+            frames.append(shape(to_rgb(ImageOps.exif_transpose(picture), path)))
     except InputUnusable:
         raise
     except PICTURE_ERRORS as error:
@@ -170,16 +183,18 @@ def read_picture(picture: Image.Image, path: Path, count: int) -> Clip[Image.Ima
     return Clip(tuple(frames), incomplete)
 
 
-def pictures_in_turn(picture: Image.Image, path: Path) -> Iterator[tuple[float, Image.Image]]:
+def pictures_in_turn(
+    picture: Image.Image, path: Path, budget: Budget
+) -> Iterator[tuple[float, Image.Image]]:
     """Yield every upright frame of an opened picture or animation, with its time in seconds.
 
     Raises:
-        InputUnusable: no frame can be decoded.
+        InputUnusable: no frame can be decoded, or one costs too much.
     """
     ms = 0
     for index in range(_count(picture)):
         try:
-            picture.seek(index)
+            _go_to(picture, index, budget)
             frame = to_rgb(ImageOps.exif_transpose(picture), path)
         except InputUnusable:
             raise
@@ -195,21 +210,30 @@ def pictures_in_turn(picture: Image.Image, path: Path) -> Iterator[tuple[float, 
 
 def _count(picture: Image.Image) -> int:
     """Return how many frames follow each other in time."""
-    return getattr(picture, "n_frames", 1) if picture.format in _ANIMATIONS else 1
+    return getattr(picture, "n_frames", 1) if picture.format in ANIMATIONS else 1
 
 
-def _choose_pictures(picture: Image.Image, count: int) -> list[int]:
+def _choose_pictures(picture: Image.Image, count: int, budget: Budget) -> list[int]:
     total = _count(picture)
     if total <= count:
         return list(range(total))
     ends: list[int] = []
     for index in range(total):
-        picture.seek(index)
+        _go_to(picture, index, budget)
         picture.load()  # WebP tells the time of a frame once it is decoded
         ends.append((ends[-1] if ends else 0) + int(picture.info.get("duration") or _DEFAULT_MS))
     times = choose_times(0, ends[-1], count)
     # searchsorted: the first frame that ends after the time; dict: each once, in order.
     return list(dict.fromkeys(int(i) for i in np.searchsorted(ends, times, side="right")))
+
+
+def _go_to(picture: Image.Image, index: int, budget: Budget) -> None:
+    """Go to a frame, through those before it."""
+    start = picture.tell() + 1 if picture.tell() < index else index
+    for each in range(start, index + 1):
+        budget.check_time()
+        picture.seek(each)
+        budget.check_pixels(*picture.size)  # a frame of a GIF may be larger than its canvas
 
 
 def to_rgb(image: Image.Image, source: Path | str = "video") -> Image.Image:

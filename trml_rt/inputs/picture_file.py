@@ -1,4 +1,4 @@
-"""Open a picture or an animation: which decoders, on what files, and of how many pixels."""
+"""Open a picture or an animation: which decoders, on what files, and within what limits."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from pathlib import Path
 from PIL import Image
 
 from trml_rt.errors import InputUnusable, lacks_resource
+from trml_rt.inputs.limits import Budget
 
-__all__ = ["MAX_PIXELS", "PICTURE_ERRORS", "broken", "check_file", "open_picture", "too_large"]
+__all__ = ["ANIMATIONS", "PICTURE_ERRORS", "broken", "check_file", "open_picture"]
 
 # Pillow also "opens" PostScript, by starting Ghostscript, and MPEG, without its frames.
 _PICTURES = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-# What a picture or a frame may hold; larger photographs are decoded small where the format can.
-# Pillow, too, finds more than this suspicious.
-MAX_PIXELS = 89_478_485
+# The pages of a TIFF and the views of a JPEG (MPO) do not follow each other in time.
+ANIMATIONS = ("AVIF", "GIF", "PNG", "WEBP")
+# Bytes that a pixel takes while it is decoded, turned and converted, by format. Pillow holds four
+# a pixel, of each step a picture; animations hold the frame before, too.
+_EACH = {"AVIF": 20, "GIF": 20, "JPEG2000": 24, "WEBP": 20}
+_EACH_ELSE = 12
+# A JPEG in several passes is held whole as coefficients, two bytes for each of three colours.
+_COEFFICIENTS = 6
 # A marker of a JPEG: not one that stands alone, nor a byte of the picture that looks like one.
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
 _HEADER = 1 << 18  # bytes within which a JPEG of a camera states its size
@@ -37,11 +43,11 @@ PICTURE_ERRORS = (
 )
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, budget: Budget) -> None:
     """Refuse what is no file with content; neither Pillow nor FFmpeg would say why they cannot.
 
     Raises:
-        InputUnusable: `path` is absent, empty, no regular file, or may not be read.
+        InputUnusable: `path` is absent, empty, no regular file, too large, or may not be read.
     """
     try:
         status = path.stat()
@@ -62,21 +68,23 @@ def check_file(path: Path) -> None:
         ) from None
     if problem is not None:
         raise InputUnusable(f"{path}: {problem}", reason="undecodable")
+    budget.check_file(status.st_size)
 
 
-def open_picture(path: Path) -> Image.Image | None:
+def open_picture(path: Path, budget: Budget) -> Image.Image | None:
     """Open a picture or animation; None for a file that is neither.
 
     Raises:
-        InputUnusable: it is one and cannot be read.
+        InputUnusable: it is one and cannot be read, or costs too much.
     """
     Image.init()
     with path.open("rb") as file:
-        start = file.read(16)
+        start = file.read(32)
+    _check_start(path, start, budget)
     # Not Image.open: it warns on stderr of pictures that are decoded small here.
     for opener, accepts in (Image.OPEN[name] for name in _PICTURES if name in Image.OPEN):
         try:
-            if accepts is not None and not accepts(start):
+            if accepts is not None and not accepts(start[:16]):
                 continue
             picture = opener(os.fspath(path), None)  # type: ignore[arg-type]
         except (IndexError, SyntaxError, TypeError, struct.error):
@@ -88,7 +96,11 @@ def open_picture(path: Path) -> Image.Image | None:
         if _is_video(picture, path):
             picture.close()
             return None
-        return _within_budget(picture, path)
+        try:
+            return _within_budget(picture, budget)
+        except InputUnusable:
+            picture.close()
+            raise
     return None
 
 
@@ -119,26 +131,74 @@ def _jpeg_end(data: mmap.mmap) -> int:
     return len(data)
 
 
-def _within_budget(picture: Image.Image, path: Path) -> Image.Image:
+def _check_start(path: Path, start: bytes, budget: Budget) -> None:
+    """Refuse what would cost too much as soon as Pillow opens it."""
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        # Memory for all pixels is taken at once, before Pillow says how many there are.
+        width, height = _webp_size(start)
+        budget.check_pixels(width, height)
+        budget.check_memory(width, height, _EACH["WEBP"])
+    elif start[:4] == b"GIF8":
+        # Pillow counts the frames by walking over each of them, slowly.
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            _walk_gif(data, budget)
+
+
+def _webp_size(start: bytes) -> tuple[int, int]:
+    """Return width and height by the header of a WebP; nothing of one that is cut off."""
+    kind, bits = start[12:16], int.from_bytes(start[21:25], "little")
+    if kind == b"VP8X":
+        sides = int.from_bytes(start[24:27], "little"), int.from_bytes(start[27:30], "little")
+        return 1 + sides[0], 1 + sides[1]
+    if kind == b"VP8L":
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    sides = int.from_bytes(start[26:28], "little"), int.from_bytes(start[28:30], "little")
+    return sides[0] & 0x3FFF, sides[1] & 0x3FFF
+
+
+def _walk_gif(data: mmap.mmap, budget: Budget) -> None:
+    """Count the frames of a GIF, from block to block."""
+    frames, at = 0, 13
+    try:
+        at += _table_of(data[10])
+        while data[at] != ord(";"):
+            budget.check_time()
+            if data[at] == ord(","):
+                frames += 1
+                budget.check_frames(frames)
+                at += 11 + _table_of(data[at + 9])
+            elif data[at] == ord("!"):
+                at += 2
+            else:  # what has no meaning is passed over
+                at += 1
+                continue
+            while data[at]:
+                at += 1 + data[at]
+            at += 1
+    except IndexError:
+        return  # cut off; Pillow says so
+
+
+def _table_of(flags: int) -> int:
+    """Return the bytes of the table of colours that follows."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _within_budget(picture: Image.Image, budget: Budget) -> Image.Image:
     """Have a picture of too many pixels decoded small, or refuse it."""
     width, height = picture.size
-    if width * height <= MAX_PIXELS:
-        return picture
-    for scale in (2, 4, 8) if picture.format in ("JPEG", "MPO") else ():
-        if (width // scale) * (height // scale) <= MAX_PIXELS:
-            picture.draft(picture.mode, (width // scale, height // scale))
-            return picture
-    picture.close()
-    raise too_large(path, width, height)
-
-
-def too_large(path: Path | str, width: int, height: int) -> InputUnusable:
-    """Return the refusal of a picture or a video of more than `MAX_PIXELS` a frame."""
-    return InputUnusable(
-        f"{path}: its {width} x {height} pixels are too many to decode; "
-        f"scale it down to {MAX_PIXELS // 1_000_000} million at most",
-        reason="undecodable",
-    )
+    if picture.format in ("JPEG", "MPO"):
+        budget.check_memory(width, height, _COEFFICIENTS)
+        for scale in (1, 2, 4, 8):
+            if (width // scale) * (height // scale) <= budget.limits.pixels:
+                if scale > 1:
+                    picture.draft(picture.mode, (width // scale, height // scale))
+                break
+    budget.check_pixels(*picture.size)
+    budget.check_memory(*picture.size, _EACH.get(picture.format or "", _EACH_ELSE))
+    if picture.format in ANIMATIONS and picture.format != "GIF":
+        budget.check_frames(getattr(picture, "n_frames", 1))
+    return picture
 
 
 def broken(path: Path, error: Exception) -> InputUnusable:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ from trml_rt.inputs.apart.clips import Decoders
 from trml_rt.inputs.frames import Order, frames_from_array
 from trml_rt.inputs.image import Preprocessing, to_pixels
 from trml_rt.inputs.limits import DEFAULT_LIMITS, MediaLimits
+from trml_rt.inputs.picture import read_frame_picture
 from trml_rt.inputs.text import read_text
 from trml_rt.inputs.tokenizer import Tokenizer, Tokens, few_lengths, pad
 from trml_rt.inputs.video import read_encoded, read_frames
@@ -127,6 +129,7 @@ class Inputs:
         few_shapes: bool = False,
     ) -> None:
         self._bundle = bundle
+        self._limits = limits
         self.threads = threads
         self.few_shapes = few_shapes
         text = bundle.manifest.text
@@ -143,7 +146,9 @@ class Inputs:
         )
         count = bundle.manifest.video.frames
         shape = partial(to_pixels, preprocessing=self.preprocessing)  # no method: a cycle
-        self._read_here = partial(read_frames, count=count, shape=shape, threads=threads)
+        self._read_here = partial(
+            read_frames, count=count, shape=shape, threads=threads, limits=limits
+        )
         self._decoders = Decoders(self.preprocessing, count, threads, limits)
 
     def prepare(
@@ -240,6 +245,12 @@ class Inputs:
             tensors["frame_mask"] = places < lengths
         return tensors
 
+    def _read_picture(self, path: Path) -> Image.Image:
+        """Return a picture in the size of the encoder, in which it stays when shaped again."""
+        shape = self.pixels
+        [pixels] = read_frame_picture(path, shape, self._limits).frames
+        return Image.fromarray(pixels)
+
     def close(self) -> None:
         """End the processes that decode; the next call that needs one starts it anew."""
         self._decoders.close()
@@ -275,13 +286,13 @@ class Inputs:
         if isinstance(source, str | os.PathLike):
             step, clip = "decode", read(source)
         elif isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
-            step, clip = "decode", read_encoded(source, read)
+            step, clip = "decode", read_encoded(source, read, self._limits)
         else:
             step = "preprocess"
             with blames_machine("video"):
                 count = self._bundle.manifest.video.frames
-                pictures = {"read": self._decoders.read_picture} if isolate else {}
-                given = frames_from_array(source, count, order=order, **pictures)
+                picture = self._decoders.read_picture if isolate else self._read_picture
+                given = frames_from_array(source, count, order=order, read=picture)
                 clip = given.map(self.pixels)
         prepared.pixels = np.stack(clip.frames)
         _add_ms(prepared, step, start)

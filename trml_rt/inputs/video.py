@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +17,14 @@ from PIL import Image
 
 from trml_rt.errors import InputUnusable, UsageError, blames_machine, cannot_write
 from trml_rt.inputs.clip import Clip, Shaped
+from trml_rt.inputs.limits import DEFAULT_LIMITS, Budget, MediaLimits
 from trml_rt.inputs.picture import read_folder, read_picture
 from trml_rt.inputs.picture_file import check_file, open_picture
 
 __all__ = ["read_encoded", "read_frames"]
 
 _BYTES = (bytes, bytearray, memoryview)
+_PART = 1 << 20  # bytes that are copied at once
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path has lost one of the two slashes
 
 
@@ -37,6 +38,7 @@ def read_frames(
     shape: Callable[[Image.Image], Any] = _unchanged,
     *,
     threads: int = 1,
+    limits: MediaLimits = DEFAULT_LIMITS,
 ) -> Clip[Any]:
     """Return at most `count` frames of a video, a picture or a folder of frame pictures.
 
@@ -67,9 +69,10 @@ def read_frames(
         shape: what to make of each frame, an upright RGB picture of full size. It runs while later
             frames of a video are decoded, in other threads.
         threads: that decode a video at once.
+        limits: of what it may cost.
 
     Raises:
-        InputUnusable: `path` is absent, not a video or picture, or has no frame.
+        InputUnusable: `path` is absent, not a video or picture, has no frame, or costs too much.
         EnvironmentUnfit: the machine lacks memory, threads or open files to read it.
         UsageError: `count` is below 1.
     """
@@ -81,7 +84,7 @@ def read_frames(
             reason="undecodable",
         )
     with blames_machine(path):
-        return _read(Path(path), count, shape, threads)
+        return _read(Path(path), count, shape, threads, Budget(Path(path), limits))
 
 
 def _shown_address(path: str | os.PathLike[str]) -> str:
@@ -90,30 +93,37 @@ def _shown_address(path: str | os.PathLike[str]) -> str:
     return f"{scheme}://{rest.lstrip('/')}"
 
 
-def _read(path: Path, count: int, shape: Callable[[Image.Image], Any], threads: int) -> Clip[Any]:
+def _read(
+    path: Path, count: int, shape: Callable[[Image.Image], Any], threads: int, budget: Budget
+) -> Clip[Any]:
     try:
         is_folder = path.is_dir()
     except OSError:
         is_folder = False  # `check_file` says why it cannot be looked at
     if is_folder:
-        return read_folder(path, count).map(shape)
-    check_file(path)
-    picture = open_picture(path)
+        return read_folder(path, count, shape, budget)
+    check_file(path, budget)
+    picture = open_picture(path, budget)
     if picture is not None:
         with picture:
-            return read_picture(picture, path, count).map(shape)
+            return read_picture(picture, path, count, shape, budget)
 
     from trml_rt.inputs.video_file import read_video
 
-    return read_video(path, count, shape, threads)
+    return read_video(path, count, shape, threads, budget)
 
 
-def read_encoded(data: bytes | BinaryIO, read: Callable[[str], Clip[Shaped]]) -> Clip[Shaped]:
+def read_encoded(
+    data: bytes | BinaryIO,
+    read: Callable[[str], Clip[Shaped]],
+    limits: MediaLimits = DEFAULT_LIMITS,
+) -> Clip[Shaped]:
     """Return the frames of an encoded video or picture that is no file.
 
     Args:
         data: its bytes, or a binary file object, which is read to its end.
         read: gives the frames of a file, as `read_frames` does.
+        limits: of which `file_mib` counts here.
 
     Raises:
         InputUnusable: as in `read_frames`.
@@ -126,8 +136,13 @@ def read_encoded(data: bytes | BinaryIO, read: Callable[[str], Clip[Shaped]]) ->
             if isinstance(data, _BYTES):
                 copy.write(data)
             else:
-                shutil.copyfileobj(data, copy)
+                budget = Budget(what, limits)
+                while part := data.read(_PART):
+                    copy.write(part)
+                    budget.check_file(copy.tell())
             copy.flush()
+        except InputUnusable:
+            raise
         except (TypeError, ValueError):
             raise UsageError(
                 "video: a file object must be open, and in binary mode, as of open(path, 'rb')"

@@ -19,6 +19,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from PIL import Image
 
+from trml_rt.inputs.limits import Budget
 from trml_rt.inputs.video_decode import Reader, time_of
 from trml_rt.inputs.video_frame import upright
 from trml_rt.inputs.video_packets import Moment
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 # A decoder may hold 16 frames that others need, and one for each thread, each 1.5 bytes a pixel.
 _HELD = 24
-_LARGEST_HELD = 1 << 30  # bytes, of all decoders together
+_SHARE = 2  # of the memory that a clip may take, all decoders together may hold this part
 
 
 @dataclass
@@ -94,6 +95,7 @@ def in_legs(
     shape: Callable[[Image.Image], Future[T]],
     pool: Executor,
     threads: int,
+    budget: Budget,
 ) -> Part[T]:
     """Decode legs, several at once, and return all of it in their order.
 
@@ -104,9 +106,10 @@ def in_legs(
         shape: starts the work on a frame.
         pool: where other threads come from.
         threads: that decode at once.
+        budget: of which memory counts.
     """
     context = opened[1].codec_context
-    decoders = max(1, min(threads, len(legs), _most(context.width * context.height)))
+    decoders = max(1, min(threads, len(legs), _most(context.width * context.height, budget)))
     # A single decoder leaves a CPU to the shaping of frames: on two, that was seen to be faster.
     each = max(1, threads // decoders if decoders > 1 else threads - 1)
     # The longest first: then no thread waits long for the last one.
@@ -163,6 +166,6 @@ def _length(leg: Leg) -> int:
     return leg[-1].time - (leg[0].keyframe or 0)
 
 
-def _most(pixels: int) -> int:
+def _most(pixels: int, budget: Budget) -> int:
     """Return how many decoders of frames of so many pixels memory has room for."""
-    return _LARGEST_HELD // max(1, pixels * 3 // 2 * _HELD)
+    return budget.limits.memory // _SHARE // max(1, pixels * 3 // 2 * _HELD)

@@ -57,7 +57,7 @@ def test_two_legs_are_decoded_at_once(tmp_path, monkeypatch):
 
 def test_large_frames_are_decoded_by_as_many_as_memory_has_room_for(tmp_path, readers, monkeypatch):
     path = media.write_video(tmp_path / "a.mp4", 60)
-    monkeypatch.setattr(video_legs, "_LARGEST_HELD", 64 * 48 * 40)
+    monkeypatch.setattr(video_legs, "_SHARE", (2048 << 20) // (64 * 48 * 40))
     assert media.numbers_of(read_frames(path, 8, threads=4).frames) == EIGHT_OF_60
     assert readers == {threading.get_ident()}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trml_rt.backends import Tensors
@@ -71,7 +72,7 @@ class TensorRtBackend:
             ArtefactMismatch: the file cannot be read, TensorRT refuses it, or its tensors differ.
         """
         if self._device.kernels is not None:
-            self._device.kernels.keep_in(path.parents[1])  # beside the engine folders
+            self._device.kernels.keep_in(Path(str(path)).parents[1])  # beside the engine folders
         try:
             data = path.read_bytes()
         except OSError as error:

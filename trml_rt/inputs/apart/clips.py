@@ -19,11 +19,12 @@ from trml_rt.errors import EnvironmentUnfit, InputUnusable, TrmlError, UsageErro
 from trml_rt.inputs.apart.process import Child, ChildEnded
 from trml_rt.inputs.clip import Clip
 from trml_rt.inputs.image import Preprocessing
-from trml_rt.inputs.limits import MediaLimits
+from trml_rt.inputs.limits import Budget, MediaLimits
 
 __all__ = ["Decoders"]
 
 _WORKER = "trml_rt.inputs.apart.worker"
+_GRACE = 0.5  # seconds in which a child that still can says itself that its time is over
 _ERRORS: dict[str, type[TrmlError]] = {
     kind.__name__: kind for kind in (EnvironmentUnfit, UsageError)
 }
@@ -51,7 +52,7 @@ class Decoders:
             "preprocessing": asdict(preprocessing),
             "count": count,
             "threads": threads,
-            "memory": limits.memory,
+            "limits": asdict(limits),
         }
         self._idle: deque[Child] = deque()
         self._lock = threading.Lock()
@@ -74,7 +75,7 @@ class Decoders:
         child = self._take()
         try:
             child.tell({"path": name, "folder": folder, "picture": picture})
-            reply = child.hear(self._limits.seconds)
+            reply = child.hear(self._limits.seconds + _GRACE)
         except ChildEnded as error:
             child.end()
             raise _crash(name, error) from None
@@ -83,11 +84,7 @@ class Decoders:
             raise
         if reply is None:
             child.end()
-            raise InputUnusable(
-                f"{name}: was not decoded within {self._limits.seconds:g} s; convert it, or allow "
-                "more seconds",
-                reason="undecodable",
-            )
+            raise Budget(name, self._limits).too_slow()
         try:
             return self._clip(reply, child)
         finally:

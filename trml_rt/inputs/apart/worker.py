@@ -15,6 +15,7 @@ from trml_rt.errors import EnvironmentUnfit, InputUnusable, TrmlError, blames_ma
 from trml_rt.inputs.apart.within import Channel, bound_memory, settle
 from trml_rt.inputs.clip import Clip
 from trml_rt.inputs.image import Preprocessing, to_pixels
+from trml_rt.inputs.limits import MediaLimits
 from trml_rt.inputs.picture import read_frame_picture
 from trml_rt.inputs.video import read_frames
 
@@ -26,7 +27,8 @@ def serve(channel: Channel, settings: dict[str, Any]) -> None:
     import trml_rt.inputs.video_file  # noqa: F401 - loaded before memory is counted
 
     shape = partial(to_pixels, preprocessing=Preprocessing(**settings["preprocessing"]))
-    bound_memory(settings["memory"])
+    limits = MediaLimits(**settings["limits"])
+    bound_memory(limits.memory)
     channel.say({"ready": True})
     for request in channel:
         os.chdir(request["folder"])  # so that errors name the path as it was typed
@@ -34,11 +36,12 @@ def serve(channel: Channel, settings: dict[str, Any]) -> None:
         try:
             if request["picture"]:
                 with blames_machine(path):
-                    clip = read_frame_picture(Path(path)).map(shape)
+                    clip = read_frame_picture(Path(path), shape, limits)
             else:
-                clip = read_frames(path, settings["count"], shape, threads=settings["threads"])
+                count, threads = settings["count"], settings["threads"]
+                clip = read_frames(path, count, shape, threads=threads, limits=limits)
         except TrmlError as error:
-            channel.say({"error": _described(_blamed(error, settings["memory"], path))})
+            channel.say({"error": _described(_blamed(error, limits, path))})
             continue
         channel.say(_put(clip, channel.memory))
 
@@ -49,13 +52,13 @@ def _put(clip: Clip[NDArray[np.uint8]], memory: NDArray[np.uint8]) -> dict[str, 
     return {"frames": len(frames), "incomplete": clip.incomplete}
 
 
-def _blamed(error: TrmlError, memory: int, path: str) -> TrmlError:
+def _blamed(error: TrmlError, limits: MediaLimits, path: str) -> TrmlError:
     """Tell memory that the machine lacks from memory that this process may not have."""
     free = available_memory()
-    if not isinstance(error, EnvironmentUnfit) or free is None or free < memory:
+    if not isinstance(error, EnvironmentUnfit) or free is None or free < limits.memory:
         return error
     return InputUnusable(
-        f"{path}: takes more than {memory >> 20} MiB to decode; scale it down, or allow more "
+        f"{path}: takes more than {limits.memory_mib} MiB to decode; scale it down, or allow more "
         "memory",
         reason="undecodable",
     )

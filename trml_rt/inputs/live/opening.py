@@ -17,6 +17,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from trml_rt.errors import InputUnusable
+from trml_rt.inputs.limits import Budget, MediaLimits
 from trml_rt.inputs.live.address import Address
 from trml_rt.inputs.picture_file import check_file
 from trml_rt.inputs.video_file import FORMATS, open_video, video_of
@@ -53,20 +54,23 @@ _OPTIONS: dict[str, tuple[str | None, dict[str, str]]] = {
 
 
 @contextmanager
-def open_stream(address: Address) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_stream(
+    address: Address, limits: MediaLimits
+) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open `address` and its first moving picture; close it on the way out.
 
     Raises:
         InputUnusable: it cannot be opened, or has no picture.
     """
+    budget = Budget(address.name, limits)
     if address.kind == "file":
-        check_file(Path(address.target))
-        with open_video(Path(address.target)) as opened:
+        check_file(Path(address.target), budget)
+        with open_video(Path(address.target), budget) as opened:
             yield opened
         return
     name, options = _OPTIONS[address.kind]
     with _opened(address, name, options) as container:
-        yield container, video_of(container, address.name)
+        yield container, video_of(container, budget)
 
 
 def _opened(address: Address, name: str | None, options: dict[str, Any]) -> InputContainer:

@@ -59,7 +59,7 @@ def open_source(
         backoff: least and most seconds between two tries.
         wait_for_source: go on trying when the first connection fails.
         threads: that decode; None: each core that this process may use.
-        limits: of which `memory_mib` counts.
+        limits: of which `pixels` and `memory_mib` count.
 
     Raises:
         UsageError: `source` names nothing that can be read, or an argument makes no sense.
@@ -80,7 +80,7 @@ def open_source(
         "preprocessing": asdict(preprocessing),
         "interval": interval,
         "threads": threads or usable_cores(),
-        "memory": limits.memory,
+        "limits": asdict(limits),
     }
     shape = (preprocessing.height, preprocessing.width, 3)
     watch = _Watch(stall_after, restart_after, least, most, wait_for_source)

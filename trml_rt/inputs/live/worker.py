@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from trml_rt.errors import InputUnusable
 from trml_rt.inputs.apart.within import Channel, bound_memory, settle
 from trml_rt.inputs.image import Preprocessing, to_pixels
+from trml_rt.inputs.limits import MediaLimits
 from trml_rt.inputs.live.address import Address
 from trml_rt.inputs.live.opening import open_stream
 from trml_rt.inputs.video_frame import upright
@@ -31,11 +32,12 @@ _TOLD = 16  # drops that are told at once
 
 def serve(channel: Channel, settings: dict[str, Any]) -> None:
     """Read the source to its end, or until the parent goes."""
-    bound_memory(settings["memory"])
+    limits = MediaLimits(**settings["limits"])
+    bound_memory(limits.memory)
     channel.say({"ready": True})
     address = Address(**settings["address"])
     try:
-        with open_stream(address) as (container, stream):
+        with open_stream(address, limits) as (container, stream):
             finite = address.kind == "file" or (
                 address.kind == "http" and container.duration is not None
             )
