@@ -79,6 +79,7 @@ def prepared(tmp_path_factory):
     shutil.copy(world / "samples" / "smiling.mp4", world / "v.mp4")
     (world / "samples" / "glad.txt").write_text("What a good day.")  # words of the tiny bundle
     shutil.copy(world / "samples" / "glad.txt", world / "t.txt")
+    (world / "v.srt").write_text("1\n00:00:00,500 --> 00:00:02,000\nWhat a good day.\n")
     Image.new("RGB", (40, 40), (200, 150, 120)).save(world / "face.jpg")
     write_rows(world)
     make_mmsa(world / "MOSI")
@@ -157,6 +158,8 @@ def test_a_command_of_the_pages_runs(world, line):
     if line.startswith("trml-rt merge"):
         for shard in (other for other in commands() if "--shard" in other):
             assert run(shard).exit_code == 0
+    if "--replay" in line:
+        run("trml-rt stream --video v.mp4 --record s.jsonl")
     result = run(line)
     assert result.exit_code == expected, result.output
     assert "Traceback" not in result.output

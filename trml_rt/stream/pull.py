@@ -15,7 +15,7 @@ from types import GeneratorType
 from typing import Any
 
 from trml_rt.answer import Reason
-from trml_rt.errors import UsageError
+from trml_rt.errors import TrmlError, UsageError
 from trml_rt.inputs.frames import Order
 from trml_rt.inputs.in_turn import frames_in_turn
 from trml_rt.inputs.subtitles import Cue, cue_of_line, read_cues
@@ -140,7 +140,8 @@ class Pumps:
             pump(source)
         except BaseException as error:  # noqa: BLE001 - it is raised where answers are polled
             if not self._intake.over:
-                self._intake.change(Change("failed", Reason.LOST, error=error))
+                message = str(error) if isinstance(error, TrmlError) else repr(error)
+                self._intake.change(Change("failed", Reason.LOST, message, error))
         finally:
             if isinstance(source, GeneratorType):
                 source.close()

@@ -79,7 +79,7 @@ class Words:
 
     def state_at(self, now: float) -> tuple[State | None, Reason]:
         """Return what texts do at `now`, and why one is missing if none counts."""
-        if self.ended and not (self._texts and self._texts[-1].start > now):
+        if self.ended and not (self._texts and now <= self._texts[-1].end + self._hold):
             return ("ended", Reason.ENDED) if self._began else (None, Reason.NOT_GIVEN)
         return ("running", Reason.STALE) if self._began else (None, Reason.NOT_GIVEN)
 

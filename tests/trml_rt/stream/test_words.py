@@ -56,3 +56,13 @@ def test_no_more_texts_wait_than_may():
     assert held.full
     held.at(MOST)
     assert not held.full
+
+
+def test_texts_end_where_the_last_one_counts_no_more_and_no_other_comes():
+    held = words(("a", 1.0, 2.0), hold=1.0)
+    assert held.state_at(0.0) == (None, "not_given")
+    assert at(held, 1.5) == "a"
+    assert held.state_at(3.5) == ("running", "stale")
+    held.ended = True
+    assert [held.state_at(now)[0] for now in (1.5, 3.0, 3.1)] == ["running", "running", "ended"]
+    assert held.state_at(3.1)[1] == "ended"
