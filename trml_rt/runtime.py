@@ -39,7 +39,7 @@ from trml_rt.stream.answer import StreamEvent
 from trml_rt.stream.core import Stream
 from trml_rt.stream.model import Model
 from trml_rt.stream.opening import open_stream
-from trml_rt.stream.pull import TextSource, VideoSource
+from trml_rt.stream.pull import TextSource, VideoSource, is_live
 from trml_rt.stream.record import Replay, prove
 from trml_rt.stream.rules import Policy, Rules
 
@@ -294,12 +294,14 @@ class Runtime:
         hold: float = 5.0,
         offset: float = 0.0,
         stall_after: float = 2.0,
+        restart_after: float = 5.0,
         freeze_after: float | None = None,
         max_gap: float = 10.0,
         deadline_ms: float | None = None,
         anytime: bool = False,
         keep_vectors: bool = True,
         order: Order = "rgb",
+        wait_for_source: bool = False,
         record: str | os.PathLike[str] | None = None,
         on_event: Callable[[StreamEvent], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -310,19 +312,20 @@ class Runtime:
         of this runtime, and so may several streams at once. Close it before the runtime.
 
         Args:
-            video: the path of a video, a picture or a folder of pictures; or pairs of a time in
-                seconds and a frame.
+            video: the path of a video, a picture or a folder of pictures; a camera, an address or
+                a pipe (`docs/streaming.md`); or pairs of a time in seconds and a frame.
             text: the path of SRT, VTT or JSON lines; or texts: a str, (t, text), (t, end, text), or
                 a dict with the keys `t`, `end` and `text`.
             window: the most frames of an answer; None: as many as the model takes.
             every: seconds of media time between two frames that are taken; 0 takes all.
             policy: "freshest": a frame that waits gives way to the next; "every": all are taken.
-                None: "every" for sources, "freshest" for frames that are pushed.
+                None: "freshest" for live sources and for frames that are pushed, else "every".
             buffer: how many frames may wait; None: 1 with "freshest", 8 with "every".
             max_staleness: seconds that a frame may wait; None: 0.5 with "freshest", else any.
             hold: seconds that a text counts after its end.
             offset: seconds that are added to the times of texts.
             stall_after: seconds without a frame until a virtual video stands in.
+            restart_after: seconds without one until the reader of a live source is started again.
             freeze_after: seconds of equal frames until one does; None: any.
             max_gap: a step of media time of more seconds begins a new epoch.
             deadline_ms: how old the newest input of an answer may be. Video is left out where
@@ -330,6 +333,7 @@ class Runtime:
             anytime: answer on the text at once, and again when the frames are done.
             keep_vectors: encode each frame once, not once a window.
             order: of the colours in arrays of `video`, as in `infer`.
+            wait_for_source: go on trying where a live source cannot be opened.
             record: a file to write answers to, for `replay`, and beside it their frames.
             on_event: is called with each change of an input, in the thread that polls.
             clock: seconds that pass; for tests.
@@ -339,15 +343,18 @@ class Runtime:
             InputUnusable: the file of texts cannot be read. A video that cannot be opened is told
                 when answers are polled.
         """
+        pushed = video is None and text is None
+        live = pushed if video is None else is_live(video)
         rules = Rules(
             window=self.bundle.manifest.video.frames if window is None else window,
             every=every,
-            policy=policy or ("freshest" if video is None and text is None else "every"),
+            policy=policy or ("freshest" if live else "every"),
             buffer=buffer,
             max_staleness=max_staleness,
             hold=hold,
             offset=offset,
             stall_after=stall_after,
+            restart_after=restart_after,
             freeze_after=freeze_after,
             max_gap=max_gap,
             deadline_ms=deadline_ms,
@@ -361,7 +368,8 @@ class Runtime:
             self.provenance,
             video,
             text,
-            threads=self._inputs.threads,
+            inputs=self._inputs,
+            wait_for_source=wait_for_source,
             order=order,
             record=None if record is None else Path(record),
             on_event=on_event,

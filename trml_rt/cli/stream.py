@@ -40,12 +40,16 @@ _SECONDS = click.FloatRange(min=0)
 Examples:
   trml-rt stream --video v.mp4 --every 0.5
   trml-rt stream --video v.mp4 --text v.srt --json
+  trml-rt stream --video rtsp://camera/1 --every 1
   trml-rt stream --video v.mp4 --record s.jsonl
   trml-rt stream --replay s.jsonl
 """,
 )
 @click.option(
-    "--video", type=any_path, help="Video, picture, animation or folder of frame pictures."
+    "--video",
+    metavar="SOURCE",
+    help="Video, picture or folder of frame pictures; /dev/videoN; rtsp://, rtsps://, http:// or "
+    "https://; - or pipe:FIFO; test: for a pattern.",
 )
 @click.option(
     "--text",
@@ -62,7 +66,8 @@ Examples:
 @click.option(
     "--policy",
     type=click.Choice(("every", "freshest")),
-    help="Take every frame, or let one that waits give way to the next.  [default: every]",
+    help="Take every frame, or let one that waits give way to the next.  [default: freshest for "
+    "cameras and addresses, else every]",
 )
 @click.option("--buffer", type=int, help="Frames that may wait.  [default: 8; 1 with freshest]")
 @click.option(
@@ -94,6 +99,14 @@ Examples:
     help="Seconds without a frame until a virtual video stands in, with freshest.",
 )
 @click.option(
+    "--restart-after",
+    type=_SECONDS,
+    default=5.0,
+    show_default=True,
+    help="Seconds without a frame until a camera or an address is opened again.",
+)
+@click.option("--wait-for-source", is_flag=True, help="Go on trying to open a camera or address.")
+@click.option(
     "--freeze-after",
     type=_SECONDS,
     help="Seconds of equal frames until one stands in.  [default: any]",
@@ -114,7 +127,7 @@ Examples:
 @threads_option
 @as_json
 def stream(
-    video: Path | None,
+    video: str | None,
     text: Path | None,
     replay: Path | None,
     as_json: bool,
@@ -135,6 +148,8 @@ def stream(
         refuse_strangers({*rules, "video", "text"}, "with --replay")
     elif video is None and text is None:
         raise UsageError("neither --video nor --text is given; give at least one")
+    elif video in ("-", "pipe:", "pipe:-") and text == Path("-"):
+        raise UsageError("--text and --video cannot both be standard input; name a file for one")
     with load(bundle, backend=backend, precision=precision, threads=threads) as runtime:
         if replay is not None:
             _replay(runtime, replay, as_json)
@@ -152,7 +167,7 @@ def _replay(runtime: Runtime, record: Path, as_json: bool) -> None:
 
 
 def _show(
-    runtime: Runtime, video: Path | None, text: Path | None, as_json: bool, rules: dict[str, Any]
+    runtime: Runtime, video: str | None, text: Path | None, as_json: bool, rules: dict[str, Any]
 ) -> None:
     """Print answers and events until the stream ends."""
     texts = lines_of_standard_input() if text == Path("-") else text

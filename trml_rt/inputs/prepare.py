@@ -129,7 +129,7 @@ class Inputs:
         few_shapes: bool = False,
     ) -> None:
         self._bundle = bundle
-        self._limits = limits
+        self.limits = limits
         self.threads = threads
         self.few_shapes = few_shapes
         text = bundle.manifest.text
@@ -247,8 +247,7 @@ class Inputs:
 
     def _read_picture(self, path: Path) -> Image.Image:
         """Return a picture in the size of the encoder, in which it stays when shaped again."""
-        shape = self.pixels
-        [pixels] = read_frame_picture(path, shape, self._limits).frames
+        [pixels] = read_frame_picture(path, self.pixels, self.limits).frames
         return Image.fromarray(pixels)
 
     def close(self) -> None:
@@ -286,7 +285,7 @@ class Inputs:
         if isinstance(source, str | os.PathLike):
             step, clip = "decode", read(source)
         elif isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
-            step, clip = "decode", read_encoded(source, read, self._limits)
+            step, clip = "decode", read_encoded(source, read, self.limits)
         else:
             step = "preprocess"
             with blames_machine("video"):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from trml_rt.bundle.arguments import check_one_of
 from trml_rt.bundle.folder import Bundle
 from trml_rt.errors import UsageError
 from trml_rt.inputs.frames import ORDERS, Order
+from trml_rt.inputs.live import open_source
+from trml_rt.inputs.prepare import Inputs
 from trml_rt.stream.answer import StreamEvent
 from trml_rt.stream.core import Stream
 from trml_rt.stream.intake import Intake
@@ -28,7 +31,8 @@ def open_stream(
     video: VideoSource | None,
     text: TextSource | None,
     *,
-    threads: int,
+    inputs: Inputs,
+    wait_for_source: bool,
     order: Order,
     record: Path | None,
     on_event: Callable[[StreamEvent], None] | None,
@@ -43,7 +47,8 @@ def open_stream(
         provenance: what a record says of the engines.
         video: where frames come from; None: they are pushed.
         text: where texts come from; None: they are pushed.
-        threads: that decode a video.
+        inputs: how the model takes frames.
+        wait_for_source: go on trying where a live source cannot be opened.
         order: of the colours in arrays of `video`.
         record: the file to record to.
         on_event: is called with each event.
@@ -56,10 +61,24 @@ def open_stream(
             "time, take fewer frames of it with every"
         )
     check_one_of("order", order, ORDERS)
-    frames = None if video is None else frames_of(video, threads)
     cues = None if text is None else cues_of(text)
+    open_live = partial(
+        open_source,
+        preprocessing=inputs.preprocessing,
+        interval=rules.every,
+        buffer=rules.buffer or 1,
+        policy=rules.policy,
+        stall_after=rules.stall_after,
+        restart_after=max(rules.restart_after, rules.stall_after),
+        wait_for_source=wait_for_source,
+        threads=inputs.threads,
+        limits=inputs.limits,
+    )
 
     def feed(intake: Intake) -> Pumps:
+        frames = None
+        if video is not None:
+            frames = frames_of(video, inputs.threads, inputs.limits, open_live)
         return Pumps(intake, frames, cues, order)
 
     recorder = None

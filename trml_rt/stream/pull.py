@@ -15,35 +15,63 @@ from types import GeneratorType
 from typing import Any
 
 from trml_rt.answer import Reason
-from trml_rt.errors import TrmlError, UsageError
+from trml_rt.errors import InputUnusable, TrmlError, UsageError
 from trml_rt.inputs.frames import Order
 from trml_rt.inputs.in_turn import frames_in_turn
+from trml_rt.inputs.limits import MediaLimits
+from trml_rt.inputs.live import Dropped, Event, Frame, LiveSource
+from trml_rt.inputs.live.address import parse_address
 from trml_rt.inputs.subtitles import Cue, cue_of_line, read_cues
 from trml_rt.stream.intake import Change, Intake
 from trml_rt.stream.words import MOST
 
-__all__ = ["Pumps", "TextSource", "VideoSource", "cues_of", "frames_of"]
+__all__ = ["Pumps", "TextSource", "VideoSource", "cues_of", "frames_of", "is_live"]
 
 VideoSource = str | os.PathLike[str] | Iterable[tuple[float, Any]]
-"""The path of a video, a picture or a folder of pictures; or frames, each with its time."""
+"""A path or an address (`trml_rt.inputs.live.address.parse_address`); or frames, each with its
+time."""
 
 TextSource = str | os.PathLike[str] | Iterable[Any]
 """The path of SRT, VTT or JSON lines; or texts: each a str, a tuple (t, text) or (t, end, text), or
 a dict with the keys `t`, `end` and `text`."""
 
+Frames = Iterable[tuple[float, Any]]
+
 _JOIN = 0.5  # second in which a thread is expected to end
 _ROOM = 1.0  # second between two looks whether there is room
 
 
-def frames_of(source: VideoSource, threads: int) -> Iterable[tuple[float, Any]]:
-    """Return the frames of a source, each with its time."""
+def is_live(source: VideoSource) -> bool:
+    """Say whether frames of a source are worthless when nobody takes them in time.
+
+    Raises:
+        UsageError: it is no source.
+    """
     if isinstance(source, str | os.PathLike):
-        return frames_in_turn(source, threads=threads)
+        return parse_address(source).live
     if isinstance(source, Iterable) and not isinstance(source, bytes | bytearray | Mapping):
-        return source
+        return False
     raise UsageError(
         f"video: must be a path, or pairs of a time and a frame, not {type(source).__name__}"
     )
+
+
+def frames_of(
+    source: VideoSource, threads: int, limits: MediaLimits, open_live: Callable[[str], LiveSource]
+) -> Frames | LiveSource:
+    """Return the frames of a source, each with its time; or what tells of a live one.
+
+    Args:
+        source: the source, for which `is_live` did not raise.
+        threads: that decode a file.
+        limits: of a file and its frames.
+        open_live: opens what is no file.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return source
+    if parse_address(source).kind == "file":
+        return frames_in_turn(source, threads=threads, limits=limits)
+    return open_live(os.fspath(source))
 
 
 def cues_of(source: TextSource) -> Iterable[Cue]:
@@ -98,7 +126,7 @@ class Pumps:
     def __init__(
         self,
         intake: Intake,
-        video: Iterable[tuple[float, Any]] | None,
+        video: Frames | LiveSource | None,
         texts: Iterable[Cue] | None,
         order: Order,
     ) -> None:
@@ -111,7 +139,9 @@ class Pumps:
             self._pump_texts(texts)
         elif texts is not None:
             work.append((self._pump_texts, texts))
-        if video is not None:
+        if isinstance(video, LiveSource):
+            work.append((self._pump_live, video))
+        elif video is not None:
             intake.change(Change("connecting", Reason.CONNECTING))
             work.append((self._pump_video, video))
         self._left = len(work)
@@ -150,7 +180,7 @@ class Pumps:
                 if not self._left and not self._intake.over:
                     self._intake.end()
 
-    def _pump_video(self, frames: Iterable[tuple[float, Any]]) -> None:
+    def _pump_video(self, frames: Frames) -> None:
         for item in frames:
             if not (isinstance(item, tuple) and len(item) == 2):
                 raise UsageError(
@@ -159,6 +189,27 @@ class Pumps:
             t, frame = item
             self._wait_for_room(partial(self._intake.frame, frame, t, self._order))
         self._intake.change(Change("ended", Reason.ENDED))
+
+    def _pump_live(self, source: Iterable[Event]) -> None:
+        began = False
+        for event in source:
+            if isinstance(event, Frame):
+                began = True
+                push = partial(
+                    self._intake.frame,
+                    *(event.pixels, event.t, "rgb"),
+                    arrived=event.arrived,
+                    source_epoch=event.epoch,
+                )
+                self._wait_for_room(push)
+            elif isinstance(event, Dropped):
+                self._intake.lost(event.cause, event.count)
+            elif event.name != "running":  # frames tell that
+                reason = Reason.ENDED if event.name == "ended" else Reason(event.reason)
+                # Who never gave a frame cannot be read at all, and that is an error.
+                unread = event.name == "failed" and not began
+                error = InputUnusable(event.message, reason=reason.value) if unread else None
+                self._intake.change(Change(event.name, reason, event.message, error))
 
     def _pump_texts(self, cues: Iterable[Cue]) -> None:
         for cue in cues:

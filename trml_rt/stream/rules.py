@@ -23,6 +23,7 @@ _NUMBERS = {
     "hold": 0.0,
     "offset": -math.inf,
     "stall_after": 0.001,
+    "restart_after": 0.001,
     "freeze_after": 0.001,
     "max_gap": 0.001,
     "deadline_ms": 0.001,
@@ -45,6 +46,7 @@ class Rules:
         hold: how long a text counts after its end.
         offset: added to the times of texts.
         stall_after: how long video may give nothing before a virtual one stands in for it.
+        restart_after: how long a live source may give nothing before its reader is started again.
         freeze_after: how long frames may be equal; None: for ever.
         max_gap: a longer step of time ahead begins a new epoch.
         deadline_ms: how old the newest frame of an answer may be; None: as old as it gets.
@@ -60,6 +62,7 @@ class Rules:
     hold: float = 5.0
     offset: float = 0.0
     stall_after: float = 2.0
+    restart_after: float = 5.0
     freeze_after: float | None = None
     max_gap: float = 10.0
     deadline_ms: float | None = None

@@ -74,6 +74,8 @@ def test_a_recorded_stream_is_proved_by_its_replay(run, tmp_path):
         ("--replay r --video v.mp4", 2, "--video"),
         ("--replay r --every 1", 2, "--every"),
         ("--replay absent", 2, "absent: cannot be read"),
+        ("--video - --text -", 2, "cannot both be standard input"),
+        ("--video ftp://x/y", 2, "has a scheme that is not read"),
         ("--video absent.mp4", 6, "absent.mp4: cannot be read"),
         ("--video v.mp4 --text v.mp4", 6, "v.mp4: not UTF-8"),
         ("--video v.mp4 --window 9", 2, "takes at most 4 frames, not 9"),
@@ -94,6 +96,15 @@ def test_a_video_that_cannot_be_opened_says_why_in_its_event(run):
     last = lines(run("--video absent.mp4 --json"))[-1]
     assert (last["state"], last["reason"]) == ("failed", "lost")
     assert "absent.mp4: cannot be read" in last["message"]
+
+
+def test_a_camera_that_cannot_be_reached_ends_in_6_and_its_credentials_are_nowhere(run):
+    result = run("--video rtsp://user:geheim@127.0.0.1:9/x?token=abcdef --json")
+    assert result.exit_code == 6
+    assert "rtsp://127.0.0.1:9/x: cannot be read" in result.stderr
+    assert lines(result)[-1]["state"] == "failed"
+    for secret in ("geheim", "abcdef", "user"):
+        assert secret not in result.output
 
 
 def test_a_disk_that_is_full_is_told_and_the_stream_goes_on(run, monkeypatch):

@@ -10,6 +10,7 @@ from PIL import Image
 
 import trml_rt
 from tests import media
+from tests.conftest import TINY
 from tests.trml_rt.stream.conftest import assert_closed_accounts, told
 from trml_rt.inputs.in_turn import frames_in_turn
 
@@ -132,6 +133,17 @@ def test_what_fails_in_a_source_is_raised_where_answers_are_polled(rt, frames, t
         with pytest.raises(ZeroDivisionError):
             stream.poll(timeout=30)
     assert assert_closed_accounts(stream).answered == 1
+
+
+def test_the_limits_of_the_runtime_hold_for_the_file_of_a_stream(tmp_path):
+    path = media.write_video(tmp_path / "v.mp4", 2)
+    small = trml_rt.MediaLimits(pixels=1000)
+    with (
+        trml_rt.load(TINY, limits=small) as rt,
+        rt.stream(path) as stream,
+        pytest.raises(trml_rt.InputUnusable, match="pixels are too many"),
+    ):
+        list(stream)
 
 
 def test_a_stream_that_is_closed_early_ends_its_threads(rt, tmp_path):
