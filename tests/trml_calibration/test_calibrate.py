@@ -265,7 +265,7 @@ def test_a_calibration_of_other_graphs_is_refused(bundle_copy):
     content["engines"]["text"]["source"] = "0" * 64
     path.write_text(json.dumps(content))
     with pytest.raises(ArtefactMismatch, match="text was calibrated for a graph 000"):
-        build(bundle, "int8")
+        build(bundle_copy, "int8")
 
 
 def test_engines_of_another_calibration_do_not_fit(bundle_copy):
