@@ -19,6 +19,7 @@ from trml_rt.cli.options import (
     precision_choice,
     refuse_absent,
     refuse_strangers,
+    whole,
 )
 from trml_rt.cli.printing import print_json, print_lines, printable
 from trml_rt.errors import UsageError, lacks_package
@@ -64,7 +65,7 @@ Examples:
     multiple=True,
     help="Share of training samples that keep both modalities.  [default: 1.0, 0.5, 0.1]",
 )
-@click.option("--workers", type=click.IntRange(1), help="Trainings at a time.  [default: cores]")
+@click.option("--workers", type=whole("workers"), help="Trainings at a time.  [default: cores]")
 @click.option("--cache", type=any_path, help="Feature cache.  [default: .trml-cache here]")
 @click.option("--out", type=any_path, help="Folder to write: JSON, CSV, tables, plots.")
 @click.option("--force", is_flag=True, help="Replace an earlier report.")

@@ -101,8 +101,9 @@ def infer(
     from trml_rt.runtime import load
 
     if data is not None:
-        refuse_strangers({"text", "text_file", "video", "as_jsonl"}, "with --data")
-        infer_job.run(data, degrade=degrade, as_json=as_json, **arguments)
+        refuse_strangers({"text", "text_file", "video", "isolate", "as_jsonl"}, "with --data")
+        limits = limits_of(arguments)
+        infer_job.run(data, degrade=degrade, as_json=as_json, limits=limits, **arguments)
         return
     refuse_strangers(infer_job.JOB, "without --data")
     inputs = _inputs(text, text_file, video)

@@ -14,12 +14,13 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trml_rt import errors
 from trml_rt.backends.process import python_command
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
+from trml_rt.inputs.limits import MediaLimits
 from trml_rt.jobs.rows import JobRow
 
 __all__ = ["Crew", "Said", "WorkerOptions"]
@@ -47,6 +48,7 @@ class WorkerOptions:
         degrade: as in `Runtime.infer`.
         batch: rows that go into the engines together.
         signed_by: as in `trml_rt.load`.
+        limits: as in `trml_rt.load`.
     """
 
     bundle: str
@@ -57,6 +59,7 @@ class WorkerOptions:
     degrade: bool
     batch: int
     signed_by: str | None
+    limits: MediaLimits
 
 
 @dataclass
@@ -148,7 +151,7 @@ class Crew:
 
     def _start(self) -> None:
         """Start one more worker, in a session of its own: Ctrl-C is for this process alone."""
-        arguments = json.dumps(vars(self._options))
+        arguments = json.dumps(asdict(self._options))
         try:
             process = subprocess.Popen(
                 python_command("trml_rt.jobs.worker", arguments),

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from trml_rt._version import __version__
@@ -15,6 +16,7 @@ from trml_rt.bundle.engine_folder import Precision
 from trml_rt.bundle.folder import Bundle, BundleLike
 from trml_rt.bundle.manifest import Task
 from trml_rt.errors import UsageError
+from trml_rt.inputs.limits import MediaLimits
 from trml_rt.jobs.crew import Crew, WorkerOptions
 from trml_rt.jobs.folder import Parts, opened
 from trml_rt.jobs.records import check_out, record_of, said_of, write_records
@@ -48,6 +50,7 @@ def run_job(
     retry_failed: bool = False,
     force: bool = False,
     signed_by: str | os.PathLike[str] | None = None,
+    limits: MediaLimits | None = None,
 ) -> JobReport:
     """Answer every row of `data` into `out`; a job that was killed goes on where it was.
 
@@ -71,6 +74,7 @@ def run_job(
         retry_failed: answer rows with an error again.
         force: answer every row anew, and replace `out`.
         signed_by: as in `trml_rt.load`.
+        limits: as in `trml_rt.load`.
 
     Raises:
         UsageError: an argument makes no sense, the data cannot be read, or `out` is of another
@@ -105,6 +109,7 @@ def run_job(
         degrade=degrade,
         batch=batch,
         signed_by=None if signer is None else str(signer),
+        limits=limits or MediaLimits(),
     )
     fingerprint = {
         "version": __version__,
@@ -116,6 +121,7 @@ def run_job(
             "batch": batch,
             "key": key,
             "shard": None if part is None else shard,
+            "limits": asdict(options.limits),
         },
     }
     with opened(out, fingerprint, task, go_on=resume or retry_failed, force=force) as job:

@@ -26,6 +26,7 @@ from trml_rt.errors import (
     UsageError,
     VerificationFailed,
 )
+from trml_rt.inputs.limits import MediaLimits
 from trml_rt.runtime import Runtime, load
 
 __all__ = ["answer_rows", "serve"]
@@ -134,6 +135,7 @@ def serve(arguments: Mapping[str, Any]) -> None:
             threads=arguments["threads"],
             callers=arguments["lanes"],
             signed_by=arguments["signed_by"],
+            limits=MediaLimits(**arguments["limits"]),
         )
     except TrmlError as error:
         say(_fault(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 import trml_rt
 from tests.conftest import TINY
 from trml_rt.backends.process import python_command
+from trml_rt.inputs.limits import MediaLimits
+from trml_rt.jobs.crew import WorkerOptions
 from trml_rt.jobs.worker import answer_rows
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -46,10 +49,19 @@ def test_a_row_that_the_bundle_does_not_serve_is_an_error_of_that_row(edit_manif
     assert second["error"] == "not_served"
 
 
-OPTIONS = {
-    **{"bundle": str(TINY), "backend": "auto", "precision": None},
-    **{"lanes": 1, "threads": 1, "degrade": False, "batch": 1},
-}
+OPTIONS = asdict(
+    WorkerOptions(
+        bundle=str(TINY),
+        backend="auto",
+        precision=None,
+        lanes=1,
+        threads=1,
+        degrade=False,
+        batch=1,
+        signed_by=None,
+        limits=MediaLimits(),
+    )
+)
 
 
 def worker(**changes):
