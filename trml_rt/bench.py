@@ -61,7 +61,7 @@ class BenchReport:
             instead of half precision, and why.
         recommended: the contender that this device should run, or "portable".
         because: what was measured for that.
-        device: CPUs, their features, and the GPU of a back end that has one.
+        device: the CPU, how many there are, their features, and the GPU of a back end that has one.
         board: what tells the energy, and clocks, throttling and temperatures meanwhile; see
             `Board.report`.
         comparison: with an earlier report, as `Earlier.compare` gives it; None without one.

@@ -197,6 +197,11 @@ def test_a_report_is_compared_with_an_earlier_one_which_must_be_of_the_same(bund
     assert second.exit_code == 0, second.output
     assert f"against {path}" in second.stdout
     assert re.search(r"^  text, portable +\d+\.\d\dx  (faster|slower|same)$", second.stdout, re.M)
+    content = json.loads(first.stdout)
+    content["engine_sets"]["video"] = content["engine_sets"].pop("text")
+    path.write_text(json.dumps(content))
+    other = CliRunner().invoke(program, [*words, "--compare", str(path)])
+    assert "  2 more in one of the two alone; --json names them" in other.stdout
     words[-1] = "bad"
     refused = CliRunner().invoke(program, [*words, "--compare", str(path)])
     assert refused.exit_code == 5

@@ -180,9 +180,9 @@ def _compared(comparison: Mapping[str, Any] | None) -> list[str]:
         return []
     rows = comparison["rows"]
     width = max(map(len, rows), default=0)
-    lines = [f"against {comparison['earlier']}"]
-    lines += [
-        f"  {name:{width}} {row['ratio']:6.2f}x  {row['verdict']}" for name, row in rows.items()
+    alone = len(comparison["in_one_alone"])
+    return [
+        f"against {comparison['earlier']}",
+        *(f"  {name:{width}} {row['ratio']:6.2f}x  {row['verdict']}" for name, row in rows.items()),
+        *([f"  {alone} more in one of the two alone; --json names them"] if alone else []),
     ]
-    lines += [f"  {name}: timed in one of them alone" for name in comparison["in_one_alone"]]
-    return lines

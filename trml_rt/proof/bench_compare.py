@@ -39,7 +39,11 @@ class Earlier:
                 f"{path}: cannot be read ({error.strerror}); name a JSON of trml-rt bench"
             ) from None
         self._report = parse_json(data, str(path))
-        self._refuse("schema", self._report.get("schema"), SCHEMA)
+        if (schema := self._report.get("schema")) != SCHEMA:
+            raise ArtefactMismatch(
+                f"{path}: schema is {schema!r} there, {SCHEMA} here; another version of trml-rt "
+                "wrote it, so time again with this one"
+            )
         try:
             self._times = dict(_times_of(self._report))
             self._device = dict(self._report["device"])

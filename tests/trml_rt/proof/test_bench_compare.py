@@ -67,7 +67,7 @@ def test_another_device_is_refused_and_a_gpu_that_nothing_runs_on_now_is_not(pat
 
 
 def test_another_schema_is_refused_before_anything_is_timed(path):
-    with pytest.raises(ArtefactMismatch, match=f"schema is 99 there, {SCHEMA} here"):
+    with pytest.raises(ArtefactMismatch, match=r"schema is 99 there, .*; another version"):
         Earlier(changed(path, schema=99))
     path.write_text("{}")
     with pytest.raises(ArtefactMismatch, match=f"schema is None there, {SCHEMA} here"):
