@@ -17,7 +17,10 @@ def times(low: float, middle: float, high: float) -> dict[str, float]:
 REPORT = {
     **{"schema": SCHEMA, "bundle_sha256": "ab", "backend": "auto", "threads": None, "inputs": {}},
     "device": {"cpus": 2, "cpu": "A", "gpu": "Orin"},
-    "engine_sets": {"text": {"portable": times(9, 10, 11), "int8": times(4, 5, 6)}},
+    "engine_sets": {
+        "text": {"portable": times(9, 10, 11), "int8": times(4, 5, 6)},
+        "video": {"portable": times(9, 10, 11)},
+    },
     "batches": {"text": {"8": {"int8": times(20, 21, 22)}}},
     "callers": {},
 }
@@ -37,7 +40,10 @@ def changed(path, **fields):
 
 def test_medians_are_compared_and_the_spread_says_what_differs(path):
     now = REPORT | {
-        "engine_sets": {"text": {"portable": times(12, 20, 21), "int8": times(2, 2.5, 3)}},
+        "engine_sets": {
+            "text": {"portable": times(12, 20, 21), "int8": times(2, 2.5, 3)},
+            "video": {"portable": times(7, 8, 9)},
+        },
         "batches": {"text": {"8": {"int8": times(22, 23, 24)}, "32": {"int8": times(1, 1, 1)}}},
     }
     found = Earlier(path).compare(now)
@@ -45,6 +51,7 @@ def test_medians_are_compared_and_the_spread_says_what_differs(path):
     assert found["rows"] == {
         "text, portable": {"ratio": 0.5, "verdict": "slower"},
         "text, int8": {"ratio": 2.0, "verdict": "faster"},
+        "video, portable": {"ratio": 1.25, "verdict": "same"},  # 9 lies in both halves
         "text, 8 rows, int8": {"ratio": 0.913, "verdict": "same"},  # 22 lies in both halves
     }
     assert found["in_one_alone"] == ["text, 32 rows, int8"]
