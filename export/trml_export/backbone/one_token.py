@@ -1,4 +1,4 @@
-"""Lay a tower of open_clip out for export: fewer nodes, and a last block for one token alone.
+"""Lay a tower out for export: fewer nodes, and a last block for one token alone.
 
 A tower that ends in its class token, or in the end of its text, drops what its last block makes of
 all other tokens. They are attended to, so their keys and values count; their queries, their
@@ -12,7 +12,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-__all__ = ["OneToken", "compute_one_token"]
+__all__ = ["OneToken", "OneTokenBert", "compute_one_token"]
+
+
+# Layers of transformers with the same parts in the same order.
+_BERTS = ("Bert", "Roberta", "XLMRoberta")
 
 
 class _Attention(nn.Module):
@@ -107,18 +111,58 @@ class OneToken(PlainBlock):
         return self._finish(token, self.attention(self.ln_1(token), self.ln_1(x), mask))
 
 
-def compute_one_token(tower: nn.Module) -> str | None:
-    """Let the last block of `tower` compute the one token that is read, and make all plain.
+class OneTokenBert(nn.Module):
+    """A last layer of a BERT that gives its class token, (batch, 1, width).
 
     Args:
-        tower: of text or of images, changed in place. A text tower with a causal mask is to be
-            run by `Backbone.encode_text` from then on, which knows where its texts end.
+        layer: the layer that it takes the place of.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        attention = layer.attention.self
+        parts = (attention.query, attention.key, attention.value)
+        weights, biases = [part.weight for part in parts], [part.bias for part in parts]
+        self.attention = _Attention(weights, biases, attention.num_attention_heads)
+        self.attended = layer.attention.output
+        self.intermediate, self.output = layer.intermediate, layer.output
+
+    def forward(
+        self, x: Tensor, attention_mask: Tensor | None = None, *_: object, **__: object
+    ) -> Tensor:
+        """Compute the first token of `x` (batch, tokens, width).
+
+        Args:
+            x: the tokens.
+            attention_mask: (batch, 1, tokens, tokens) that says what is attended to, or is added.
+        """
+        token, mask = x[:, :1], attention_mask
+        if mask is not None:
+            mask = mask[:, :, :1]
+            if mask.dtype == torch.bool:
+                mask = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
+        seen = self.attended(self.attention(token, x, mask), token)
+        return self.output(self.intermediate(seen), seen)
+
+
+def compute_one_token(tower: nn.Module) -> str | None:
+    """Let the last block of `tower` compute the one token that is read.
+
+    The other blocks of open_clip's own towers are made plain.
+
+    Args:
+        tower: of text or of images, changed in place. A text tower of open_clip's own with a
+            causal mask is to be run by `Backbone.encode_text` from then on, which knows where its
+            texts end.
 
     Returns:
         None, or why the tower is left as it is.
     """
     reason = _why_not(tower)
-    if reason is None:
+    if reason is None and hasattr(tower, "pooler"):
+        layers = tower.transformer.encoder.layer
+        layers[-1] = OneTokenBert(layers[-1])
+    elif reason is None:
         *blocks, last = tower.transformer.resblocks
         last = OneToken(last, -1 if tower.pool_type == "last" else 0)
         tower.transformer.resblocks = nn.ModuleList([*map(PlainBlock, blocks), last])
@@ -126,8 +170,11 @@ def compute_one_token(tower: nn.Module) -> str | None:
 
 
 def _why_not(tower: nn.Module) -> str | None:
+    from open_clip.hf_model import HFTextEncoder
     from open_clip.transformer import ResidualAttentionBlock, TextTransformer, VisionTransformer
 
+    if type(tower) is HFTextEncoder:
+        return _why_not_bert(tower)
     if type(tower) not in (VisionTransformer, TextTransformer):
         return f"the structure of {type(tower).__name__} is not known"
     for block in tower.transformer.resblocks:
@@ -142,6 +189,27 @@ def _why_not(tower: nn.Module) -> str | None:
             return "each row has a mask of its own"
         if tower.attn_mask is None and tower.pool_type in ("argmax", "eos"):
             return "the end of a text is not known to a tower without a causal mask"
+    return None
+
+
+def _why_not_bert(tower: nn.Module) -> str | None:
+    """Say why a text tower of transformers is left as it is, or None."""
+    from open_clip.hf_model import ClsLastHiddenStatePooler, ClsPooler
+
+    if type(tower.pooler) not in (ClsPooler, ClsLastHiddenStatePooler):
+        return "all of them are read"
+    encoder = getattr(tower.transformer, "encoder", None)
+    kind = type(tower.transformer).__name__.removesuffix("Model")
+    last = encoder.layer[-1] if kind in _BERTS and hasattr(encoder, "layer") else None
+    if (
+        last is None
+        or type(last).__name__ != f"{kind}Layer"
+        or type(last.attention.self).__name__ != f"{kind}SelfAttention"
+        or hasattr(last.attention.self, "distance_embedding")
+    ):
+        return f"the structure of {type(tower.transformer).__name__} is not known"
+    if last.is_decoder:
+        return "a causal mask is not known to its last block"
     return None
 
 

@@ -46,6 +46,12 @@ def test_a_model_that_cannot_be_had_from_here_is_refused(name, message, monkeypa
         load_backbone(name, seed=0)
 
 
+def test_a_text_tower_of_coca_in_a_folder_is_refused(folder):
+    edit_config(folder, lambda c: c["model_cfg"]["text_cfg"].update(embed_cls=True))
+    with pytest.raises(UsageError, match="CoCa models are not supported; take a CLIP-type model"):
+        load_backbone(folder, seed=0)
+
+
 def test_a_text_tower_outside_of_the_folder_is_refused(hf_folder, tmp_path):
     folder = shutil.copytree(hf_folder, tmp_path / "hf")
     (folder / "text").rename(tmp_path / "text")

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from torch import nn
 
 from trml_export.backbone.backbone import Backbone
-from trml_export.backbone.one_token import OneToken, compute_one_token
+from trml_export.backbone.one_token import OneToken, OneTokenBert, compute_one_token
 
 CONTEXT, WORDS, END = 12, 50, 49
 SIZES = {"width": 32, "heads": 2, "layers": 2, "output_dim": 16}
@@ -31,6 +31,17 @@ def text_tower(**settings):
     return _random(
         TextTransformer(context_length=CONTEXT, vocab_size=WORDS, eos_id=END, **(SIZES | settings))
     )
+
+
+def bert(kind="Bert", pooler="cls_last_hidden_state_pooler", **settings):
+    transformers = pytest.importorskip("transformers")
+    from open_clip.hf_model import HFTextEncoder
+
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+    config = getattr(transformers, f"{kind}Config")(
+        **{"vocab_size": WORDS, "num_hidden_layers": 2, "pad_token_id": 0}, **(sizes | settings)
+    )
+    return _random(HFTextEncoder("", 16, config=config, pooler_type=pooler, proj_type="linear"))
 
 
 def _random(tower):
@@ -108,6 +119,22 @@ def test_the_mlp_of_the_last_block_sees_one_token_of_each_row():
     assert seen == [(3, 5), (3, 1)]
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("pooler", ["cls_pooler", "cls_last_hidden_state_pooler"])
+@pytest.mark.parametrize("kind", ["Bert", "Roberta", "XLMRoberta"])
+def test_a_bert_gives_the_same_vectors_wherever_its_texts_end(kind, pooler, attention):
+    tower, ids = bert(kind, pooler, attn_implementation=attention), texts([2, 7, 12, 1])
+    expected = tower(ids), tower(ids[2:3])
+    assert compute_one_token(tower) is None
+    seen = []
+    tower.transformer.encoder.layer[-1].intermediate.register_forward_hook(
+        lambda _, inputs, __: seen.append(inputs[0].shape)
+    )
+    for rows, vectors in zip((ids, ids[2:3]), expected, strict=True):  # with padding, and without
+        torch.testing.assert_close(tower(rows), vectors, atol=2e-6, rtol=2e-6)
+    assert seen == [(4, 1, 32), (1, 1, 32)]
+
+
 @pytest.mark.parametrize(
     ("tower", "reason"),
     [
@@ -119,6 +146,10 @@ def test_the_mlp_of_the_last_block_sees_one_token_of_each_row():
         (lambda: text_tower(embed_cls=True), "a mask of its own"),
         (lambda: text_tower(no_causal_mask=True, use_pad_mask=True), "a mask of its own"),
         (lambda: text_tower(no_causal_mask=True), "without a causal mask"),
+        (lambda: bert(pooler="mean_pooler"), "all of them are read"),
+        (lambda: bert(pooler="max_pooler"), "all of them are read"),
+        (lambda: bert(is_decoder=True), "a causal mask is not known"),
+        (lambda: bert("MT5"), "the structure of MT5Model is not known"),
         (lambda: nn.Linear(2, 2), "the structure of Linear is not known"),
     ],
 )
@@ -126,5 +157,5 @@ def test_another_structure_is_left_as_it_is_and_the_reason_told(tower, reason):
     tower = tower()
     before = copy.deepcopy(tower)
     assert reason in compute_one_token(tower)
-    assert not any(isinstance(module, OneToken) for module in tower.modules())
+    assert not any(isinstance(module, OneToken | OneTokenBert) for module in tower.modules())
     assert str(tower) == str(before)

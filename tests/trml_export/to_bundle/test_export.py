@@ -220,12 +220,30 @@ def test_exporting_says_which_last_blocks_compute_one_token(world, same_graphs, 
     with caplog.at_level("INFO", "trml_export"):
         export(world[1], tmp_path / "bundle")
     one = "the last block computes the one token that is read"
-    all_of_them = "the last block computes all tokens, because the structure of HFTextEncoder"
-    text = one if world[0].causal else f"{all_of_them} is not known"
+    all_of_them = "the last block computes all tokens, because all of them are read"
+    text = one if world[0].causal else all_of_them
     assert [m for m in caplog.messages if "the last block" in m] == [
         f"text: {text}",
         f"frame: {one}",
     ]
+
+
+def test_a_bert_that_reads_its_class_token_computes_that_alone_and_answers_as_before(
+    tmp_path, hf_folder, hf_world, take_graphs, caplog
+):
+    from trml_export.backbone.backbone import load_backbone
+
+    folder = shutil.copytree(hf_folder, tmp_path / "cls")
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["hf_pooler_type"] = "cls_last_hidden_state_pooler"
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    take_graphs(hf_world[2], *(name for name in GRAPHS if name != "text"))
+    source = checkpoint(tmp_path / "checkpoint", load_backbone(folder))
+    with caplog.at_level("INFO", "trml_export"):
+        report = export(source, tmp_path / "bundle")
+    assert "text: the last block computes the one token that is read" in caplog.messages
+    assert report.cut
+    assert max(report.parity.values()) <= PARITY
 
 
 def test_the_model_card_travels_in_the_bundle(world, same_graphs, tmp_path):
