@@ -26,6 +26,7 @@ _TENSOR_TYPE, _TENSOR_NAME, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 2, 8, 9,
 _FLOAT16 = 10
 _EXTERNAL = 1
 _LEAST_BYTES = 4096  # less is not worth a mapping
+_MOST_LEFT = 1 / 16  # of the file: ONNX Runtime keeps a graph that it gets as bytes
 
 
 class _Field(NamedTuple):
@@ -40,7 +41,8 @@ class _Field(NamedTuple):
 def graph_without_weights(path: FileLike, name: str) -> bytes | None:
     """Return the ONNX graph at `path` with its FP16 weights pointing into the file `name`.
 
-    None where there are none, or where the file cannot be understood: whoever loads it will say.
+    None where they are not nearly all of it, or where the file cannot be understood: whoever loads
+    it will say.
 
     Args:
         path: the graph.
@@ -73,7 +75,7 @@ def _rewritten(data: mmap.mmap, name: str) -> bytes | None:
             tensor = _pointing(data, field, name, widened - elsewhere)
         left_out += tensor is not None
         parts.append(data[field.start : field.end] if tensor is None else tensor)
-    if not left_out:
+    if not left_out or sum(map(len, parts)) > _MOST_LEFT * len(data):
         return None
     return b"".join(
         _message(_GRAPH, b"".join(parts)) if field is graph else data[field.start : field.end]

@@ -72,23 +72,31 @@ def test_weights_in_fp32_stay_in_the_graph(tiny_bundle):
     assert graph_without_weights(tiny_bundle / "onnx" / "frame.onnx", "frame.onnx") is None
 
 
-def test_weights_that_something_else_than_a_cast_reads_stay_in_the_graph(tmp_path):
+def write(path, **weights):
+    """Write a graph that widens the weight `widened`, and one `both` that it also gathers from."""
     onnx = pytest.importorskip("onnx")
-    kept = np.zeros((64, 64), np.float16)
     nodes = [
         onnx.helper.make_node("Cast", ["widened"], ["wide"], to=1),
         onnx.helper.make_node("Cast", ["both"], ["wide_too"], to=1),
         onnx.helper.make_node("Gather", ["both", "ids"], ["rows"]),
     ]
-    graph = onnx.helper.make_graph(
-        nodes,
-        "g",
-        [],
-        [],
-        [onnx.numpy_helper.from_array(kept, name) for name in ("widened", "both")],
-    )
-    path = tmp_path / "g.onnx"
+    tensors = [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = onnx.helper.make_graph(nodes, "g", [], [], tensors)
     onnx.save(onnx.helper.make_model(graph), path)
+    return onnx
+
+
+def test_a_graph_of_which_much_else_would_be_left_stays_whole(tmp_path):
+    path, half = tmp_path / "g.onnx", np.zeros((256, 256), np.float16)
+    write(path, widened=half, other=np.zeros(1024, np.float32))
+    assert graph_without_weights(path, path.name) is not None
+    write(path, widened=half, other=np.zeros(4096, np.float32))
+    assert graph_without_weights(path, path.name) is None
+
+
+def test_weights_that_something_else_than_a_cast_reads_stay_in_the_graph(tmp_path):
+    path, kept = tmp_path / "g.onnx", np.ones((512, 256), np.float16)
+    onnx = write(path, widened=kept, both=np.zeros((64, 64), np.float16))
     lean = onnx.load_from_string(graph_without_weights(path, path.name))
     assert [t.data_location for t in lean.graph.initializer] == [1, 0]
     place = {entry.key: entry.value for entry in lean.graph.initializer[0].external_data}
