@@ -113,6 +113,9 @@ def _fault(error: BaseException) -> _Fault | None:
     if isinstance(error, TrmlError):
         reason = getattr(error, "reason", None)
         return _Fault(error.exit_code, type(error).__name__, str(error), reason)
+    if isinstance(error, MemoryError):
+        words = "memory ran out; close other programs, or raise the limits of this process"
+        return _Fault(EnvironmentUnfit.exit_code, EnvironmentUnfit.__name__, words)
     if isinstance(error, OSError):
         if _printing(error):
             place = "standard output"

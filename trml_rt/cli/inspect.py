@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from trml_rt.cli.isolated import isolated
 from trml_rt.cli.options import as_json, bundle_option
 from trml_rt.cli.printing import print_json, print_lines
 
@@ -22,6 +23,7 @@ _WIDTH, _DEEP = 88, 6 * " "  # of a list of many names
 )
 @bundle_option
 @as_json
+@isolated
 def inspect(bundle: Path, as_json: bool) -> None:
     """Show a bundle's engines and what was built from them; compare the hash of every file."""
     from trml_rt.inspect import inspect as describe

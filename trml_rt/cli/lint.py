@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trml_rt.cli.isolated import isolated
 from trml_rt.cli.options import as_json, bundle_option
 from trml_rt.cli.printing import print_json, print_lines
 
@@ -22,6 +23,7 @@ __all__ = ["lint"]
 )
 @bundle_option
 @as_json
+@isolated
 def lint(bundle: Path, as_json: bool) -> None:
     """Look for what keeps a device from building the graphs; exit 4 on an error."""
     from trml_rt.lint import lint as check_graphs

@@ -32,11 +32,20 @@ __all__ = [
     "refuse_strangers",
     "rows_option",
     "threads_option",
+    "typed_words",
     "whole",
     "wholes",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+_WORDS = f"{__name__}.words"
+
+
+def typed_words() -> list[str]:
+    """Return the command that runs, as it was typed: its name, and the words after it."""
+    return list(click.get_current_context().meta[_WORDS])
 
 
 class Commands(click.Group):
@@ -46,6 +55,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command, and refuse options of it that are repeated or empty."""
+        ctx.meta[_WORDS] = list(args)
         name, command, words = super().resolve_command(ctx, args)
         if command is not None and not ctx.resilient_parsing:
             refuse_repeats(click.Context(command, ctx, name), words)

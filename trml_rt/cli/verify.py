@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trml_rt.bundle.folder import open_bundle
+from trml_rt.cli.isolated import isolated
 from trml_rt.cli.options import (
     any_path,
     as_json,
@@ -49,6 +50,7 @@ Examples:
 @out_option
 @force_option
 @as_json
+@isolated
 def verify(out: Path | None, force: bool, as_json: bool, **arguments: Any) -> None:
     """Compare built engines with their references; exit 4 if a limit is missed.
 

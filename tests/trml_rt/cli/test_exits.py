@@ -61,6 +61,11 @@ def test_an_oserror_that_names_nothing_is_a_bug_and_shows_its_traceback():
         exits.Exits("fail", callback=fail).main([])
 
 
+def test_memory_that_runs_out_is_no_traceback(capsys):
+    assert end(MemoryError()) == 3
+    assert capsys.readouterr().err.startswith("trml-rt: memory ran out; close other programs")
+
+
 def test_ctrl_c_is_130(capsys):
     assert end(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.strip() == "trml-rt: interrupted"
