@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from trml_calibration.plain import uint8_users
 from trml_rt.bundle.calibration import has_calibration, open_calibration
 from trml_rt.bundle.folder import Bundle
-from trml_rt.errors import ArtefactMismatch
+from trml_rt.errors import ArtefactMismatch, lacks_resource
 
 __all__ = ["SCALES_OPSET", "Finding", "lint", "lint_graph"]
 
@@ -50,8 +51,7 @@ def lint(bundle: Bundle) -> list[Finding]:
             calibrated.verify_files()
             for name in calibrated.record.engines:
                 if form := calibrated.form(name, "portable"):
-                    graph = onnx.load(calibrated.path(form))
-                    findings += lint_graph(graph, f"calibration/{form.file}")
+                    findings += _read(calibrated.path(form), f"calibration/{form.file}")
         except ArtefactMismatch as error:
             findings.append(Finding("error", "hash", "calibration", "", str(error)))
     return findings
@@ -78,9 +78,19 @@ _Found = tuple[Literal["error", "warning"], str, str, str]
 
 def _opened(bundle: Bundle, file: str) -> list[Finding]:
     try:
-        return lint_graph(onnx.load(bundle.path(file)), file)
+        return _read(bundle.path(file), file)
     except ArtefactMismatch as error:
         return [Finding("error", "hash", file, "", str(error))]
+
+
+def _read(path: Path, name: str) -> list[Finding]:
+    try:
+        return lint_graph(onnx.load(path), name)
+    except Exception as error:  # onnx and protobuf have no error in common
+        if lacks_resource(error):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        return [Finding("error", "graph", name, "", f"onnx cannot read it: {reason}")]
 
 
 def _opset(model: ModelProto) -> Iterator[_Found]:

@@ -12,6 +12,8 @@ onnx = pytest.importorskip("onnx")
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.conformance.graphs import field, outside
+from tests.conftest import file_entry
 from tests.trml_calibration import onnx_graphs
 from trml_calibration.fp16_computed import to_fp16
 from trml_calibration.graph import load_basic
@@ -96,3 +98,27 @@ def test_a_changed_file_is_an_error_and_exit_code_4(bundle_copy):
 
 def test_the_tiny_bundle_passes(tiny_bundle):
     assert CliRunner().invoke(program, ["lint", "--bundle", str(tiny_bundle)]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        field(1, 8) + field(7, field(1, field(4, b"\xff"))),  # a name that is no text
+        field(1, 8) + field(7, field(5, field(1, 9) + field(2, 1) + field(8, b"w"))),  # no values
+    ],
+)
+def test_a_graph_that_onnx_cannot_read_is_a_finding(bundle_copy, edit_manifest, data):
+    graph = bundle_copy / "onnx" / "text.onnx"
+    graph.write_bytes(data)
+    folder = edit_manifest(lambda m: m["files"].update({"onnx/text.onnx": file_entry(graph)}))
+    [finding] = lint(Bundle(folder))
+    assert (finding.level, finding.rule, finding.graph) == ("error", "graph", "onnx/text.onnx")
+    assert "\n" not in finding.text
+
+
+def test_a_graph_whose_weights_lie_elsewhere_is_a_finding(bundle_copy, edit_manifest):
+    graph = bundle_copy / "onnx" / "text.onnx"
+    graph.write_bytes(outside()["an initializer"])
+    folder = edit_manifest(lambda m: m["files"].update({"onnx/text.onnx": file_entry(graph)}))
+    [finding] = lint(Bundle(folder))
+    assert "a tensor of the graph lies in another file" in finding.text
