@@ -164,9 +164,20 @@ def cannot_write(path: str | os.PathLike[str], error: OSError, instead: str) -> 
     """
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     hint = "free some space and try again" if full else instead
+    if full and _lacks_inodes(path):
+        hint = "the disk has room for bytes, but for no file more; remove some files and try again"
     return EnvironmentUnfit(
         f"{os.fspath(path)}: cannot be written ({error.strerror or error}); {hint}"
     )
+
+
+def _lacks_inodes(path: str | os.PathLike[str]) -> bool:
+    """Say whether the file system of `path` has a number of files, and none of them left."""
+    try:
+        status = os.statvfs(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH120
+    except (OSError, AttributeError):  # the folder is not there; Windows has no such call
+        return False
+    return status.f_files > 0 and status.f_favail == 0
 
 
 def forked() -> UsageError:

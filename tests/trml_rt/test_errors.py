@@ -7,11 +7,18 @@ import errno
 import multiprocessing
 import pickle
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 from trml_rt import errors
-from trml_rt.errors import EnvironmentUnfit, InputUnusable, TrmlError, blames_machine
+from trml_rt.errors import (
+    EnvironmentUnfit,
+    InputUnusable,
+    TrmlError,
+    blames_machine,
+    cannot_write,
+)
 
 KINDS = [
     partial(kind, reason="too_short") if kind is InputUnusable else kind
@@ -75,3 +82,16 @@ def test_another_error_passes_as_it_is(error):
     with pytest.raises(type(error)) as caught, blames_machine("clip.mp4"):
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("files", "free", "words"),
+    [(100, 0, "remove some files and try again"), (100, 9, "free some space"), (0, 0, "free some")],
+)
+def test_a_disk_that_is_full_of_files_is_told_from_one_that_is_full_of_bytes(
+    tmp_path, monkeypatch, files, free, words
+):
+    status = SimpleNamespace(f_files=files, f_favail=free)
+    monkeypatch.setattr("os.statvfs", lambda _: status)
+    error = OSError(errno.ENOSPC, "No space left on device")
+    assert words in str(cannot_write(tmp_path / "new", error, "name another folder"))
