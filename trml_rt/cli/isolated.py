@@ -73,8 +73,12 @@ def _run_apart(bundle: Path, seconds: int, mib: int) -> int:
     words = python_command("trml_rt", *_without_isolate(typed_words()))
     child = subprocess.Popen(words, start_new_session=True)
     with _never_left_behind(child):
-        # What it allocates, not what it maps: libraries map files of any size.
-        resource.prlimit(child.pid, resource.RLIMIT_DATA, (mib << 20, mib << 20))
+        for kind, most in (
+            (resource.RLIMIT_DATA, mib << 20),  # what it allocates; libraries map any size of files
+            (resource.RLIMIT_CPU, seconds * (os.cpu_count() or 1)),  # should this process be killed
+            (resource.RLIMIT_CORE, 0),
+        ):
+            resource.prlimit(child.pid, kind, (most, most))
         try:
             code = child.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -67,6 +67,18 @@ def test_memory_beyond_the_limit_is_not_given(child):
     assert run("lint", "--isolate", "--isolate-mib", "600").exit_code == 0
 
 
+def test_the_process_ends_even_if_nobody_waits_for_it(child, tmp_path):
+    told = tmp_path / "limits"
+    child(
+        "import resource, time; time.sleep(0.3)\n"
+        "kinds = resource.RLIMIT_CPU, resource.RLIMIT_CORE\n"
+        f"open({str(told)!r}, 'w').write(repr([resource.getrlimit(kind) for kind in kinds]))"
+    )
+    assert run("lint", "--isolate", "--isolate-seconds", "30").exit_code == 0
+    most = 30 * os.cpu_count()
+    assert told.read_text() == repr([(most, most), (0, 0)])
+
+
 def test_what_the_process_has_started_ends_with_it(child, tmp_path):
     told = tmp_path / "pid"
     child(
