@@ -9,7 +9,7 @@ NATIVE := .venv-native
 DOCS := .venv-docs
 CALLS ?= 4000
 
-.PHONY: demo test test-runtime lint docs bench soak soak-jobs reference wheel encoders default-bundle clean \
+.PHONY: demo test test-runtime lint docs bench soak soak-jobs fuzz reference wheel encoders default-bundle clean \
 	native native-packages native-sanitized native-bench plots speed
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
@@ -50,6 +50,10 @@ soak: $(TRAIN)/.ready  ## 5,000 video calls; memory, threads and files must stay
 
 soak-jobs: $(TRAIN)/.ready  ## a job of 10,000 rows, killed 100 times, ends as one that ran undisturbed
 	$(TRAIN)/bin/python benchmarks/soak_jobs.py --out build/soak_jobs.json
+
+INPUTS ?= 100000
+fuzz: $(TRAIN)/.ready  ## change good files at random, INPUTS times for each reader; every reader must take or refuse them
+	$(TRAIN)/bin/python benchmarks/fuzz_readers.py --inputs $(INPUTS) --out build/fuzz_readers.json
 
 bench: $(TRAIN)/.ready  ## time of everything outside the engines
 	$(TRAIN)/bin/python benchmarks/overhead.py --out benchmarks/results/overhead.json

@@ -1,4 +1,4 @@
-// Fuzz target of the readers of files: manifest, engine manifest, tokenizer with a text.
+// Fuzz target of the readers of files: manifest, engine manifest, graph, tokenizer with a text.
 // Whatever the bytes are, they are read or refused with an Error; anything else is a finding.
 #include <cstdint>
 #include <string>
@@ -6,6 +6,7 @@
 
 #include "bundle/engine_folder.hpp"
 #include "bundle/folder.hpp"
+#include "bundle/graph.hpp"
 #include "bundle/manifest.hpp"
 #include "error.hpp"
 #include "inputs/tokenizer.hpp"
@@ -18,6 +19,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   try {
     trml::core::read_engine_manifest(bytes, "manifest.json");
+  } catch (const trml::core::Error&) {
+  }
+  try {
+    trml::core::check_graph(bytes, "graph");
   } catch (const trml::core::Error&) {
   }
   try {
