@@ -10,7 +10,7 @@ DOCS := .venv-docs
 CALLS ?= 4000
 
 .PHONY: demo test test-runtime lint docs bench soak soak-jobs fuzz reference wheel encoders default-bundle clean \
-	native native-packages native-sanitized native-bench plots speed
+	native native-packages native-sanitized native-bench mutations plots speed
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
 	$(RUNTIME)/bin/trml-rt infer --text samples/glad.txt --video samples/smiling.mp4
@@ -140,6 +140,9 @@ speed: $(TRAIN)/.ready  ## an archive, batches and products on build/vit_b32, on
 	$(SPEED)/batches.py --bundle build/vit_b32 --engines "openvino int8" --out benchmarks/results/batches.json
 	$(SPEED)/product.py --bundle build/vit_b32 --out benchmarks/results/product.json
 	$(SPEED)/speed_page.py
+
+mutations: $(TRAIN)/.ready  ## break the TensorRT back end in fifteen ways, and see a test fail each time
+	$(TRAIN)/bin/python tests/trml_rt/backends/tensorrt/mutations.py
 
 plots: $(TRAIN)/.ready  ## draw the committed results again from their JSON; nothing is trained
 	$(TRAIN)/bin/python benchmarks/redraw.py --out build/plots
