@@ -10,7 +10,7 @@ DOCS := .venv-docs
 CALLS ?= 4000
 
 .PHONY: demo test test-runtime lint docs bench soak soak-jobs fuzz reference wheel encoders default-bundle clean \
-	native native-packages native-sanitized native-bench mutations plots speed
+	native native-packages native-sanitized native-bench bindings mutations plots speed
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
 	$(RUNTIME)/bin/trml-rt infer --text samples/glad.txt --video samples/smiling.mp4
@@ -140,6 +140,13 @@ speed: $(TRAIN)/.ready  ## an archive, batches and products on build/vit_b32, on
 	$(SPEED)/batches.py --bundle build/vit_b32 --engines "openvino int8" --out benchmarks/results/batches.json
 	$(SPEED)/product.py --bundle build/vit_b32 --out benchmarks/results/product.json
 	$(SPEED)/speed_page.py
+
+# TensorRT's Python bindings, 1 MB each; they hold no libraries.
+BINDINGS := cu12-bindings==10.3.0 cu12-bindings==10.13.3.9 cu12-bindings==10.16.1.11 cu13-bindings==11.4.0.106
+bindings: $(TRAIN)/.ready  ## hold the calls of the TensorRT back end to the real bindings of four versions
+	for each in $(BINDINGS); do $(TRAIN)/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target build/bindings/$${each#*==} tensorrt-$$each || exit 1; done
+	$(TRAIN)/bin/python -m pytest --quiet tests/trml_rt/backends/tensorrt/test_real_bindings.py
 
 mutations: $(TRAIN)/.ready  ## break the TensorRT back end in fifteen ways, and see a test fail each time
 	$(TRAIN)/bin/python tests/trml_rt/backends/tensorrt/mutations.py
