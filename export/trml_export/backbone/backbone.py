@@ -33,8 +33,9 @@ from trml_export.backbone.config import (
 )
 from trml_export.backbone.graph_backbone import GraphBackbone, open_graphs
 from trml_export.backbone.one_token import OneToken
+from trml_export.backbone.weights import read_weights
 from trml_rt.bundle.atomic import write_bytes
-from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_rt.errors import ArtefactMismatch, UsageError, shell_word
 from trml_rt.inputs.image import Preprocessing
 
 __all__ = ["Backbone", "Encoders", "load_backbone"]
@@ -195,7 +196,7 @@ def load_backbone(
         weights = _find_weights(config, weights)
     model = _build(config, seed=0 if seed is None else seed)
     if weights is not None:
-        _read_weights(model, weights)
+        read_weights(model, weights)
     model.requires_grad_(False).eval()
     return Backbone(config, model, config.tokenizer(), weights, seed)
 
@@ -220,7 +221,10 @@ def _find_weights(config: BackboneConfig, path: Path | None) -> Path:
                 f"into the folder of the model as {WEIGHTS}"
             )
     if path.suffix != ".safetensors":
-        raise UsageError(f"{path}: weights must be a .safetensors file; convert them first")
+        raise UsageError(
+            f"{path}: weights must be a .safetensors file; make one: trml-rt convert weights "
+            f"{shell_word(path)} --out {shell_word(path.with_suffix('.safetensors'))}"
+        )
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
     return path
@@ -239,28 +243,3 @@ def _build(config: BackboneConfig, *, seed: int) -> nn.Module:
             raise ArtefactMismatch(f"{config.name}: model_cfg: {problem}") from None
         except (OSError, ValueError) as problem:  # a text tower that transformers does not open
             raise text_files_unusable(config, problem) from None
-
-
-def _read_weights(model: nn.Module, path: Path) -> None:
-    from open_clip.factory import load_checkpoint
-    from safetensors import SafetensorError, safe_open
-
-    towers = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    try:
-        with safe_open(path, framework="pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        # open_clip would resize position embeddings of another size without a word.
-        wrong = [
-            f"{name} is {shape}, not {expected}"
-            for name, shape in shapes.items()
-            if (expected := towers.get(name, towers.get(f"text.{name}", shape))) != shape
-            and not name.startswith("logit_")
-        ]
-        if wrong:
-            raise ArtefactMismatch(f"{path}: does not fit the model: {'; '.join(wrong[:5])}")
-        load_checkpoint(model, str(path), strict=True)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (SafetensorError, RuntimeError) as problem:
-        first = str(problem).splitlines()[:3]
-        raise ArtefactMismatch(f"{path}: does not fit the model: {' '.join(first)}") from None
