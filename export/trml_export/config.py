@@ -62,11 +62,17 @@ class Config(BaseModel):
     equal_lengths: bool = _key(
         True, "bring pooled and virtual vectors to length 1 too, so that none drowns another"
     )
+    standardise: bool = _key(
+        False, "centre and scale each coordinate of text and frame vectors by those in training"
+    )
     temporal_encoder: Literal["gru", "mean"] = _key(
         "gru", "what pools the frames: the masked mean of GRU(x) + x, or the mean of x"
     )
     generator: Literal["mlp", "copy", "zero", "mean", "constant"] = _key(
         "mlp", "what stands in for a missing vector; all but mlp are controls"
+    )
+    gate: bool = _key(
+        False, "blend each virtual vector with a learned constant, by a share that is learned"
     )
     generator_width: Annotated[int, Field(ge=1)] = _key(
         2, "hidden width of the generators, in multiples of the embedding size d"
@@ -78,6 +84,9 @@ class Config(BaseModel):
         "vector", "what matching compares: vectors, or what the head's first layer makes of them"
     )
     matching_weight: NotNegative = _key(0.1, "weight of the matching loss; 0 is the ablation")
+    distil_weight: NotNegative = _key(
+        0.0, "weight of drawing answers to one input towards the answer to both, which stays still"
+    )
     detach_targets: bool = _key(True, "real vectors do not move towards virtual ones")
     task_teaches_generators: bool = _key(
         True, "false: the generators learn from the matching loss alone"
@@ -87,6 +96,10 @@ class Config(BaseModel):
     )
     tau: Positive = _key(0.07, "temperature of infonce and label_infonce")
     alpha: Share = _key(0.5, "share of the virtual video in the matching loss")
+    fusion: Literal["concat", "attention"] = _key(
+        "concat",
+        "how vectors are joined: side by side, or by self-attention over the real ones alone",
+    )
     mask_bits: bool = _key(False, "tell the head which side is real")
     head_width: Annotated[int, Field(ge=1)] | None = _key(
         None, "hidden width of the head; null is the embedding size d"
@@ -120,6 +133,22 @@ class Config(BaseModel):
         8, "epochs without a better validation loss after which training ends"
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = _key(0, "of all that is random in training")
+
+    @model_validator(mode="after")
+    def _check_distilling(self) -> Config:
+        if self.distil_weight > 0 and self.trained_views != "all":
+            raise ValueError("distil_weight needs every view; set trained_views=all")
+        return self
+
+    @model_validator(mode="after")
+    def _check_fusion(self) -> Config:
+        if self.fusion == "attention" and self.matching_level == "head":
+            raise ValueError("matching_level=head compares what fusion=attention does not have")
+        if self.fusion == "attention" and self.mask_bits:
+            raise ValueError(
+                "fusion=attention sees real vectors alone and has no use for mask_bits"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_task(self) -> Config:

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from scipy.special import softmax
+
 from trml_export.config import Config
-from trml_export.evaluation.predictions import Predictions, predict
+from trml_export.evaluation.predictions import Floats, Predictions, predict
 from trml_export.features.features import Features
 from trml_export.training.fitting import Fit, fit
 from trml_rt.errors import UsageError
@@ -24,20 +27,25 @@ __all__ = ["METHODS", "Method", "methods_named", "train_method"]
 class Method:
     """One method: a title for tables, and what it changes in the configuration.
 
-    `separate` trains one model for each presence case, on that case alone.
+    `separate` trains one model for each presence case, on that case alone. With `average` it trains
+    two, on text and on video, and the answer to both inputs is the mean of theirs.
     """
 
     title: str
     changes: dict[str, Any]
     separate: bool = False
+    average: bool = False
 
 
 # Without matching, only the task can teach a generator or a constant.
 _TAUGHT_BY_TASK = {"matching_weight": 0.0, "task_teaches_generators": True}
 
 
+_ONE_CASE = {"generator": "zero", "gate": False, "matching_weight": 0.0, "distil_weight": 0.0}
+
+
 def _control(title: str, generator: str) -> Method:
-    return Method(title, {"generator": generator, **_TAUGHT_BY_TASK})
+    return Method(title, {"generator": generator, "gate": False, **_TAUGHT_BY_TASK})
 
 
 METHODS = {
@@ -47,11 +55,12 @@ METHODS = {
     "constant": _control("learned constant", "constant"),
     "mean": _control("training mean", "mean"),
     "zero": _control("zero vector", "zero"),
-    "separate": Method(
-        "one model a case",
-        {"generator": "zero", "matching_weight": 0.0},
-        separate=True,
+    "attention": Method(
+        "self-attention over what is there",
+        {"generator": "zero", "gate": False, "fusion": "attention", **_TAUGHT_BY_TASK},
     ),
+    "separate": Method("one model a case", _ONE_CASE, separate=True),
+    "average": Method("mean of one model each input", _ONE_CASE, separate=True, average=True),
 }
 """By the name that results use. `separate` on text alone and on video alone is the lower bound of
 each modality, on both it is the upper bound."""
@@ -82,6 +91,8 @@ def train_method(
         return predict(result.model, test), _record(result)
     parts, record = {}, {}
     for view in _VIEWS:
+        if method.average and view == "text_video":
+            continue
         views = changed.model_copy(update={"trained_views": view})
         if not _trainable(view, train) or not _trainable(view, valid):
             continue
@@ -90,7 +101,17 @@ def train_method(
         record[view] = _record(result)
     first, *_ = parts.values()
     merged = {_VIEWS[view]: getattr(prediction, _VIEWS[view]) for view, prediction in parts.items()}
+    if method.average and {"text", "video"} <= merged.keys():
+        merged["both"] = _mean_answer(merged["text"], merged["video"], config)
     return replace(first, **merged), record
+
+
+def _mean_answer(text: Floats, video: Floats, config: Config) -> Floats:
+    """Return the mean of two scores (rows, 1), or the logarithm of the mean of two chances."""
+    if config.task == "regression":
+        return (text + video) / 2
+    chances = [softmax(logits, axis=1) for logits in (text, video)]
+    return np.log((chances[0] + chances[1]) / 2).astype(np.float32)
 
 
 _VIEWS = {"text": "text", "video": "video", "text_video": "both"}

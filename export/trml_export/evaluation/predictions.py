@@ -17,7 +17,7 @@ from trml_export.features.features import Features
 from trml_export.method.model import TRML
 from trml_export.training.batches import batches
 
-__all__ = ["Predictions", "predict"]
+__all__ = ["Floats", "Predictions", "predict"]
 
 _BATCH = 256
 Floats = NDArray[np.float32]
@@ -70,7 +70,7 @@ def predict(model: TRML, features: Features) -> Predictions:
             ("both", both, model.fuse_text_video(x_t[both], x_v[both], mask[both])),
             ("virtual_text", video, virtual_text),
             ("virtual_video", text, virtual_video),
-            ("real_text", text, x_t[text]),
+            ("real_text", text, model.door_of_text(x_t[text])),
             ("real_video", video, model.pooled(x_v[video], mask[video])),
         ):
             columns[name][start + rows.nonzero().squeeze(1).numpy()] = values.numpy()

@@ -215,7 +215,7 @@ def _train(run: Run) -> dict[str, Any]:
 def _key(run: Run, material: Material, identity: str) -> str:
     method = material.methods[run.method]
     config = material.config.model_copy(update={**method.changes, "seed": run.seed})
-    facts = [_SCHEMA, run.completeness, method.separate, material.split]
+    facts = [_SCHEMA, run.completeness, method.separate, method.average, material.split]
     return run_key(config, identity, material.features, facts, threads=1)
 
 

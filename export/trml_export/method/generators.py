@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Constant", "Generator", "TrainingMean", "Zero", "make_generator"]
+__all__ = ["Constant", "Gate", "Generator", "TrainingMean", "Zero", "make_generator"]
 
 _MOMENTUM = 0.1  # as in BatchNorm: about the last ten batches
 
@@ -37,6 +37,26 @@ class Generator(nn.Module):
         """Return the virtual vector (batch, d) for `vector` (batch, d)."""
         hidden = functional.gelu(self.from_vector(vector) + self.from_prompt(self.prompt))
         return vector + self.out(hidden)
+
+
+class Gate(nn.Module):
+    """Blend a virtual vector with a learned constant: `g v + (1 - g) c`, g = sigmoid(w x + b).
+
+    Where a generator infers nothing of use, a constant is the safer vector. g depends on the real
+    vector x, and starts at one half.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.constant = nn.Parameter(torch.randn(size) * 0.02)
+        self.share = nn.Linear(size, 1)
+        nn.init.zeros_(self.share.weight)
+        nn.init.zeros_(self.share.bias)
+
+    def forward(self, virtual: Tensor, real: Tensor) -> Tensor:
+        """Return the blend (batch, d) of `virtual` (batch, d), made of `real` (batch, d)."""
+        share = torch.sigmoid(self.share(real))  # (batch, 1)
+        return share * virtual + (1 - share) * self.constant
 
 
 class Zero(nn.Module):

@@ -1,7 +1,8 @@
 """The losses of TRML: the task's own, and the one that aligns virtual with real vectors.
 
-Total = task + lambda * matching, and matching = alpha * L_v + (1 - alpha) * L_t. L_v compares
-virtual videos with real ones, L_t virtual texts with real ones.
+Total = task + lambda * matching + mu * distilling, and matching = alpha * L_v + (1 - alpha) * L_t.
+L_v compares virtual videos with real ones, L_t virtual texts with real ones. Distilling is off by
+default.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from trml_export.method.model import Views, normalise
 __all__ = [
     "Losses",
     "cosine",
+    "distilling_loss",
     "infonce",
     "label_infonce",
     "likeness",
@@ -30,11 +32,12 @@ __all__ = [
 
 
 class Losses(NamedTuple):
-    """Three scalars; `total` is the one to minimise."""
+    """Four scalars; `total` is the one to minimise."""
 
     total: Tensor
     task: Tensor
     matching: Tensor
+    distilling: Tensor
 
 
 def losses(config: Config, views: Views, target: Tensor, groups: Tensor) -> Losses:
@@ -49,7 +52,9 @@ def losses(config: Config, views: Views, target: Tensor, groups: Tensor) -> Loss
     """
     task = task_loss(config, views, target)
     matching = matching_loss(config, views, target, groups)
-    return Losses(task + config.matching_weight * matching, task, matching)
+    distilling = distilling_loss(config, views)
+    total = task + config.matching_weight * matching + config.distil_weight * distilling
+    return Losses(total, task, matching, distilling)
 
 
 def task_loss(config: Config, views: Views, target: Tensor) -> Tensor:
@@ -82,6 +87,29 @@ def sample_losses(config: Config, views: Views, target: Tensor) -> Tensor:
         count = count.index_add(0, rows, torch.ones_like(loss))
     counted = count > 0
     return total[counted] / count[counted]
+
+
+def distilling_loss(config: Config, views: Views) -> Tensor:
+    """Return how far the answers to one input lie from the answer to both, which stays still.
+
+    It is the mean over the complete samples and the two inputs: L1 of scores, or the divergence of
+    Kullback and Leibler of classes. It is 0 where the batch has no complete sample.
+    """
+    whole = views.from_both.detach()
+    if config.distil_weight == 0 or len(whole) == 0:
+        return views.from_both.new_zeros(())
+    total = views.from_both.new_zeros(())
+    for rows, prediction in (
+        (views.text_rows, views.from_text),
+        (views.video_rows, views.from_video),
+    ):
+        of_one = prediction[torch.isin(rows, views.both_rows)]
+        if config.task == "regression":
+            total = total + functional.l1_loss(of_one, whole) / 2
+        else:
+            logs = functional.log_softmax(of_one, dim=1), functional.log_softmax(whole, dim=1)
+            total = total + functional.kl_div(*logs, reduction="batchmean", log_target=True) / 2
+    return total
 
 
 def matching_loss(config: Config, views: Views, target: Tensor, groups: Tensor) -> Tensor:

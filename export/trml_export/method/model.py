@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trml_export.config import Config
-from trml_export.method.generators import TrainingMean, make_generator
+from trml_export.method.fusion import AttentionHead, Head
+from trml_export.method.generators import Gate, TrainingMean, make_generator
 
-__all__ = ["TRML", "Head", "TemporalEncoder", "Views", "normalise"]
+__all__ = ["TRML", "TemporalEncoder", "Views", "normalise"]
 
 
 def normalise(vectors: Tensor) -> Tensor:
@@ -71,29 +72,6 @@ class TemporalEncoder(nn.Module):
         return torch.stack(states, dim=1)
 
 
-class Head(nn.Module):
-    """Predict from both vectors: `y = MLP([z_t ; z_v])`, with mask bits on request.
-
-    The bits (text is real, video is real) add a product to the first layer. That equals
-    concatenating them, and leaves a constant in each graph.
-    """
-
-    def __init__(self, size: int, width: int, outputs: int, dropout: float, bits: bool) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(2 * size, width)
-        self.bits = nn.Linear(2, width, bias=False) if bits else None
-        self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(width, outputs)
-
-    def forward(self, text: Tensor, video: Tensor, real: tuple[bool, bool]) -> Tensor:
-        """Return (batch, outputs) for two (batch, d); `real` says (text, video) were given."""
-        hidden = self.hidden(torch.cat([text, video], dim=-1))  # (batch, width)
-        if self.bits is not None:
-            bits = torch.tensor(real, dtype=hidden.dtype, device=hidden.device)
-            hidden = hidden + self.bits(bits)
-        return self.out(self.dropout(functional.gelu(hidden)))
-
-
 class Views(NamedTuple):
     """What training sees of a batch: each view covers only the rows that allow it.
 
@@ -130,8 +108,17 @@ class TRML(nn.Module):
         self.temporal = TemporalEncoder(size, config.temporal_encoder)
         self.text_to_video = self._generator()
         self.video_to_text = self._generator()
-        width = config.head_width or size
-        self.head = Head(size, width, config.outputs, config.dropout, config.mask_bits)
+        self.video_gate = Gate(size) if config.gate else None
+        self.text_gate = Gate(size) if config.gate else None
+        if config.standardise:
+            for name, value in (("mean", torch.zeros(2, size)), ("scale", torch.ones(2, size))):
+                self.register_buffer(f"vector_{name}", value)  # of texts, of frames
+        width, heads = config.head_width or size, (config.outputs, config.dropout)
+        self.head: Head | AttentionHead
+        if config.fusion == "attention":
+            self.head = AttentionHead(size, width, *heads)
+        else:
+            self.head = Head(size, width, *heads, config.mask_bits)
 
     def _generator(self) -> nn.Module:
         width = self.config.generator_width * self.size
@@ -147,27 +134,54 @@ class TRML(nn.Module):
 
     def fuse_text(self, text: Tensor) -> tuple[Tensor, Tensor]:
         """Return the prediction and the virtual video (batch, d) of text alone."""
-        text = self._levelled_text(text)
+        text = self.door_of_text(text)
         video = self._levelled(self.text_to_video(text))
+        video = self._blended(self.video_gate, video, text)
         return self.head(text, video, (True, False)), video
 
     def fuse_video(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the prediction and the virtual text (batch, d) of video alone."""
         video = self.pooled(frames, mask)
         text = self._levelled(self.video_to_text(video))
+        text = self._blended(self.text_gate, text, video)
         return self.head(text, video, (False, True)), text
 
     def fuse_text_video(self, text: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """Return the prediction from both real modalities."""
-        return self.head(self._levelled_text(text), self.pooled(frames, mask), (True, True))
+        return self.head(self.door_of_text(text), self.pooled(frames, mask), (True, True))
 
     def pooled(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Return the vector (batch, d) of a clip that the head takes."""
-        return self._levelled(self.temporal(frames, mask))
+        return self._levelled(self.temporal(self._standard(frames, 1), mask))
 
-    def _levelled_text(self, text: Tensor) -> Tensor:
-        """Return x_t as the head takes it; it has length 1 already where `normalise` is set."""
+    @torch.no_grad()
+    def learn_spaces(self, texts: Tensor, frames: Tensor) -> None:
+        """Take the centre and the spread of raw vectors in training, both (rows, d).
+
+        It does nothing unless `standardise` is set. An encoder without rows stays as it is.
+        """
+        if not self.config.standardise:
+            return
+        for number, vectors in enumerate((self.text_state(texts), self.frame_states(frames))):
+            if len(vectors) > 1:
+                self.vector_mean[number] = vectors.mean(dim=0)
+                spread = vectors.std(dim=0)
+                self.vector_scale[number] = 1 / spread.clamp(min=0.01 * float(spread.max()) + 1e-6)
+
+    def _standard(self, vectors: Tensor, number: int) -> Tensor:
+        """Return text (0) or frame (1) vectors (..., d) about their centre, at length 1."""
+        if not self.config.standardise:
+            return vectors
+        return normalise((vectors - self.vector_mean[number]) * self.vector_scale[number])
+
+    def door_of_text(self, text: Tensor) -> Tensor:
+        """Return x_t as the head takes it; `normalise` and `standardise` level it already."""
+        if self.config.standardise:
+            return self._standard(text, 0)
         return text if self.config.normalise else self._levelled(text)
+
+    def _blended(self, gate: Gate | None, virtual: Tensor, real: Tensor) -> Tensor:
+        return virtual if gate is None else self._levelled(gate(virtual, real))
 
     def _levelled(self, vectors: Tensor) -> Tensor:
         """Return vectors (..., d) of one length, if the configuration wants that.
@@ -188,7 +202,7 @@ class TRML(nn.Module):
         text_rows = has_text.nonzero().squeeze(1)
         video_rows = has_video.nonzero().squeeze(1)
         both_rows = (has_text & has_video).nonzero().squeeze(1)
-        real_text = self._levelled_text(self.text_state(text[text_rows]))  # (text rows, d)
+        real_text = self.door_of_text(self.text_state(text[text_rows]))  # (text rows, d)
         real_video = self.pooled(
             self.frame_states(frames[video_rows]), mask[video_rows]
         )  # (video rows, d)
@@ -204,6 +218,8 @@ class TRML(nn.Module):
         shown_video, shown_text = virtual_video, virtual_text
         if not self.config.task_teaches_generators:
             shown_video, shown_text = virtual_video.detach(), virtual_text.detach()
+        shown_video = self._blended(self.video_gate, shown_video, real_text)
+        shown_text = self._blended(self.text_gate, shown_text, real_video)
 
         with_video = has_video[text_rows]  # picks the complete rows out of the text rows
         with_text = has_text[video_rows]
@@ -228,5 +244,5 @@ class TRML(nn.Module):
         """
         if self.config.matching_level == "vector":
             return vectors
-        text, video = self.head.hidden.weight.detach().chunk(2, dim=1)
+        text, video = self.head.hidden.weight.detach().chunk(2, dim=1)  # `fusion` is concat
         return functional.linear(vectors, text if side == "text" else video)

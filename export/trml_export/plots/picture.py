@@ -17,10 +17,20 @@ __all__ = ["COLOURS", "DASHES", "MARKERS", "WIDTH", "check_drawing", "draw", "wr
 # Okabe and Ito's colours, without their yellow, which is faint on paper.
 COLOURS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7"),
-    *("#E69F00", "#56B4E9", "#000000", "#7F7F7F"),
+    *("#E69F00", "#56B4E9", "#000000", "#7F7F7F", "#882255"),
 )
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 3)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")
+DASHES = (
+    "-",
+    "--",
+    "-.",
+    ":",
+    (0, (5, 1)),
+    (0, (3, 1, 1, 1)),
+    (0, (1, 1)),
+    (0, (7, 3)),
+    (0, (2, 1)),
+)
 WIDTH = 7.2
 """Inches; the text of a page of A4 or Letter is hardly narrower."""
 

@@ -26,6 +26,7 @@ __all__ = ["Fit", "fit", "presence_metrics"]
 _log = logging.getLogger(__name__)
 
 _EVALUATION_BATCH = 256
+_SPACE = 10_000  # samples that tell where the vectors of an encoder lie
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,21 @@ def fit(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        run = TrainingState.start(TRML(config, size), config)
+        model = TRML(config, size)
+        model.learn_spaces(*_vectors_of(train))
+        run = TrainingState.start(model, config)
         if state is not None and state.exists():
             run.load(state)
         return _fit(run, train, valid, state)
+
+
+def _vectors_of(features: Features) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return raw text vectors and raw frame vectors (rows, d), of at most so many samples."""
+    texts = features.text_rows[features.text_rows >= 0][:_SPACE]
+    clips = zip(features.clip_starts[:_SPACE], features.clip_lengths[:_SPACE], strict=True)
+    frames = [np.arange(start, start + length) for start, length in clips]
+    rows = np.concatenate([np.zeros(0, np.int64), *frames])
+    return torch.from_numpy(features.vectors[texts]), torch.from_numpy(features.vectors[rows])
 
 
 def _fit(run: TrainingState, train: Features, valid: Features, state: Path | None) -> Fit:

@@ -55,3 +55,27 @@ def test_separate_models_answer_each_case_with_the_model_of_that_case(
     alone = {**method.changes, "trained_views": "video"}
     model = fit(parts[0], parts[1], tiny_config.model_copy(update=alone), clip.size).model
     np.testing.assert_array_equal(predictions.video, predict(model, parts[2]).video)
+
+
+def test_the_mean_of_two_models_is_that_of_their_scores(clip, tiny_config, data, cache):
+    dataset = DataSplit(data).read(tiny_config)
+    parts = [
+        compute_features(
+            [s for s in dataset.samples if s.split == split], clip, tiny_config, cache=cache
+        )
+        for split in ("train", "valid", "test")
+    ]
+    predictions, record = train_method(METHODS["average"], *parts, tiny_config)
+    assert set(record) == {"text", "video"}
+    complete = parts[2].has_text & parts[2].has_video
+    expected = (predictions.text + predictions.video) / 2
+    np.testing.assert_array_equal(predictions.both[complete], expected[complete])
+
+
+def test_the_mean_of_two_models_of_classes_is_that_of_their_chances():
+    from trml_export.config import Config
+    from trml_export.evaluation.methods import _mean_answer
+
+    text, video = (np.log(np.array([[a, 1 - a]], np.float32)) for a in (0.9, 0.3))
+    config = Config(task="classification", labels=("a", "b"))
+    np.testing.assert_allclose(np.exp(_mean_answer(text, video, config)), [[0.6, 0.4]], rtol=1e-5)

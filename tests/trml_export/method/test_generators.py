@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from trml_export.config import Config
-from trml_export.method.generators import TrainingMean, make_generator
+from trml_export.method.generators import Gate, TrainingMean, make_generator
 from trml_export.method.model import TRML
 
 SIZE = 16
@@ -64,3 +64,29 @@ def test_a_batch_without_the_modality_leaves_the_mean():
     mean.observe(X[:0])
     mean.observe(X)
     torch.testing.assert_close(mean(X)[0], X.mean(dim=0))
+
+
+def test_a_new_gate_takes_half_of_each():
+    gate = Gate(SIZE)
+    virtual = torch.randn(3, SIZE)
+    torch.testing.assert_close(gate(virtual, X), (virtual + gate.constant) / 2)
+
+
+def test_a_gate_that_is_shut_gives_the_constant_and_an_open_one_the_virtual_vector():
+    gate, virtual = Gate(SIZE), torch.randn(3, SIZE)
+    gate.share.bias.data.fill_(-50.0)
+    torch.testing.assert_close(gate(virtual, X), gate.constant.expand(3, -1))
+    gate.share.bias.data.fill_(50.0)
+    torch.testing.assert_close(gate(virtual, X), virtual)
+
+
+def test_the_task_teaches_a_gate_also_where_generators_learn_from_matching_alone():
+    torch.manual_seed(0)
+    model = TRML(Config(gate=True, task_teaches_generators=False), SIZE)
+    text, frames = torch.randn(4, SIZE), torch.randn(4, 2, SIZE)
+    present, mask = torch.ones(4, dtype=torch.bool), torch.ones(4, 2, dtype=torch.bool)
+    views = model(text, present, frames, mask)
+    (views.from_text.sum() + views.from_video.sum()).backward()
+    for gate in (model.video_gate, model.text_gate):
+        assert gate.constant.grad.abs().max() > 0
+    assert model.text_to_video.out.weight.grad is None

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 from trml_export.config import Config
 from trml_export.method.losses import (
     cosine,
+    distilling_loss,
     infonce,
     label_infonce,
     likeness,
@@ -240,3 +241,39 @@ def test_a_batch_without_a_trained_view_costs_nothing():
     views = _views([0], [], [[1.0]], [], [])
     views = views._replace(from_video=torch.zeros(0, 1), from_both=torch.zeros(0, 1))
     assert task_loss(Config(trained_views="video"), views, torch.zeros(1)).item() == 0
+
+
+def test_distilling_is_the_mean_distance_of_one_input_from_both():
+    # Rows 0 and 2 are complete, with answers to both of 1 and 5. Row 1 has text alone.
+    views = _views([0, 1, 2], [0, 2], [[2.0], [9.0], [5.0]], [[1.0], [1.0]], [[1.0], [5.0]])
+    loss = distilling_loss(Config(distil_weight=1.0), views)
+    assert loss.item() == pytest.approx((0.5 + 2) / 2)
+    assert distilling_loss(Config(), views) == 0
+
+
+def test_distilling_of_classes_is_a_divergence_that_is_zero_for_equal_answers():
+    config = Config(task="classification", distil_weight=1.0)
+    logits = [[2.0, 0.0, 1.0]]
+    same = _views([0], [0], logits, logits, logits)
+    assert distilling_loss(config, same).item() == pytest.approx(0, abs=1e-6)
+    other = _views([0], [0], [[0.0, 0.0, 0.0]], logits, logits)
+    chances = torch.softmax(torch.tensor(logits[0]), dim=0)
+    expected = (chances * (chances * 3).log()).sum() / 2
+    assert distilling_loss(config, other).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_distilling_leaves_the_answer_to_both_where_it_is():
+    config = Config(distil_weight=1.0)
+    views = TRML(config, SIZE)(*_batch("both", "both", "text"))
+    views.from_both.retain_grad()
+    distilling_loss(config, views).backward()
+    assert views.from_both.grad is None
+
+
+def test_the_weights_add_the_losses_up():
+    config = Config(matching_weight=0.5, distil_weight=2.0)
+    views = TRML(config, SIZE)(*_batch("both", "both"))
+    result = losses(config, views, torch.zeros(2), DIFFERENT[:2])
+    expected = result.task + 0.5 * result.matching + 2 * result.distilling
+    torch.testing.assert_close(result.total, expected)
+    assert result.distilling > 0

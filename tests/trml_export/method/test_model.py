@@ -185,3 +185,25 @@ def test_the_place_of_a_missing_modality_is_never_read():
     text[2] = float("nan")
     views = model(text, torch.tensor([True, True, False]), frames, mask)
     assert all(value.isfinite().all() for value in views)
+
+
+def test_standardised_vectors_lie_about_their_centre_and_keep_no_common_direction():
+    model = TRML(Config(standardise=True), SIZE).eval()
+    spread = torch.linspace(0.1, 3.0, SIZE)
+    text = 5 + torch.randn(500, SIZE) * spread
+    frames = torch.randn(500, 1, SIZE) - 7
+    model.learn_spaces(text, frames[:, 0])
+    seen = []
+    model.head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    model.fuse_text(model.text_state(text))
+    assert normalise(text).mean(dim=0).norm() > 0.8
+    assert seen[0].mean(dim=0).norm() < 0.1
+    torch.testing.assert_close(seen[0].norm(dim=1), torch.ones(500))
+
+
+def test_an_encoder_without_rows_leaves_its_space_as_it_is():
+    model = TRML(Config(standardise=True), SIZE)
+    model.learn_spaces(torch.randn(50, SIZE), torch.zeros(0, SIZE))
+    assert model.vector_mean[0].norm() > 0
+    assert model.vector_mean[1].norm() == 0
+    assert model.vector_scale[1].eq(1).all()

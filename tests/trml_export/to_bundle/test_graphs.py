@@ -60,3 +60,49 @@ def test_the_shape_of_a_uint8_input_is_taken_from_its_cast(tmp_path):
     graph = onnx.load(tmp_path / "g.onnx").graph
     assert "Shape" in {node.op_type for node in graph.node}
     assert {node.op_type for node in graph.node if "frames" in node.input} == {"Cast"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"gate": True, "standardise": True, "normalise": False},
+        {"fusion": "attention", "generator": "zero", "equal_lengths": False},
+    ],
+    ids=["gate, standardised", "attention"],
+)
+def test_every_way_to_fuse_gives_pytorchs_answers_with_standard_operators(settings, tmp_path):
+    import numpy as np
+    import onnx
+    import onnxruntime
+
+    from trml_export.config import Config
+    from trml_export.method.model import TRML
+    from trml_export.to_bundle.graphs import Fuse, GraphSpec, write_onnx
+    from trml_rt.bundle.manifest import TensorSpec
+
+    torch.manual_seed(0)
+    model = TRML(Config(**settings), tiny.SIZE).eval()
+    for tensor in (*model.parameters(), *model.buffers()):
+        torch.nn.init.normal_(tensor, std=0.3)
+    tensors = {
+        "text_vector": TensorSpec(name="text_vector", dtype="float32", shape=["batch", tiny.SIZE]),
+        "frame_vectors": TensorSpec(
+            name="frame_vectors", dtype="float32", shape=["batch", 2, tiny.SIZE]
+        ),
+        "frame_mask": TensorSpec(name="frame_mask", dtype="bool", shape=["batch", 2]),
+    }
+    prediction = TensorSpec(name="prediction", dtype="float32", shape=["batch", 1])
+    given = {
+        "text_vector": torch.randn(3, tiny.SIZE),
+        "frame_vectors": torch.randn(3, 2, tiny.SIZE),
+        "frame_mask": torch.tensor([[True, True], [True, False], [True, True]]),
+    }
+    path = tmp_path / "fuse.onnx"
+    spec = GraphSpec(Fuse(model, "fuse_text_video"), list(tensors.values()), [prediction])
+    write_onnx(spec, path)
+    assert {node.domain for node in onnx.load(path).graph.node} == {""}
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (answer,) = session.run(None, {name: tensor.numpy() for name, tensor in given.items()})
+    with torch.inference_mode():
+        expected = model.fuse_text_video(*given.values())
+    np.testing.assert_allclose(answer, expected.numpy(), atol=1e-5)
