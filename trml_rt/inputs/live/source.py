@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from trml_rt.backends.process import usable_cores
 from trml_rt.bundle.arguments import check_one_of
-from trml_rt.errors import TrmlError, UsageError
+from trml_rt.errors import UsageError
 from trml_rt.inputs.apart.process import Child, ChildEnded
 from trml_rt.inputs.image import Preprocessing
 from trml_rt.inputs.limits import DEFAULT_LIMITS, MediaLimits
@@ -101,7 +101,7 @@ class _Queue:
         self._frames = 0
         self._drops: Counter[Cause] = Counter()
         self._changed = threading.Condition()
-        self._error: TrmlError | None = None
+        self._error: Exception | None = None
         self.over = False
 
     def put(self, event: Event) -> None:
@@ -120,7 +120,7 @@ class _Queue:
                 self._events.append(event)
             self._changed.notify_all()
 
-    def end(self, error: TrmlError | None = None) -> None:
+    def end(self, error: Exception | None = None) -> None:
         """Have `take` give what is left, then None, or raise `error`."""
         with self._changed:
             self.over = True
@@ -234,7 +234,7 @@ class LiveSource:
         try:
             self._change("connecting", "connecting", "waits for its first frame")
             self._read_again_and_again()
-        except TrmlError as caught:
+        except Exception as caught:  # noqa: BLE001 - it is raised where events are taken
             error = caught
         finally:
             self._queue.end(error)
@@ -269,40 +269,44 @@ class LiveSource:
             return self._listen(child)
         except ChildEnded as error:
             return f"the decoder crashed ({self._address.clean(str(error))})"
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             return "the decoder sent what is no message"
         finally:
             self._child = None
             child.end()
 
     def _listen(self, child: Child) -> str | None:
-        opened, fresh = False, True
+        opened = running = False
         heard = time.monotonic()
         while not self._closing.is_set():
             silent = time.monotonic() - heard
             most = self._patience(opened)
             if silent >= most:
                 return f"no frame came for {most:g} s"
-            if opened and silent >= self._watch.stall and self._state == "running":
+            if running and silent >= self._watch.stall:
                 self._change("stalled", "stalled", f"no frame came for {self._watch.stall:g} s")
             next_look = self._watch.stall if self._state == "running" else most
-            message = child.hear(min(next_look - silent, 1.0))
+            message = child.hear(max(0.0, min(next_look - silent, 1.0)))
             if message is None:
                 continue
-            for cause, count in message.get("drops", {}).items():
+            drops = message.get("drops", {})
+            for cause, count in drops.items():
+                check_one_of("cause", cause, get_args(Cause))
                 self._queue.put(Dropped(cause, int(count)))
             if "opened" in message:
                 opened = True
                 self._finite |= bool(message["finite"])
                 self._queue.policy = self._queue.policy or ("every" if self._finite else "freshest")
             elif "frame" in message:
-                self._take(child, message, fresh)
-                fresh = False
+                self._take(child, message, fresh=not running)
+                running = True
             elif "end" in message:
                 return None
             elif "lost" in message:
                 prefix = f"{self.name}: "
                 return self._address.clean(str(message["lost"])).removeprefix(prefix)
+            elif running and drops:
+                continue  # damaged packets alone are no sign of life
             heard = time.monotonic()
         return None
 

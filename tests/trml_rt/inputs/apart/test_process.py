@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from trml_rt.backends.process import python_command
 from trml_rt.errors import EnvironmentUnfit
@@ -132,6 +133,33 @@ def test_a_child_is_killed_with_its_parent_and_not_with_a_thread_of_it(echo, tmp
         assert Path(f"/proc/{pid}").exists()
         os.kill(parent.pid, signal.SIGKILL)
     assert gone(pid)
+
+
+FORKING = """
+import os, sys
+from trml_rt.inputs.apart.clips import Decoders
+from trml_rt.inputs.image import Preprocessing
+from trml_rt.inputs.limits import MediaLimits
+pool = Decoders(Preprocessing(8, 8), 1, 1, MediaLimits())
+pool.read_frames(sys.argv[1])
+[child] = pool._idle
+if os.fork() == 0:
+    own = pool.read_frames(sys.argv[1]).frames[0].shape
+    sys.exit(0 if own == (8, 8, 3) and pool._idle[-1].pid != child.pid else 1)
+assert os.wait()[1] == 0
+assert child.usable and pool.read_frames(sys.argv[1]).frames and pool._idle[-1] is child
+print("alive")
+"""
+
+
+def test_a_fork_starts_a_child_of_its_own_and_leaves_that_of_its_parent(tmp_path, monkeypatch):
+    picture = tmp_path / "p.png"
+    Image.new("RGB", (9, 9)).save(picture)
+    (tmp_path / "forking.py").write_text(FORKING)
+    monkeypatch.syspath_prepend(tmp_path)
+    command = python_command("forking", str(picture))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("alive\n", "")
 
 
 def test_no_file_of_the_working_directory_runs(echo, tmp_path, monkeypatch):

@@ -171,6 +171,83 @@ def test_a_reader_that_comes_back_in_time_is_kept():
         assert until(source, is_frame)[-1].epoch == 0
 
 
+SCRIPTED = """
+import time
+from trml_rt.inputs.apart.within import settle
+channel, settings = settle()
+channel.say({"ready": True})
+channel.say({"opened": True, "finite": False})
+for message, seconds in SCRIPT:
+    channel.say(message)
+    time.sleep(seconds)
+"""
+
+
+@pytest.fixture
+def scripted(tmp_path, monkeypatch):
+    """Have a source read by a child that says what a test wants."""
+
+    def use(*script):
+        text = SCRIPTED.replace("SCRIPT:", f"{list(script)!r}:")
+        (tmp_path / "scripted_child.py").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setattr("trml_rt.inputs.live.source._WORKER", "scripted_child")
+
+    return use
+
+
+FRAME = {"frame": 0, "t": 0.0, "jumps": False}
+
+
+def test_damaged_packets_alone_are_stalled_and_then_lost(scripted):
+    damaged = ({"drops": {"decode_error": 1}}, 0.05)
+    scripted((FRAME, 0.0), *[damaged] * 60)
+    with open_source("rtsp://camera/1", SQUARE, **FAST) as source:
+        events = until(source, is_state("retrying"))
+    assert states(events) == ["connecting", "running", "stalled", "retrying"]
+    assert drops(events)["decode_error"] > 5
+
+
+def test_packets_before_a_keyframe_are_no_stall(scripted):
+    waiting = ({"drops": {"before_keyframe": 3}}, 0.1)
+    scripted(*[waiting] * 10, (FRAME, 0.1))
+    with open_source("rtsp://camera/1", SQUARE, **FAST) as source:
+        events = until(source, is_frame)
+    assert states(events) == ["connecting", "running"]
+    assert drops(events) == {"before_keyframe": 30}
+
+
+def test_frames_between_two_that_are_wanted_are_a_sign_of_life(scripted):
+    scripted((FRAME, 0.1), *[({"drops": {}}, 0.1)] * 10, ({**FRAME, "t": 1.0}, 0.1))
+    with open_source("rtsp://camera/1", SQUARE, **FAST) as source:
+        events = until(source, is_frame) + until(source, is_frame)
+    assert states(events) == ["connecting", "running"]
+
+
+def test_a_jump_of_time_begins_an_epoch(scripted):
+    scripted((FRAME, 0.0), ({**FRAME, "jumps": True}, 1.0))
+    with open_source("rtsp://camera/1", SQUARE, **FAST) as source:
+        events = until(source, is_frame) + until(source, is_frame)
+    assert [frame.epoch for frame in frames(events)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "nonsense", [{"frame": "x"}, {"frame": 0}, {"drops": 1}, {"drops": {"x": 1}}]
+)
+def test_a_child_that_talks_nonsense_is_started_again(scripted, nonsense):
+    scripted((FRAME, 0.0), (nonsense, 5.0))
+    with open_source("rtsp://camera/1", SQUARE, **FAST) as source:
+        events = until(source, is_state("retrying"))
+    assert "the decoder sent what is no message" in events[-1].message
+
+
+def test_what_a_child_says_of_an_address_has_no_credentials(scripted):
+    scripted((FRAME, 0.0), ({"lost": "rtsp://me:secret@camera/1: secret is wrong"}, 5.0))
+    with open_source("rtsp://me:secret@camera/1", SQUARE, **FAST) as source:
+        events = until(source, is_state("retrying"))
+    assert events[-1].message.startswith("rtsp://camera/1: *** is wrong; trying again in ")
+
+
 def test_a_first_connection_that_fails_is_the_end_unless_one_waits(tmp_path, clip):
     path = tmp_path / "late.mp4"
     with open_source(path, SQUARE) as source:
