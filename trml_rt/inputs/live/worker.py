@@ -114,11 +114,13 @@ class _Reader:
                 self._send(frame)
 
     def _send(self, frame: VideoFrame) -> None:
+        before = self._clock.now
         t, jumps = self._clock.read(frame)
         if jumps:
             self._due = 0.0
         if t < self._due:
-            self._sign()
+            if t > before:  # frames of one time are no sign of life
+                self._sign()
             return
         if self._interval:
             self._due = (t // self._interval + 1) * self._interval
@@ -165,6 +167,11 @@ class _Clock:
         self._last = 0.0
         self._step = 0.0
 
+    @property
+    def now(self) -> float:
+        """When the last frame was shown."""
+        return self._last - (self._zero or 0.0)
+
     def read(self, frame: VideoFrame) -> tuple[float, bool]:
         """Return when a frame is shown, and whether that begins another epoch."""
         stamp = frame.pts if frame.pts is not None else frame.dts
@@ -182,7 +189,7 @@ class _Clock:
         if step > 0:
             self._step = step
             self._last = now
-        return self._last - self._zero, False
+        return self.now, False
 
 
 if __name__ == "__main__":

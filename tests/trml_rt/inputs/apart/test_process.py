@@ -17,7 +17,7 @@ from trml_rt.errors import EnvironmentUnfit
 from trml_rt.inputs.apart.process import Child, ChildEnded
 
 ECHO = """
-import sys
+import sys, time
 from trml_rt.inputs.apart.within import settle
 channel, settings = settle()
 channel.say({"ready": True})
@@ -25,6 +25,9 @@ for message in channel:
     channel.memory[:1] = message.get("byte", 0)
     if "raw" in message:
         channel._socket.sendall(message["raw"].encode())
+    elif "hang" in message:
+        channel.say({})
+        time.sleep(60)
     elif "exit" in message:
         print("last words"); sys.exit(message["exit"])
     else:
@@ -117,7 +120,7 @@ from trml_rt.inputs.apart.process import Child
 kept = []
 thread = threading.Thread(target=lambda: kept.append(Child("echo_child", {}, shared=1)))
 thread.start(); thread.join()  # it outlives the thread that started it
-kept[0].tell({"word": 1}); assert kept[0].hear(10)
+kept[0].tell({"hang": 1}); assert kept[0].hear(10) == {}
 print(kept[0].pid, flush=True)
 time.sleep(60)
 """

@@ -10,9 +10,11 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 from PIL import Image
 
@@ -241,6 +243,40 @@ def test_times_that_go_back_to_zero_begin_an_epoch(tmp_path):
     for epoch in (0, 1):
         times = [frame.t for frame in events if frame.epoch == epoch]
         assert times == pytest.approx([n / 10 for n in range(20)])
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frames_whose_time_stands_still_are_no_sign_of_life(tmp_path, frozen):
+    path = tmp_path / "v.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=100)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        [packet] = stream.encode(av.VideoFrame.from_ndarray(media.numbered(5), format="rgb24"))
+        picture = bytes(packet)
+        for number in range(200):
+            again = av.Packet(picture)
+            again.stream, again.time_base = stream, packet.time_base
+            again.pts = again.dts = min(number, 50) if frozen else number
+            container.mux(again)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=trickle, args=(path.read_bytes(), fifo))
+    writer.start()
+    # One frame alone is wanted; the others only show that the source lives.
+    with open_source(f"pipe:{fifo}", SQUARE, interval=10, stall_after=0.5) as source:
+        events = list(source)
+    writer.join()
+    stalled = ["stalled"] * frozen
+    assert states(events) == ["connecting", "running", *stalled, "ended"]
+    assert len(frames(events)) == 1
+
+
+def trickle(data: bytes, fifo: Path) -> None:
+    """Write `data` in about two seconds."""
+    with fifo.open("wb", buffering=0) as file:
+        for at in range(0, len(data), len(data) // 80):
+            file.write(data[at : at + len(data) // 80])
+            time.sleep(0.025)
 
 
 def test_a_resolution_that_changes_gives_frames_of_one_size(tmp_path):
