@@ -24,6 +24,7 @@ from trml_rt.inputs.limits import Budget, MediaLimits
 __all__ = ["Decoders"]
 
 _WORKER = "trml_rt.inputs.apart.worker"
+_REASONS = {reason: reason for reason in ("too_short", "undecodable")}
 _GRACE = 0.5  # seconds in which a child that still can says itself that its time is over
 _ERRORS: dict[str, type[TrmlError]] = {
     kind.__name__: kind for kind in (EnvironmentUnfit, UsageError)
@@ -86,9 +87,14 @@ class Decoders:
             child.end()
             raise Budget(name, self._limits).too_slow()
         try:
-            return self._clip(reply, child)
-        finally:
-            self._give(child)
+            clip = self._clip(reply, child)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            child.end()
+            raise _crash(name, ChildEnded(0, "it sent what is no message")) from None
+        self._give(child)
+        if isinstance(clip, TrmlError):
+            raise clip
+        return clip
 
     def read_picture(self, path: Path) -> Image.Image:
         """Return what `trml_rt.inputs.picture.read_frame_picture` gives, shaped."""
@@ -115,12 +121,11 @@ class Decoders:
         with self._lock:
             self._idle.append(child)
 
-    def _clip(self, reply: Mapping[str, Any], child: Child) -> Clip[NDArray[np.uint8]]:
+    def _clip(self, reply: Mapping[str, Any], child: Child) -> Clip[NDArray[np.uint8]] | TrmlError:
         if "error" in reply:
-            raise _error(**reply["error"])
-        count = min(int(reply["frames"]), self._count)
-        frames = child.frames(count, self._shape)
-        return Clip(tuple(frames), bool(reply["incomplete"]))
+            return _error(**reply["error"])
+        count = max(1, min(int(reply["frames"]), self._count))
+        return Clip(tuple(child.frames(count, self._shape)), bool(reply["incomplete"]))
 
 
 def _folder(name: str) -> str:
@@ -134,9 +139,9 @@ def _folder(name: str) -> str:
 
 
 def _error(kind: str, message: str, reason: str | None) -> TrmlError:
-    if reason is not None:
-        return InputUnusable(message, reason=reason)
-    return _ERRORS[kind](message)
+    if kind == InputUnusable.__name__:
+        return InputUnusable(str(message), reason=_REASONS[str(reason)])
+    return _ERRORS[kind](str(message))
 
 
 def _crash(name: str, error: ChildEnded) -> TrmlError:

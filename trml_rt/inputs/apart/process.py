@@ -7,7 +7,6 @@ and a child can neither shrink the memory under our feet nor send a line without
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
 import mmap
@@ -39,7 +38,8 @@ class ChildEnded(Exception):
     """The child is gone; `code` is its return code, `last` the last line that it wrote."""
 
     def __init__(self, code: int, last: str) -> None:
-        super().__init__(f"{_how(code)}: {last}" if last else _how(code))
+        how = [] if code == 0 and last else [_how(code)]
+        super().__init__(": ".join([*how, last] if last else how))
         self.code = code
         self.last = last
 
@@ -67,11 +67,17 @@ class Child:
     def __init__(
         self, module: str, settings: Mapping[str, Any], *, shared: int, stdin: int | None = None
     ) -> None:
+        if not hasattr(os, "memfd_create"):
+            raise EnvironmentUnfit(
+                "a process that decodes shares memory as Linux has it; leave isolate out here"
+            )
         self._owner = os.getpid()
         self._heard = bytearray()
         with contextlib.ExitStack() as undo, blames_machine("the decoder's process"):
             self._socket, theirs = socket.socketpair()
             undo.callback(self._socket.close)
+            self._poll = select.poll()  # `select.select` refuses descriptors of 1024 and more
+            self._poll.register(self._socket, select.POLLIN)
             with theirs:
                 lives, self._life = os.pipe()
                 undo.callback(os.close, self._life)
@@ -112,10 +118,6 @@ class Child:
         """Its number."""
         return self._process.pid
 
-    def fileno(self) -> int:
-        """Return what `select` waits on for its next message."""
-        return self._socket.fileno()
-
     def _begin(self, settings: Mapping[str, Any]) -> None:
         try:
             self.tell(settings)  # not on the command line, which every user of the machine can read
@@ -152,7 +154,7 @@ class Child:
         deadline = None if seconds is None else time.monotonic() + seconds
         while (at := self._heard.find(b"\n")) < 0:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not select.select([self._socket], [], [], left)[0]:
+            if not self._poll.poll(None if left is None else math.ceil(left * 1e3)):
                 return None
             try:
                 more = self._socket.recv(1 << 16)
@@ -205,6 +207,8 @@ def _how(code: int) -> str:
 
 def _sealed(size: int) -> int:
     """Return memory of a fixed size as a file descriptor."""
+    import fcntl
+
     memory = os.memfd_create("trml-rt-frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(memory, max(1, size))
     fcntl.fcntl(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -82,28 +81,30 @@ def parse_address(source: str | os.PathLike[str]) -> Address:
     if text == "-":
         return Address("pipe", "-", "standard input")
     scheme = _SCHEME.match(text)
-    if scheme is None or Path(text).exists():
+    if scheme is None or os.path.exists(text):  # noqa: PTH110 - of a long one Path would raise
         return Address("camera" if _CAMERA.fullmatch(text) else "file", text, text)
     kind = _KINDS.get(scheme[1].lower())
+    return _of_scheme(text, text[scheme.end() :], scheme[1], kind)
+
+
+def _of_scheme(text: str, rest: str, scheme: str, kind: Kind | None) -> Address:
     if kind == "pipe":
-        path = text[scheme.end() :]
-        return Address("pipe", path, path) if path else Address("pipe", "-", "standard input")
+        return Address("pipe", rest, rest) if rest else Address("pipe", "-", "standard input")
     if kind == "test":
-        return Address("test", _pattern(text[scheme.end() :]), text)
-    if kind is None:
-        if "://" in text:
-            raise UsageError(
-                f"source: {_named(urlsplit(text))} has a scheme that is not read; "
-                "choose rtsp, rtsps, http or https"
-            )
+        return Address("test", _pattern(rest), text)
+    if kind is None and not rest.startswith("//"):
         return Address("file", text, text)
+    if kind is None:
+        raise UsageError(
+            f"source: the scheme {scheme}: is not read; choose rtsp, rtsps, http or https"
+        )
     try:
         parts = urlsplit(text)
         known = bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         known = False
     if not known or any(ord(letter) <= 32 for letter in text):
-        raise UsageError(f"source: {scheme[1]}: names no host, or no port that there is")
+        raise UsageError(f"source: {scheme}: names no host, or no port that there is")
     return Address(kind, text, _named(parts))
 
 

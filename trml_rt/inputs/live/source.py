@@ -75,6 +75,11 @@ def open_source(
     if policy is not None:
         check_one_of("policy", policy, get_args(Policy))
     address = parse_address(source)
+    if address.target == "-":
+        try:
+            os.fstat(0)
+        except OSError:  # as `<&-` of a shell, or a service without one, leaves it
+            raise UsageError("source: standard input is closed; name a file") from None
     settings = {
         "address": asdict(address),
         "preprocessing": asdict(preprocessing),

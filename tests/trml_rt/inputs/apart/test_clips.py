@@ -188,6 +188,36 @@ def test_more_memory_than_is_allowed_is_a_fault_of_the_clip(tmp_path):
     pool.close()
 
 
+SCRIPTED = """
+from trml_rt.inputs.apart.within import settle
+channel, settings = settle()
+channel.say({"ready": True})
+for _ in channel:
+    channel.say(REPLY)
+"""
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"frames": "many", "incomplete": False},
+        {"frames": 2},
+        {"error": 5},
+        {"error": {"kind": "SystemExit", "message": "", "reason": None}},
+        {"error": {"kind": "InputUnusable", "message": "", "reason": "no word of ours"}},
+    ],
+    ids=str,
+)
+def test_a_child_that_was_taken_over_can_only_spoil_its_own_clip(
+    tmp_path, monkeypatch, clip, reply
+):
+    (tmp_path / "scripted_child.py").write_text(SCRIPTED.replace("REPLY", repr(reply)))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("trml_rt.inputs.apart.clips._WORKER", "scripted_child")
+    with pytest.raises(InputUnusable, match=r"crashed on it \(it sent what is no message\)"):
+        pool_of().read_frames(clip)
+
+
 def test_ctrl_c_ends_the_child_that_would_answer_the_next_call(clip):
     pool = pool_of()
     child = pool._take()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -72,6 +74,20 @@ def test_messages_and_memory_go_both_ways(echo):
     assert child.hear(10) == {"word": "\udce9", "byte": 7, "settings": {"n": 1}}
     assert child.frames(1, (2, 2)).tolist() == [[[7, 0], [0, 0]]]
     assert child.hear(0.01) is None
+
+
+def test_a_process_with_many_open_files_can_have_children_too(echo):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip("this machine allows fewer open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    with contextlib.ExitStack() as many:
+        while many.enter_context(Path("/dev/null").open("rb")).fileno() < 1100:
+            pass
+        child = echo()
+        child.tell({"word": 1})
+        assert child.hear(10)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_the_end_of_a_child_says_how(echo):
