@@ -60,6 +60,7 @@ class Stream:
         tell = on_event or (lambda _: None)
         self._work = Work(rules, model, self._intake, self._accounts, tell, clock, recorder)
         self._polling = threading.Lock()
+        self._poller: int | None = None  # the thread that polls
         self._drained = False
         self._pumps = None if feed is None else feed(self._intake)
 
@@ -141,18 +142,27 @@ class Stream:
         """
         until = None if timeout is None else self._clock() + timeout
         with self._polling:
-            while not self._intake.closed:
-                over, mark = self._intake.over, self._intake.mark
-                if (answer := self._work.step()) is not None:
-                    return answer
-                if over:
-                    self._drained = True
-                    break
-                wait = _LOOK if until is None else min(_LOOK, until - self._clock())
-                if wait <= 0:
-                    break
-                self._intake.wait(wait, mark)
-            return None
+            self._poller = threading.get_ident()
+            try:
+                return self._poll(until)
+            finally:
+                self._poller = None
+                if self._intake.closed:  # by whom an event was told
+                    self._work.close()
+
+    def _poll(self, until: float | None) -> StreamAnswer | None:
+        while not self._intake.closed:
+            over, mark = self._intake.over, self._intake.mark
+            if (answer := self._work.step()) is not None:
+                return answer
+            if over:
+                self._drained = True
+                break
+            wait = _LOOK if until is None else min(_LOOK, until - self._clock())
+            if wait <= 0:
+                break
+            self._intake.wait(wait, mark)
+        return None
 
     def __iter__(self) -> Iterator[StreamAnswer]:
         """Yield answers until the stream ends."""
@@ -164,8 +174,9 @@ class Stream:
         self._intake.close()
         if self._pumps is not None:
             self._pumps.close()
-        with self._polling:
-            self._work.close()
+        if self._poller != threading.get_ident():
+            with self._polling:
+                self._work.close()
 
     def __enter__(self) -> Stream:
         return self

@@ -70,6 +70,7 @@ class Intake:
         self.words = Words(rules.hold, rules.offset)
         self._began = clock()
         self._last: float | None = None  # the time stamp of the last frame
+        self._told = -math.inf  # the latest time of an answer without a frame, in this epoch
         self._due = -math.inf
         self._grid = 0.0  # where the grid of due times begins
         self.moved_at = self.delivered_at = self._began
@@ -196,6 +197,11 @@ class Intake:
             self._frames = 0
             self._wake()
 
+    def tell(self, t: float) -> None:
+        """Note that an answer without a frame had the time `t`: an earlier frame is a jump."""
+        with self._changed:
+            self._told = max(self._told, t)
+
     def media_now(self, now: float) -> float:
         """Return the media time that it is: of the last frame, and later where time goes on.
 
@@ -220,23 +226,24 @@ class Intake:
 
     def _verdict(self, t: float, reconnected: bool) -> str | None:
         """Return why the frame is dropped at once, or None."""
-        if reconnected or self._last is None:
-            return None
-        if t == self._last:
+        if t == self._last and not reconnected:
             return "unchanged"
-        if self._jumps(t):
+        if reconnected or self._last is None or self._jumps(t):
             return None
         return "between" if t < self._due else None
 
     def _jumps(self, t: float) -> bool:
+        if t < self._told:
+            return True
         return self._last is not None and not 0 <= t - self._last <= self._rules.max_gap
 
     def _move(self, t: float, now: float, reconnected: bool) -> None:
         """Let media time come to `t`; a jump begins an epoch."""
-        if self._last is None or reconnected or self._jumps(t):
+        jumps = reconnected or self._jumps(t)
+        if jumps or self._last is None:
             self.words.shift(t - self.media_now(now))
-            self.epoch += self._last is not None
-            self._due = -math.inf
+            self.epoch += jumps
+            self._due = self._told = -math.inf
         self._last, self.moved_at = t, now
 
     def _make_due(self, t: float) -> None:

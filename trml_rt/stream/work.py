@@ -55,6 +55,7 @@ class Work:
         self._rest: Callable[[], StreamAnswer] | None = None  # what follows an early answer
         self._beat_at = 0.0
         self._seq = 0
+        self._told = (0, -math.inf)  # epoch and time of the last answer
         self._text_state: State | None = None
 
     def step(self) -> StreamAnswer | None:
@@ -94,7 +95,8 @@ class Work:
     def _on_frame(self, frame: Waiting, now: float) -> StreamAnswer | None:
         """Take a frame into the window, and answer on it if it is time to."""
         patience = self._rules.max_staleness
-        if patience is not None and now - frame.arrived > patience:
+        overtaken = (frame.epoch, frame.t) < self._told  # by an answer on a text
+        if overtaken or (patience is not None and now - frame.arrived > patience):
             self._video.stale(now)
             return self._on_text_alone(now)
         spoken = self._intake.text_at(frame.t)
@@ -186,6 +188,9 @@ class Work:
             assert spoken is not None
             epoch, arrived = self._intake.epoch, spoken.arrived
             t = max(self._intake.media_now(now), spoken.start) if self._rules.live else spoken.start
+            t = max(t, self._told[1]) if epoch == self._told[0] else t  # a text may come late
+            self._intake.tell(t)
+        self._told = epoch, t
         age_ms = (now - arrived) * 1e3
         self._seq += 1
         deadline = self._rules.deadline_ms

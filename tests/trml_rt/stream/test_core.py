@@ -206,6 +206,14 @@ def test_closing_ends_the_wait_of_another_thread(rt):
     closer.join()
 
 
+def test_an_event_may_close_the_stream_that_tells_it(rt, frames):
+    with rt.stream(on_event=lambda event: stream.close()) as stream:
+        stream.push_frame(frames[0], t=0.0)
+        assert stream.poll().engine_set == "video"
+        assert stream.poll(timeout=None) is None
+    assert_closed_accounts(stream)
+
+
 def test_several_cameras_share_the_engines_and_one_that_is_lost_harms_no_other(
     rt, frames, clock, open_stream
 ):
