@@ -174,3 +174,28 @@ def test_texts_after_the_end_of_video_are_answered_alone_and_in_order(frames, op
     ]
     assert found[1].inputs["video"].reason == "ended"
     assert found[1].score == rt.infer(text="a bad day").score
+
+
+def test_a_frame_that_is_stale_now_and_then_is_no_loss(frames, open_stream, clock, events):
+    stream = open_stream()
+    for number in range(8):
+        stream.push_frame(frames[number], t=float(number))
+        clock.now += 0.6 if number % 2 else 0.1
+        stream.poll()
+        clock.now += 0.9 if number % 2 else 0.4
+    assert told(events) == [("running", None)]
+    assert assert_closed_accounts(stream).dropped == {"stale": 4}
+
+
+def test_a_frame_that_an_answer_on_a_text_has_overtaken_is_stale(frames, open_stream, clock):
+    stream = open_stream(window=1, buffer=2, max_staleness=2.2, hold=60)
+    stream.push_text(GOOD)
+    stream.push_frame(frames[0], t=0.0)
+    found = answers(stream)
+    stream.push_frame(frames[1], t=0.04)
+    clock.now += 0.3
+    stream.push_frame(frames[2], t=0.34)
+    clock.now += 2.1  # the first one is stale by now, and the other is not
+    found += answers(stream)
+    assert [answer.engine_set for answer in found][-2:] == ["text_video", "text"]
+    assert assert_closed_accounts(stream).dropped == {"stale": 2}
