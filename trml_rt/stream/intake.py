@@ -202,6 +202,11 @@ class Intake:
         with self._changed:
             self._told = max(self._told, t)
 
+    @property
+    def no_frame_yet(self) -> bool:
+        """Whether the time of the video is not known as yet."""
+        return self._last is None
+
     def media_now(self, now: float) -> float:
         """Return the media time that it is: of the last frame, and later where time goes on.
 

@@ -187,7 +187,7 @@ class Work:
         else:
             assert spoken is not None
             epoch, arrived = self._intake.epoch, spoken.arrived
-            t = max(self._intake.media_now(now), spoken.start) if self._rules.live else spoken.start
+            t = self._time_of(spoken, now)
             t = max(t, self._told[1]) if epoch == self._told[0] else t  # a text may come late
             self._intake.tell(t)
         self._told = epoch, t
@@ -209,6 +209,14 @@ class Work:
             message = str(self._recorder.fault)
             self._tell(StreamEvent("record", "failed", None, epoch, message))
         return streamed
+
+    def _time_of(self, spoken: Spoken, now: float) -> float:
+        """Return the media time of an answer on a text alone."""
+        if not self._rules.live:
+            return spoken.start
+        if self._intake.no_frame_yet:
+            return 0.0  # that of the first frame, in most cases
+        return max(self._intake.media_now(now), spoken.start)
 
     def _tell_of_text(self, t: float) -> Reason:
         """Tell where texts begin and end; return why one is missing at `t` if none counts."""

@@ -113,3 +113,15 @@ def test_a_text_before_the_first_frame_counts_from_that_frame_on(frames, open_st
     clock.now += 1.0
     stream.push_frame(frames[0], t=700.0)
     assert stream.poll().text == "a good day"
+
+
+def test_a_text_that_is_answered_before_the_first_frame_costs_no_epoch(frames, open_stream, clock):
+    stream = open_stream()
+    clock.now += 3.0
+    stream.push_text("a good day")
+    assert (stream.poll().t, stream.totals.seen) == (0.0, 0)
+    stream.push_frame(frames[0], t=0.0)
+    answer = stream.poll()
+    assert (answer.epoch, answer.t, answer.text) == (0, 0.0, "a good day")
+    stream.push_frame(frames[0], t=-1.0)
+    assert stream.poll().epoch == 1

@@ -151,3 +151,31 @@ def test_a_record_that_exists_opens_no_camera(rt, camera, tmp_path):
     with pytest.raises(trml_rt.UsageError, match="exists"):
         rt.stream(CAMERA, record=tmp_path / "r.jsonl")
     assert made == []
+
+
+def test_a_decoder_that_is_killed_costs_a_retry_and_real_video_comes_back(rt, monkeypatch):
+    real, sources = opening.open_source, []
+
+    def open_source(address, **settings):
+        sources.append(real(address, **{**settings, "backoff": (0.05, 0.05)}))
+        return sources[-1]
+
+    monkeypatch.setattr(opening, "open_source", open_source)
+    events, reasons, killed = [], [], False
+    with rt.stream(
+        "test:?rate=50&size=64x48", window=3, hold=1e9, on_event=events.append
+    ) as stream:
+        stream.push_text("a good day")
+        for answer in stream:
+            reasons.append(answer.inputs["video"].reason)
+            if answer.epoch == 0 and answer.inputs["video"].frames == 3 and not killed:
+                killed = True
+                sources[0]._child.kill()
+            if answer.inputs["video"].frames == 3 and ("retrying", "lost") in told(events):
+                break
+    assert [event for event in told(events) if event[0] != "connecting"] == [
+        *(("running", None), ("retrying", "lost"), ("running", None)),
+    ]
+    assert {"lost"} <= {reason.value for reason in reasons if reason is not None}
+    assert answer.epoch == 1
+    assert_closed_accounts(stream)
