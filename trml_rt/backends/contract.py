@@ -43,7 +43,10 @@ class Engine(Protocol):
 
 
 class Chain(Protocol):
-    """Several loaded engines that run one after the other without leaving the device."""
+    """Several loaded engines that run one after the other without leaving the device.
+
+    It may keep work for each shape: texts come to it in few lengths.
+    """
 
     def run(self, tensors: Tensors) -> tuple[Tensors, dict[str, float]]:
         """Return what the engines make, by name, and the milliseconds that each took."""

@@ -124,8 +124,9 @@ class Log:
 
     def tail(self, count: int = 4) -> str:
         """Return the last `count` warnings and errors as one line, the errors if there are any."""
-        worst = [text for severity, text in self._lines if severity <= 1]
-        said = worst or [text for severity, text in self._lines if severity == 2]
+        lines = list(self._lines)  # other threads may add to it meanwhile
+        worst = [text for severity, text in lines if severity <= 1]
+        said = worst or [text for severity, text in lines if severity == 2]
         return " | ".join(text.strip() for text in said[-count:]) or "its log holds no error"
 
     def everything(self) -> list[str]:
