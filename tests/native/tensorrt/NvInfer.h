@@ -1,4 +1,4 @@
-// Stands in for TensorRT's header: what the TensorRT files call of it (stand_in.cpp).
+// Stands in for TensorRT's header: what the TensorRT files call of it (stand_in_tensorrt.cpp).
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// Stands in for CUDA's header: what the TensorRT files call of it, on host memory (stand_in.cpp).
+// Stands in for CUDA's header: what the TensorRT files call of it, on host memory
+// (stand_in_cuda.cpp).
 #pragma once
 
 #include <cstddef>

@@ -10,11 +10,9 @@
 // - Nothing may go while something alive needs it.
 #pragma once
 
-#include <set>
 #include <string>
 #include <vector>
 
-#include "backends/tensor.hpp"
 #include "bundle/manifest.hpp"
 
 namespace stand_in {

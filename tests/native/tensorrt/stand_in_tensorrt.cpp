@@ -1,25 +1,15 @@
-#include "tensorrt/stand_in.hpp"
-
 #include <NvInfer.h>
 
-#include <algorithm>
 #include <cstdlib>
-#include <cstring>
-#include <functional>
 #include <map>
-#include <memory>
 #include <utility>
+
+#include "backends/tensor.hpp"
+#include "tensorrt/shared.hpp"
 
 namespace {
 
-using Work = std::vector<std::function<void()>>;
-enum class Kind { device, pinned, mapped };
-
-struct Block {
-  Kind kind;
-  std::size_t size;
-  bool freed = false;
-};
+using namespace stand_in;
 
 struct Plan {
   trml::core::EngineSpec spec;
@@ -27,83 +17,7 @@ struct Plan {
   int scratch;
 };
 
-stand_in::World now;
-std::map<char*, std::shared_ptr<Block>> memory;
-std::vector<Plan> plans;
-std::set<cudaStream_t> streams;
-cudaStream_t capturing = nullptr;
-bool capture_is_valid = false;
-
-void fault(const std::string& words) { now.faults.push_back(words); }
-
-// The block that `size` bytes at `address` lie in; null where there is none.
-std::shared_ptr<Block> block_of(const void* address, std::size_t size) {
-  auto* at = static_cast<char*>(const_cast<void*>(address));
-  auto after = memory.upper_bound(at);
-  if (after == memory.begin()) return nullptr;
-  const auto& [start, block] = *--after;
-  return at + size <= start + block->size ? block : nullptr;
-}
-
-// Whether a call may come now: not while its thread captures.
-cudaError_t outside_of_captures(const char* call) {
-  if (capturing == nullptr) return cudaSuccess;
-  fault(std::string(call) + " in a capture");
-  capture_is_valid = false;
-  return cudaErrorStreamCaptureUnsupported;
-}
-
-}  // namespace
-
-struct StandInStream {
-  Work waiting;
-  void add(std::function<void()> action);
-  void finish() {
-    Work work;
-    work.swap(waiting);
-    for (const auto& action : work) action();
-  }
-};
-struct StandInEvent {};
-struct StandInGraph {
-  Work work;
-};
-struct StandInGraphExec {
-  Work work;
-};
-
-namespace {
-StandInGraph captured;
-
-bool work_waits() {
-  return std::any_of(streams.begin(), streams.end(), [](auto* s) { return !s->waiting.empty(); });
-}
-
-cudaError_t allocate(void** out, std::size_t size, Kind kind) {
-  if (const auto status = outside_of_captures("an allocation")) return status;
-  if (kind == Kind::device && size > now.most_bytes) return cudaErrorMemoryAllocation;
-  *out = std::aligned_alloc(256, (size + 255) / 256 * 256);
-  std::memset(*out, 0xFF, size);
-  memory[static_cast<char*>(*out)] = std::make_shared<Block>(Block{kind, size});
-  ++now.alive;
-  return cudaSuccess;
-}
-
-cudaError_t release(void* address, bool device) {
-  if (const auto status = outside_of_captures("a free")) return status;
-  if (address == nullptr) return cudaSuccess;
-  const auto found = memory.find(static_cast<char*>(address));
-  if (found == memory.end() || (found->second->kind == Kind::device) != device) {
-    fault("freed what is no such memory");
-    return cudaErrorInvalidValue;
-  }
-  if (work_waits()) fault("freed memory while work waits in a stream");
-  found->second->freed = true;
-  memory.erase(found);
-  std::free(address);
-  --now.alive;
-  return cudaSuccess;
-}
+std::vector<std::unique_ptr<Plan>> plans;
 
 std::size_t bytes_of(const nvinfer1::Dims& dims, trml::core::Type type) {
   std::size_t size = trml::core::type_size(type);
@@ -115,12 +29,12 @@ class Context : public nvinfer1::IExecutionContext {
  public:
   Context(const Plan& plan, nvinfer1::ILogger& logger, int& users)
       : plan_(plan), logger_(logger), users_(users) {
-    ++users_, ++now.alive, ++now.contexts;
+    ++users_, ++world().alive, ++world().contexts;
   }
   ~Context() override {
     if (work_waits()) fault("a context went while work waits in a stream");
     state_->there = false;
-    --users_, --now.alive;
+    --users_, --world().alive;
   }
 
   void setDeviceMemoryV2(void* address, std::int64_t size) override {
@@ -162,18 +76,18 @@ class Context : public nvinfer1::IExecutionContext {
   }
 
   bool enqueueV3(cudaStream_t stream) override {
-    if (streams.count(stream) == 0) fault("a context runs in no stream of ours");
+    if (!exists(stream)) fault("a context runs in no stream of ours");
     if (!state_->scratch || state_->scratch->freed ||
         state_->scratch->size < std::size_t(plan_.scratch)) {
       fault("scratch memory is not there, or too small for " + plan_.spec.name);
       return false;
     }
-    if (capturing == stream && (state_->dirty || !now.capturable)) {
-      capture_is_valid = false;
+    if (captures(stream) && (state_->dirty || !world().capturable)) {
+      break_capture();
       return false;
     }
     state_->dirty = false;
-    stream->add(
+    put(stream,
         [state = state_, version = state_->version, scratch = state_->scratch, work = prepared()] {
           if (!state->there) return fault("a context is gone before its work is done");
           if (state->version != version) fault("a graph runs in a context of another shape");
@@ -199,7 +113,7 @@ class Context : public nvinfer1::IExecutionContext {
     return static_cast<const char*>(addresses_[name]);
   }
 
-  // What the engine does, with the shapes and addresses of now.
+  // What the engine does, with the shapes and addresses of world().
   std::function<void()> prepared() {
     using trml::core::Type;
     struct Part {
@@ -248,11 +162,11 @@ class Engine : public nvinfer1::ICudaEngine {
  public:
   Engine(const Plan& plan, nvinfer1::ILogger& logger, int& users)
       : plan_(plan), logger_(logger), engines_(users) {
-    ++engines_, ++now.alive;
+    ++engines_, ++world().alive;
   }
   ~Engine() override {
     if (contexts_ != 0) fault("an engine went before its contexts");
-    --engines_, --now.alive;
+    --engines_, --world().alive;
   }
   std::int32_t getNbIOTensors() const override {
     return std::int32_t(plan_.spec.inputs.size() + plan_.spec.outputs.size());
@@ -296,7 +210,7 @@ class Engine : public nvinfer1::ICudaEngine {
     if (how != nvinfer1::ExecutionContextAllocationStrategy::kUSER_MANAGED) {
       fault("a context with scratch memory of its own");
     }
-    if (outside_of_captures("a context") != cudaSuccess || --now.contexts_left < 0) {
+    if (outside_of_captures("a context") != cudaSuccess || --world().contexts_left < 0) {
       logger_.log(nvinfer1::ILogger::Severity::kERROR, "no room for a context");
       return nullptr;
     }
@@ -320,10 +234,10 @@ class Engine : public nvinfer1::ICudaEngine {
 
 class Runtime : public nvinfer1::IRuntime {
  public:
-  explicit Runtime(nvinfer1::ILogger& logger) : logger_(logger) { ++now.alive; }
+  explicit Runtime(nvinfer1::ILogger& logger) : logger_(logger) { ++world().alive; }
   ~Runtime() override {
     if (engines_ != 0) fault("the runtime went before its engines");
-    --now.alive;
+    --world().alive;
   }
   nvinfer1::ICudaEngine* deserializeCudaEngine(void const* data, std::size_t size) override {
     const std::string words(static_cast<const char*>(data), size);
@@ -331,7 +245,7 @@ class Runtime : public nvinfer1::IRuntime {
       logger_.log(nvinfer1::ILogger::Severity::kERROR, "the plan is of another version");
       return nullptr;
     }
-    return new Engine(plans.at(std::stoul(words.substr(5))), logger_, engines_);
+    return new Engine(*plans.at(std::stoul(words.substr(5))), logger_, engines_);
   }
 
  private:
@@ -341,148 +255,10 @@ class Runtime : public nvinfer1::IRuntime {
 
 }  // namespace
 
-void StandInStream::add(std::function<void()> action) {
-  (capturing == this ? captured.work : waiting).push_back(std::move(action));
-}
-
 std::int32_t getInferLibVersion() { return 100300; }
 nvinfer1::IRuntime* nvinfer1::createInferRuntime(ILogger& logger) { return new Runtime(logger); }
 
-const char* cudaGetErrorString(cudaError_t status) {
-  return status == cudaErrorMemoryAllocation ? "out of memory" : "another error";
-}
-cudaError_t cudaGetLastError() { return cudaSuccess; }
-cudaError_t cudaDriverGetVersion(int* version) {
-  *version = 12060;
-  return cudaSuccess;
-}
-cudaError_t cudaGetDevice(int* device) {
-  *device = now.device;
-  return cudaSuccess;
-}
-cudaError_t cudaSetDevice(int device) {
-  now.device = device;
-  return cudaSuccess;
-}
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {"Stand-in", 8, 7, 8, now.integrated};
-  return cudaSuccess;
-}
-
-cudaError_t cudaMalloc(void** out, std::size_t size) { return allocate(out, size, Kind::device); }
-cudaError_t cudaHostAlloc(void** out, std::size_t size, unsigned flags) {
-  return allocate(out, size, flags == cudaHostAllocMapped ? Kind::mapped : Kind::pinned);
-}
-cudaError_t cudaFree(void* address) { return release(address, true); }
-cudaError_t cudaFreeHost(void* address) { return release(address, false); }
-cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
-  const auto block = block_of(host, 1);
-  if (!block || block->kind != Kind::mapped) fault("a device pointer of memory that is not mapped");
-  *device = host;
-  return cudaSuccess;
-}
-
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t size, cudaMemcpyKind kind,
-                            cudaStream_t stream) {
-  const auto target = block_of(to, size), source = block_of(from, size);
-  if (!target || !source) {
-    fault("a copy of memory that is not pinned, not there, or too small");
-    return cudaErrorInvalidValue;
-  }
-  const bool up = source->kind != Kind::device, down = target->kind != Kind::device;
-  const bool right = kind == cudaMemcpyDefault || (kind == cudaMemcpyHostToDevice && up && !down) ||
-                     (kind == cudaMemcpyDeviceToHost && !up && down) ||
-                     (kind == cudaMemcpyDeviceToDevice && !up && !down);
-  if (!right) fault("the direction of a copy is not that of its memory");
-  stream->add([=] {
-    if (target->freed || source->freed) return fault("memory is gone before it is copied");
-    std::memcpy(to, from, size);
-  });
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags) {
-  if (flags != cudaStreamNonBlocking) fault("a stream that waits for the default stream");
-  streams.insert(*out = new StandInStream);
-  ++now.alive;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  if (!stream->waiting.empty()) fault("a stream went before its work was done");
-  streams.erase(stream);
-  delete stream;
-  --now.alive;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (const auto status = outside_of_captures("a wait")) return status;
-  stream->finish();
-  return cudaSuccess;
-}
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
-  if (mode != cudaStreamCaptureModeThreadLocal) fault("a capture that other threads can break");
-  capturing = stream;
-  capture_is_valid = true;
-  captured.work.clear();
-  return cudaSuccess;
-}
-cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
-  capturing = nullptr;
-  *graph = nullptr;
-  if (!capture_is_valid) return cudaErrorStreamCaptureInvalidated;
-  *graph = new StandInGraph(std::move(captured));
-  ++now.alive, ++now.captures;
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* out, unsigned) {
-  *out = new StandInEvent;
-  ++now.alive;
-  return cudaSuccess;
-}
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete event;
-  --now.alive;
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* out, cudaGraph_t graph,
-                                          unsigned long long) {
-  *out = new StandInGraphExec{graph->work};
-  ++now.alive;
-  return cudaSuccess;
-}
-cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
-  if (streams.count(stream) == 0) {
-    fault("a graph is launched in no stream of ours");
-    return cudaErrorInvalidValue;
-  }
-  ++now.launches;
-  for (const auto& action : graph->work) stream->add(action);
-  return cudaSuccess;
-}
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  delete graph;
-  --now.alive;
-  return cudaSuccess;
-}
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
-  if (work_waits()) fault("a graph went while work waits in a stream");
-  delete graph;
-  --now.alive;
-  return cudaSuccess;
-}
-
 namespace stand_in {
-
-World& world() { return now; }
-void reset() {
-  now = World();
-  plans.clear();
-  plans.reserve(64);  // engines point into it
-}
 
 std::string plan_of(const trml::core::EngineSpec& spec, const trml::core::Manifest& manifest,
                     int scratch) {
@@ -497,7 +273,7 @@ std::string plan_of(const trml::core::EngineSpec& spec, const trml::core::Manife
     }
     plan.most[tensor.name] = dims;
   }
-  plans.push_back(std::move(plan));
+  plans.push_back(std::make_unique<Plan>(std::move(plan)));  // engines point to it
   return "plan " + std::to_string(plans.size() - 1);
 }
 
