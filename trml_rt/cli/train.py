@@ -35,6 +35,11 @@ __all__ = ["train"]
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key.")
 @click.option("--out", type=any_path, required=True, help="Checkpoint folder to make.")
 @click.option("--cache", type=any_path, help="Feature cache.  [default: .trml-cache beside --out]")
+@click.option(
+    "--recipe",
+    type=click.Choice(["auto"]),
+    help="Try TRML in several forms and its controls, three seeds each, and take one on valid.",
+)
 @click.option("--force", is_flag=True, help="Replace an existing checkpoint.")
 @as_json
 def train(
@@ -69,4 +74,6 @@ def train(
 def _for_people(report: TrainReport) -> str:
     scores = ", ".join(f"{name} {value:.4f}" for name, value in report.valid.items())
     resumed = f"went on after epoch {report.resumed}, " if report.resumed else ""
-    return f"trained: {report.checkpoint}, {resumed}epoch {report.best_epoch} kept; valid: {scores}"
+    recipe = f"recipe {report.recipe}, " if report.recipe else ""
+    how = f"{recipe}{resumed}epoch {report.best_epoch} kept"
+    return f"trained: {report.checkpoint}, {how}; valid: {scores}"

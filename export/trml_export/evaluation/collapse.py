@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trml_export.config import Config
 from trml_export.evaluation.metrics import METRIC_TITLES, main_metric, measure
@@ -19,7 +20,7 @@ from trml_export.features.features import Features
 if TYPE_CHECKING:
     from trml_export.evaluation.record import Evaluation
 
-__all__ = ["best_floor", "case_remarks", "control_remarks", "model_remarks"]
+__all__ = ["best_floor", "case_remarks", "case_values", "control_remarks", "model_remarks"]
 
 _NEAR = 0.05  # of the way from the floor to a perfect answer
 _FAR = 2 / 3  # of the way that something simpler gets
@@ -41,22 +42,40 @@ def model_remarks(
         train: the floors learn from its targets.
         config: the task.
     """
-    metric, truth = main_metric(config), truth_of(features)
-    cases = {
-        "both inputs": (predictions.both, features.has_text & features.has_video),
-        "text alone": (predictions.text, features.has_text),
-        "video alone": (predictions.video, features.has_video),
-    }
-    values, lowest = {}, {}
-    for title, (predicted, allowed) in cases.items():
-        if allowed.any():
-            rows = np.flatnonzero(allowed)
-            values[title] = measure(config, truth[rows], predicted[rows])[metric]
-            answers = floors(truth_of(train), features.take(rows), config)
-            lowest[title] = best_floor(
-                [answer["as_is"][metric] for answer in answers.values()], metric
-            )
+    metric = main_metric(config)
+    values = case_values(predictions, features, config)
+    lowest = {}
+    for title in values:
+        answers = floors(truth_of(train), features.take(_rows_of(title, features)), config)
+        of_all = [answer["as_is"][metric] for answer in answers.values()]
+        lowest[title] = best_floor(of_all, metric)
     return list(case_remarks(values, lowest, metric))
+
+
+def case_values(predictions: Predictions, features: Features, config: Config) -> dict[str, float]:
+    """Return the main metric of each presence case, on the rows that allow it, by its title."""
+    metric, truth = main_metric(config), truth_of(features)
+    by_case = {
+        "both inputs": predictions.both,
+        "text alone": predictions.text,
+        "video alone": predictions.video,
+    }
+    values = {}
+    for title, predicted in by_case.items():
+        rows = _rows_of(title, features)
+        if len(rows):
+            values[title] = measure(config, truth[rows], predicted[rows])[metric]
+    return values
+
+
+def _rows_of(title: str, features: Features) -> NDArray[np.int64]:
+    """Return the rows that have the inputs of a case."""
+    has = {
+        "both inputs": features.has_text & features.has_video,
+        "text alone": features.has_text,
+        "video alone": features.has_video,
+    }
+    return np.flatnonzero(has[title])
 
 
 def case_remarks(

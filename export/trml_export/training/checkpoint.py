@@ -4,6 +4,7 @@
     model.safetensors  the weights of TRML
     backbone/          the frozen encoders, as `backbone.load_backbone` opens them
     history.json       losses and metrics of each epoch; nothing reads it
+    recipes.json       what was tried, where the recipe was chosen on valid
     curves.png, .svg   the same as pictures, where matplotlib is installed
 
 `trml-rt export CHECKPOINT --out BUNDLE` needs nothing but this folder.

@@ -27,8 +27,9 @@ from trml_export.training.checkpoint import (
     save_checkpoint,
 )
 from trml_export.training.fitting import Fit, fit
+from trml_export.training.recipes import choose_recipe
 from trml_export.training.run_key import run_key
-from trml_rt.errors import EnvironmentUnfit
+from trml_rt.errors import EnvironmentUnfit, UsageError
 
 __all__ = ["TrainReport", "train"]
 
@@ -42,7 +43,7 @@ class TrainReport:
     `samples` counts the usable samples of train and valid. `resumed` is how many of the `epochs`
     an earlier, stopped run did. `train` and `valid` are the metrics of the epoch that was kept,
     `lengths` the mean lengths of its vectors on valid. `remarks` say which presence case ends near
-    its floor, or far below one input alone.
+    its floor, or far below one input alone. `recipe` is the one that was chosen on valid, if any.
     `problems` names every input that was unusable or cut short.
     """
 
@@ -55,6 +56,7 @@ class TrainReport:
     valid: dict[str, float]
     lengths: dict[str, float]
     remarks: tuple[str, ...]
+    recipe: str | None
     problems: tuple[InputProblem, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def train(
     cache: Path | None = None,
     layout: str = "jsonl",
     force: bool = False,
+    recipe: str | None = None,
 ) -> TrainReport:
     """Train on the splits train and valid of `data` and write the checkpoint `out`.
 
@@ -87,6 +90,8 @@ def train(
         cache: folder of the feature cache; None means `.trml-cache` beside `out`.
         layout: a name of `trml_export.data.FORMATS`; who makes `config` applies its defaults.
         force: replace the checkpoint `out` if there is one.
+        recipe: "auto" tries those of `recipes.RECIPES` with several seeds, and takes one on valid;
+            None trains as `config` says.
 
     Raises:
         UsageError: the data set, the backbone or `out` is not what it should be.
@@ -95,6 +100,8 @@ def train(
         InputUnusable: no sample of a split has an input that can be used.
     """
     config = config or Config()
+    if recipe not in (None, "auto"):
+        raise UsageError(f"recipe: {recipe!r} is none; give auto, or leave it out")
     check_checkpoint_target(out, force=force)  # before an hour of work, not after
     drawing = _can_draw()
     dataset = read_dataset(data, config, layout)
@@ -105,9 +112,20 @@ def train(
         for split in ("train", "valid")
     }
     identity = f"{dataset.sha256} {encoders.fingerprint}"
-    key = run_key(config, identity, features, threads=torch.get_num_threads())
-    state = cache / "training" / f"{key}.safetensors"
-    result = fit(features["train"], features["valid"], config, encoders.size, state=state)
+    states: set[Path] = set()
+
+    def state_of(one: Config) -> Path:
+        key = run_key(one, identity, features, threads=torch.get_num_threads())
+        states.add(cache / "training" / f"{key}.safetensors")
+        return cache / "training" / f"{key}.safetensors"
+
+    parts = features["train"], features["valid"]
+    chosen, tried = None, []
+    if recipe is not None:
+        chosen, tried = choose_recipe(*parts, config, encoders.size, state_of=state_of)
+        _log.info("recipe taken: %s", chosen.name)
+        config = chosen.config
+    result = fit(*parts, config, encoders.size, state=state_of(config))
     predictions = predict(result.model, features["valid"])
     remarks = model_remarks(predictions, features["valid"], features["train"], config)
     for remark in remarks:
@@ -123,8 +141,12 @@ def train(
     )
     name = model_name(out, encoders.name, config)
     beside = _curves(result, record, name, drawing=drawing)
+    if tried:
+        content = {"taken": chosen and chosen.name, "tried": [each.to_dict() for each in tried]}
+        beside["recipes.json"] = (json.dumps(content, indent=1) + "\n").encode()
     save_checkpoint(out, result.model, encoders, record, beside=beside, force=force)
-    _remove(state)
+    for state in states:
+        _remove(state)
     return TrainReport(
         checkpoint=str(out),
         samples=record.samples,
@@ -135,6 +157,7 @@ def train(
         valid=record.valid,
         lengths=record.lengths,
         remarks=tuple(remarks),
+        recipe=chosen.name if chosen else None,
         problems=(*dataset.problems, *features["train"].problems, *features["valid"].problems),
     )
 

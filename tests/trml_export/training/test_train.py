@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests import tiny
 from tests.pictures import words_of
 from trml_export.config import Config
 from trml_export.training.checkpoint import load_checkpoint
+from trml_export.training.recipes import RECIPES, choose_recipe
 from trml_export.training.train import train
 from trml_rt.errors import EnvironmentUnfit, InputUnusable, UsageError
 
@@ -112,6 +114,28 @@ def test_a_presence_case_at_its_floor_is_said_and_the_lengths_are_recorded(
     assert set(caplog.messages) >= {f"on valid, {remark}" for remark in report.remarks}
     assert report.lengths["virtual_text"] == pytest.approx(1, abs=1e-5)
     assert load_checkpoint(tmp_path / "out").record.training.lengths == report.lengths
+
+
+def test_the_recipe_is_chosen_on_valid_and_what_was_tried_stands_beside_the_weights(
+    clip_folder, data, tmp_path, monkeypatch
+):
+    some = {name: RECIPES[name] for name in ("zero", "gated")}
+    few = partial(choose_recipe, recipes=some, seeds=2)
+    monkeypatch.setattr("trml_export.training.train.choose_recipe", few)
+    report = train(
+        data, clip_folder, tmp_path / "out", config=Config(epochs=1, frames=2), recipe="auto"
+    )
+    recorded = json.loads((tmp_path / "out" / "recipes.json").read_text())
+    assert recorded["taken"] == report.recipe
+    assert [each["recipe"] for each in recorded["tried"]] == ["zero", "gated"]
+    config = load_checkpoint(tmp_path / "out").config
+    assert all(getattr(config, key) == value for key, value in some[report.recipe].items())
+    assert not list((tmp_path / ".trml-cache" / "training").iterdir())
+
+
+def test_an_unknown_recipe_is_refused(clip_folder, data, tmp_path):
+    with pytest.raises(UsageError, match="give auto"):
+        train(data, clip_folder, tmp_path / "out", recipe="best")
 
 
 def test_without_matplotlib_training_says_so_and_goes_on(
