@@ -14,7 +14,7 @@ from trml_export.features.features import Features
 
 __all__ = ["run_key"]
 
-_VERSION = 3  # raise it when training draws or counts in another way
+_VERSION = 4  # raise it when training draws or counts in another way
 
 
 def run_key(

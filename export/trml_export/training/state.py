@@ -44,7 +44,10 @@ class TrainingState:
     def start(cls, model: TRML, config: Config) -> TrainingState:
         """Return the state before the first epoch."""
         optimiser = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            model.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,  # one pass over each tensor
         )
         return cls(model, optimiser, best_weights=_copy(model.state_dict()))
 
