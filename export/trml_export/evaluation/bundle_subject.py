@@ -14,6 +14,7 @@ from trml_export.config import Config
 from trml_export.data import InputProblem, Sample, config_for
 from trml_export.evaluation.predictions import Predictions
 from trml_export.evaluation.record import Evaluation
+from trml_export.evaluation.rows import row_answers
 from trml_export.evaluation.split import DataSplit
 from trml_export.evaluation.subject import assemble, model_run
 from trml_export.features.clips import check_length, seconds
@@ -72,7 +73,8 @@ class BundleSubject:
             "methods": {"bundle": provenance["engines"]},
         }
         run = model_run("bundle", predictions, features, config)
-        return assemble(subject, config, split, dataset, features, [run])
+        rows = row_answers(predictions, features, config)
+        return assemble(subject, config, split, dataset, features, [run], rows)
 
 
 @dataclass(frozen=True)

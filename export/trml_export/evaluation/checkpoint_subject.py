@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trml_export.evaluation.predictions import predict
 from trml_export.evaluation.record import Evaluation
+from trml_export.evaluation.rows import row_answers
 from trml_export.evaluation.split import DataSplit
 from trml_export.evaluation.subject import assemble, model_run
 from trml_export.features.features import compute_split
@@ -38,4 +39,5 @@ class CheckpointSubject:
         }
         predictions = predict(checkpoint.model(), features)
         run = model_run("checkpoint", predictions, features, config)
-        return assemble(subject, config, split, dataset, features, [run])
+        rows = row_answers(predictions, features, config)
+        return assemble(subject, config, split, dataset, features, [run], rows)

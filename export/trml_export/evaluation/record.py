@@ -64,7 +64,8 @@ class Evaluation:
     were unusable. `floors` are the metrics of answers that look at no input, over all samples
     and over the complete ones. A run is a record with `method`, `completeness`, `seed`,
     `training`, `cases`, `retrieval` and, unless it is older, `lengths`. Where one model is the
-    subject, a case has the `interval` of its main metric, two ends.
+    subject, a case has the `interval` of its main metric, two ends, and `rows` has the answer to
+    each row (`rows.row_answers`), which goes into tables of its own and not into the JSON.
     """
 
     subject: dict[str, Any]
@@ -74,6 +75,7 @@ class Evaluation:
     floors: dict[str, dict[str, dict[str, float]]]
     runs: list[dict[str, Any]]
     versions: dict[str, str]
+    rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def statistic(
         self, method: str, completeness: float, case: str, metric: str
@@ -138,7 +140,7 @@ class Evaluation:
         runs = content["runs"]
         for case in (case for run in runs for case in run["cases"]):
             case.update({k: math.nan for k, v in case.items() if v is None and k != "rate"})
-        fields = {f.name: content[f.name] for f in dataclasses.fields(cls)}
+        fields = {f.name: content[f.name] for f in dataclasses.fields(cls) if f.name in content}
         return cls(**fields | {"config": parse_recorded(content["config"])})
 
     def to_json(self) -> str:

@@ -86,6 +86,7 @@ def assemble(
     dataset: DataSet,
     features: Features,
     runs: list[dict[str, Any]],
+    rows: list[dict[str, Any]] | None = None,
 ) -> Evaluation:
     """Return the evaluation of a subject.
 
@@ -96,6 +97,7 @@ def assemble(
         dataset: the whole data set; the floors learn from its training targets, if it has any.
         features: of the split.
         runs: one record a run.
+        rows: the answers of a single model; see `rows.row_answers`.
     """
     targets = np.array([s.target for s in dataset.samples if s.split == "train"])
     if not len(targets):
@@ -115,6 +117,7 @@ def assemble(
         floors=floors(targets, features, config) if len(targets) else {},
         runs=runs,
         versions={name: metadata.version(name) for name in _PACKAGES},
+        rows=rows or [],
     )
 
 

@@ -3,7 +3,7 @@
     trml.json          schema, configuration, backbone, training record, versions, file hashes
     model.safetensors  the weights of TRML
     backbone/          the frozen encoders, as `backbone.load_backbone` opens them
-    history.json       losses and metrics of each epoch; nothing reads it
+    history.json, .csv losses and metrics of each epoch; nothing reads them
     recipes.json       what was tried, where the recipe was chosen on valid
     curves.png, .svg   the same as pictures, where matplotlib is installed
 

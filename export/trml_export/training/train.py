@@ -173,8 +173,11 @@ def _can_draw() -> bool:
 
 
 def _curves(result: Fit, record: TrainingRecord, name: str, *, drawing: bool) -> dict[str, bytes]:
-    """Return the history of a training as JSON, and as pictures of the model `name`."""
-    files = {"history.json": (json.dumps(result.history, indent=1) + "\n").encode()}
+    """Return the history of a training as JSON and CSV, and as pictures of the model `name`."""
+    files = {
+        "history.json": (json.dumps(result.history, indent=1) + "\n").encode(),
+        "history.csv": _table(result.history).encode(),
+    }
     if not drawing or not result.history:  # the state of an older version had none
         return files
     rows = {
@@ -187,6 +190,16 @@ def _curves(result: Fit, record: TrainingRecord, name: str, *, drawing: bool) ->
     )
     pictures = training_picture(result.history, result.best_epoch, title)
     return files | {f"curves.{ending}": content for ending, content in pictures.items()}
+
+
+def _table(history: list[dict[str, Any]]) -> str:
+    """Return one line an epoch: its number, the losses, and the metrics on valid."""
+    names = list(history[0]["valid"]) if history else []
+    lines = [["epoch", "train_loss", *(f"valid_{name}" for name in names)]]
+    for each in history:
+        numbers = [each["train_loss"], *(each["valid"][name] for name in names)]
+        lines.append([str(each["epoch"]), *(f"{number:.6g}" for number in numbers)])
+    return "".join(",".join(line) + "\n" for line in lines)
 
 
 def _remove(state: Path) -> None:

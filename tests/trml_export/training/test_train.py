@@ -98,6 +98,9 @@ def test_the_checkpoint_has_the_history_of_each_epoch_and_curves(clip_folder, da
     history = json.loads((tmp_path / "out" / "history.json").read_text())
     assert [each["epoch"] for each in history] == [1, 2]
     assert history[report.best_epoch - 1]["valid"] == report.valid
+    lines = (tmp_path / "out" / "history.csv").read_text().splitlines()
+    assert lines[0].startswith("epoch,train_loss,valid_loss,valid_text_mae")
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2"]
     words = words_of((tmp_path / "out" / "curves.svg").read_bytes())
     assert {f"epoch {report.best_epoch} of 2 kept", "loss (lower is better)"} <= words
     assert (tmp_path / "out" / "curves.png").read_bytes().startswith(b"\x89PNG")
