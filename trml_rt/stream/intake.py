@@ -91,7 +91,7 @@ class Intake:
         """Take a frame; see `Stream.push_frame`."""
         with self._changed:
             self._refuse_late()
-            if not isinstance(t, int | float) or isinstance(t, bool) or not math.isfinite(t):
+            if not _is_time(t):
                 raise UsageError(f"t: must be the time of the frame in seconds, not {t!r}")
             if not self._rules.live and self._frames >= (self._rules.buffer or 1):
                 return False
@@ -127,7 +127,7 @@ class Intake:
             now = self._clock()
             start = self.media_now(now) if t is None else t
             until = start if end is None else end
-            if not (math.isfinite(start) and math.isfinite(until) and until >= start):
+            if not (_is_time(start) and _is_time(until) and until >= start):
                 raise UsageError(f"a text from {start!r} to {until!r}: give seconds, t before end")
             self.words.add(Spoken(text, start, until, now, stamped=t is None))
             self._wake()
@@ -136,7 +136,8 @@ class Intake:
     def change(self, change: Change) -> None:
         """Take a change of the source, behind the frames that came before it."""
         with self._changed:
-            self._queue.append(change)
+            if not (self._queue and self._queue[-1] == change):  # who repeats it fills no memory
+                self._queue.append(change)
             self._wake()
 
     def lost(self, cause: str, count: int) -> None:
@@ -265,6 +266,11 @@ class Intake:
         self._queue.remove(oldest)
         self._frames -= 1
         self._accounts.drop("buffer")
+
+
+def _is_time(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
 
 
 def _picture(frame: Any, order: Order) -> Image.Image:

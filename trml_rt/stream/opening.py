@@ -86,11 +86,16 @@ def open_stream(
         head = {"bundle": bundle.manifest.name, "bundle_sha256": bundle.sha256}
         recorder = Recorder(record, head | provenance)
     pushed = video is None and text is None
-    return Stream(
-        rules,
-        model,
-        on_event=on_event,
-        clock=clock,
-        recorder=recorder,
-        feed=None if pushed else feed,
-    )
+    try:
+        return Stream(
+            rules,
+            model,
+            on_event=on_event,
+            clock=clock,
+            recorder=recorder,
+            feed=None if pushed else feed,
+        )
+    except Exception:
+        if recorder is not None:
+            recorder.discard()
+        raise

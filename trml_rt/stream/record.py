@@ -83,6 +83,12 @@ class Recorder:
         self._lines.close()
         self._frames.close()
 
+    def discard(self) -> None:
+        """Remove the files: there will be no stream."""
+        self.close()
+        self._path.unlink()
+        _frames_of(self._path).unlink()
+
     def _place(self, shown: Shown) -> int:
         if shown.number in self._places:
             return self._places[shown.number]

@@ -270,6 +270,8 @@ def test_frames_of_opencv_have_their_colours_the_other_way_round(rt, frames, ope
         (lambda s: s.push_frame(np.zeros((8, 8, 3), np.uint8), t="1"), "t: must be"),
         (lambda s: s.push_text(b"a day"), "text must be a str"),
         (lambda s: s.push_text("a day", t=3.0, end=2.0), "t before end"),
+        (lambda s: s.push_text("a day", t="3"), "give seconds"),
+        (lambda s: s.push_text("a day", t=1.0, end=float("inf")), "give seconds"),
         (lambda s: s.push_state("running"), "no state"),
     ],
 )

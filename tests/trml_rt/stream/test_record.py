@@ -146,3 +146,10 @@ def test_a_record_whose_frames_are_gone_is_refused(rt, record):
     shutil.copy(TINY / "model.json", path)
     with pytest.raises(trml_rt.ArtefactMismatch, match="no record of a stream"):
         rt.replay(path)
+
+
+def test_a_stream_that_cannot_be_opened_leaves_no_record(rt, tmp_path):
+    texts = [(float(n), "a") for n in range(65537)]
+    with pytest.raises(trml_rt.UsageError, match="more than 65536"):
+        rt.stream(text=texts, record=tmp_path / "r.jsonl")
+    assert list(tmp_path.iterdir()) == []
