@@ -302,6 +302,7 @@ class Runtime:
         keep_vectors: bool = True,
         order: Order = "rgb",
         wait_for_source: bool = False,
+        isolate: bool = False,
         record: str | os.PathLike[str] | None = None,
         on_event: Callable[[StreamEvent], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -334,6 +335,7 @@ class Runtime:
             keep_vectors: encode each frame once, not once a window.
             order: of the colours in arrays of `video`, as in `infer`.
             wait_for_source: go on trying where a live source cannot be opened.
+            isolate: decode a video file in a process of its own, as live sources always are.
             record: a file to write answers to, for `replay`, and beside it their frames.
             on_event: is called with each change of an input, in the thread that polls.
             clock: seconds that pass; for tests.
@@ -370,6 +372,7 @@ class Runtime:
             text,
             inputs=self._inputs,
             wait_for_source=wait_for_source,
+            isolate=isolate,
             order=order,
             record=None if record is None else Path(record),
             on_event=on_event,

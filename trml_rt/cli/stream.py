@@ -106,6 +106,7 @@ Examples:
     help="Seconds without a frame until a camera or an address is opened again.",
 )
 @click.option("--wait-for-source", is_flag=True, help="Go on trying to open a camera or address.")
+@click.option("--isolate", is_flag=True, help="Decode a file in a process of its own, too.")
 @click.option(
     "--freeze-after",
     type=_SECONDS,

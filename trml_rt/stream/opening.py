@@ -33,6 +33,7 @@ def open_stream(
     *,
     inputs: Inputs,
     wait_for_source: bool,
+    isolate: bool,
     order: Order,
     record: Path | None,
     on_event: Callable[[StreamEvent], None] | None,
@@ -49,6 +50,7 @@ def open_stream(
         text: where texts come from; None: they are pushed.
         inputs: how the model takes frames.
         wait_for_source: go on trying where a live source cannot be opened.
+        isolate: decode a file in a process of its own.
         order: of the colours in arrays of `video`.
         record: the file to record to.
         on_event: is called with each event.
@@ -78,7 +80,7 @@ def open_stream(
     def feed(intake: Intake) -> Pumps:
         frames = None
         if video is not None:
-            frames = frames_of(video, inputs.threads, inputs.limits, open_live)
+            frames = frames_of(video, inputs.threads, inputs.limits, open_live, isolate=isolate)
         return Pumps(intake, frames, cues, order)
 
     recorder = None

@@ -57,7 +57,12 @@ def is_live(source: VideoSource) -> bool:
 
 
 def frames_of(
-    source: VideoSource, threads: int, limits: MediaLimits, open_live: Callable[[str], LiveSource]
+    source: VideoSource,
+    threads: int,
+    limits: MediaLimits,
+    open_live: Callable[[str], LiveSource],
+    *,
+    isolate: bool,
 ) -> Frames | LiveSource:
     """Return the frames of a source, each with its time; or what tells of a live one.
 
@@ -65,11 +70,12 @@ def frames_of(
         source: the source, for which `is_live` did not raise.
         threads: that decode a file.
         limits: of a file and its frames.
-        open_live: opens what is no file.
+        open_live: opens what is no file, to be read by a process of its own.
+        isolate: open a file so, too.
     """
     if not isinstance(source, str | os.PathLike):
         return source
-    if parse_address(source).kind == "file":
+    if parse_address(source).kind == "file" and not isolate:
         return frames_in_turn(source, threads=threads, limits=limits)
     return open_live(os.fspath(source))
 

@@ -75,7 +75,7 @@ def test_a_recorded_stream_is_proved_by_its_replay(run, tmp_path):
         ("--replay r --every 1", 2, "--every"),
         ("--replay absent", 2, "absent: cannot be read"),
         ("--video - --text -", 2, "cannot both be standard input"),
-        ("--video ftp://x/y", 2, "has a scheme that is not read"),
+        ("--video ftp://x/y", 2, "the scheme ftp: is not read"),
         ("--video absent.mp4", 6, "absent.mp4: cannot be read"),
         ("--video v.mp4 --text v.mp4", 6, "v.mp4: not UTF-8"),
         ("--video v.mp4 --window 9", 2, "takes at most 4 frames, not 9"),

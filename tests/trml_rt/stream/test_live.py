@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import trml_rt
+from tests import media
 from tests.trml_rt.stream.conftest import assert_closed_accounts, told
 from trml_rt.inputs.live import Dropped, Frame, LiveSource, State
 from trml_rt.stream import opening
@@ -139,8 +140,19 @@ def test_a_pattern_is_read_by_a_real_child_to_its_end(rt):
     assert told(events) == [("connecting", "connecting"), ("running", None), ("ended", "ended")]
 
 
+def test_a_file_that_is_decoded_apart_gives_the_same_answers(rt, tmp_path):
+    path = media.write_video(tmp_path / "v.mp4", 20, rate=10)
+    found = []
+    for isolate in (False, True):
+        with rt.stream(path, every=0.3, isolate=isolate) as stream:
+            found.append(list(stream))
+    here, apart = ([answer.plain() for answer in answers] for answers in found)
+    assert here == apart
+    assert [answer.t for answer in found[1]] == pytest.approx([0.3 * n for n in range(7)])
+
+
 def test_what_names_no_source_is_refused_at_once_and_leaves_no_record(rt, tmp_path):
-    with pytest.raises(trml_rt.UsageError, match="scheme that is not read"):
+    with pytest.raises(trml_rt.UsageError, match="the scheme ftp: is not read"):
         rt.stream("ftp://camera/1", record=tmp_path / "r.jsonl")
     assert list(tmp_path.iterdir()) == []
 
