@@ -9,7 +9,7 @@ NATIVE := .venv-native
 DOCS := .venv-docs
 CALLS ?= 4000
 
-.PHONY: demo test test-runtime lint docs bench soak soak-jobs fuzz reference wheel encoders default-bundle clean \
+.PHONY: demo test test-ray test-runtime lint docs bench soak soak-jobs fuzz reference wheel encoders default-bundle clean \
 	native native-packages native-sanitized native-bench bindings mutations plots speed
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
@@ -19,6 +19,11 @@ demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only env
 WORKERS ?= 2
 test: $(TRAIN)/.ready  ## all tests, the training side included, in two processes
 	$(TRAIN)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+
+test-ray: $(TRAIN)/.ready  ## jobs on a Ray cluster of two CPUs on this machine; installs Ray apart from .venv-train
+	$(TRAIN)/bin/python -m venv --clear build/ray
+	build/ray/bin/pip install --quiet --disable-pip-version-check '.[ray]' pytest hypothesis
+	build/ray/bin/python -m pytest tests/trml_rt/jobs/test_ray_data.py
 
 test-runtime: $(RUNTIME)/.ready  ## the runtime's own tests, without torch
 	$(RUNTIME)/bin/pip install --quiet --disable-pip-version-check pytest hypothesis

@@ -6,8 +6,9 @@
 The rows have texts, clips or both. Two in a hundred clips are broken, and three end the process
 that decodes them, as a fault in a decoder does. One job runs to its end undisturbed. Another one is
 killed, its workers or all of it, by SIGKILL, SIGTERM or SIGINT, and is started again each time.
-Then it runs to its end. Its file must have every key once, and the bytes of the clean one. It ends
-with exit code 1 where that does not hold.
+Where it ends before the next kill, its file is compared, and a new job begins. The last one runs to
+its end. A file must have every key once, and the bytes of the clean one. It ends with exit code 1
+where that does not hold.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +39,7 @@ from trml_rt.backends.process import python_command
 from trml_rt.bundle.folder import default_bundle
 from trml_rt.inputs import prepare
 from trml_rt.jobs import crew, run_job, worker
+from trml_rt.jobs.folder import folder_of
 
 WORDS = ("what", "a", "good", "bad", "day", "the", "people", "were", "kind", "not", "sad", "sun")
 CLIPS = 200  # different ones; rows share them, and their files cost time to make
@@ -94,7 +97,8 @@ def be_worker(options: str) -> None:
 def start(data: Path, out: Path, bundle: Path) -> subprocess.Popen[bytes]:
     """Start the job in a process of its own."""
     words = [str(Path(__file__).resolve()), "--child", str(data), str(out), str(bundle)]
-    return subprocess.Popen([sys.executable, *words], stderr=subprocess.DEVNULL)
+    with data.with_name("log.txt").open("ab") as log:
+        return subprocess.Popen([sys.executable, *words], stderr=log)
 
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
@@ -115,13 +119,19 @@ def soak(data: Path, bundle: Path, kills: int, seconds: float) -> dict[str, Any]
         sys.exit(f"the clean run ended with code {code}")
     alone = time.monotonic() - begun
     done: Counter[str] = Counter()
-    ended_early = 0
-    for _ in range(kills):
+    ended, left = 1, kills  # the last job ends in any case
+    while left:
         job = start(data, killed, bundle)
         try:
-            job.wait(timeout=chance.uniform(0, seconds))
-            ended_early += 1
+            code = job.wait(timeout=chance.uniform(0, seconds))
+            if code or killed.read_bytes() != clean.read_bytes():
+                told = data.with_name("log.txt").read_text(errors="replace")[-2000:]
+                sys.exit(f"the job ended by itself, with code {code}, after {dict(done)}: {told}")
+            ended += 1
+            killed.unlink()  # all rows are answered: the next job begins anew
+            shutil.rmtree(folder_of(killed))
         except subprocess.TimeoutExpired:
+            left -= 1
             found = workers_of(job)
             if found and chance.random() < 0.2:  # a worker alone: the job outlives it
                 os.kill(chance.choice(found), signal.SIGKILL)
@@ -140,7 +150,7 @@ def soak(data: Path, bundle: Path, kills: int, seconds: float) -> dict[str, Any]
     return {
         "rows": len(rows),
         "kills": dict(done),
-        "ended_before_the_kill": ended_early,
+        "jobs_that_ended": ended,
         "seconds_of_the_clean_run": round(alone, 1),
         "errors": dict(Counter(record["error"] for record in records if "error" in record)),
         "every_key_once": once,

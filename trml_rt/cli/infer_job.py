@@ -47,13 +47,18 @@ _OPTIONS = (
     ),
     click.option("--shard", metavar="I/N", help="With --data: only part I of N of the rows."),
     click.option(
+        "--ray",
+        metavar="ADDRESS",
+        help="With --data: answer on this cluster of Ray, or on a `local` one.",
+    ),
+    click.option(
         "--resume", is_flag=True, help="With --data: answer what is new since the job finished."
     ),
     click.option("--retry-failed", is_flag=True, help="With --data: answer failed rows again."),
     click.option("--force", is_flag=True, help="With --data: answer every row anew."),
 )
 
-JOB = ("out", "workers", "batch", "key", "shard", "resume", "retry_failed", "force")
+JOB = ("out", "workers", "batch", "key", "shard", "ray", "resume", "retry_failed", "force")
 """The options that mean nothing without --data."""
 
 

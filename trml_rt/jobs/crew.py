@@ -20,7 +20,7 @@ from typing import Any
 from trml_rt import errors
 from trml_rt.backends.process import python_command
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
-from trml_rt.inputs.limits import MediaLimits
+from trml_rt.inputs.limits import DEFAULT_LIMITS, MediaLimits
 from trml_rt.jobs.rows import JobRow
 
 __all__ = ["Crew", "Said", "WorkerOptions"]
@@ -58,8 +58,8 @@ class WorkerOptions:
     threads: int
     degrade: bool
     batch: int
-    signed_by: str | None
-    limits: MediaLimits
+    signed_by: str | None = None
+    limits: MediaLimits = DEFAULT_LIMITS
 
 
 @dataclass
@@ -127,8 +127,12 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.end()
+        self.close()
+
+    def close(self) -> None:
+        """End the workers; closing twice is fine."""
+        while self._workers:
+            self._workers.pop().end()
 
     def answers(self, rows: Sequence[JobRow]) -> Iterator[list[Said]]:
         """Yield what is said of `rows`, each row once, in any order.

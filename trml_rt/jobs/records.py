@@ -11,14 +11,18 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from trml_rt.bundle.atomic import staged_file
 from trml_rt.bundle.manifest import Task
 from trml_rt.errors import UsageError, cannot_write, lacks_package
 from trml_rt.jobs.rows import PARQUET, JobRow
 
+if TYPE_CHECKING:
+    import pyarrow
+
 __all__ = [
+    "bad_row",
     "check_out",
     "columns",
     "flat",
@@ -68,6 +72,12 @@ def record_of(row: JobRow, said: Mapping[str, Any], task: Task) -> dict[str, Any
         named["truth"] = truth
     shown = {name: value for name, value in named.items() if value is not None}
     return {name: _sound(value) for name, value in {"key": row.key, **shown, **said}.items()}
+
+
+def bad_row(row: JobRow) -> dict[str, Any]:
+    """Return what is said of a row that breaks a rule."""
+    where = f"line {row.line}: " if row.line else ""
+    return {"error": "bad_row", "message": f"{where}{row.fault}"}
 
 
 def said_of(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,16 +163,30 @@ def _parquet(
     import pyarrow
     from pyarrow import parquet
 
+    schema = schema_of(names)
+    with parquet.ParquetWriter(file, schema) as writer:
+        for group in _groups(map(flat, records)):
+            writer.write_table(pyarrow.Table.from_pylist(group, schema))
+
+
+def schema_of(names: Mapping[str, type]) -> pyarrow.Schema:
+    """Return columns as Arrow has them.
+
+    Raises:
+        EnvironmentUnfit: pyarrow is lacking.
+    """
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise lacks_package("a table of Arrow", error, "batch") from None
+
     types = {
         str: pyarrow.string(),
         int: pyarrow.int64(),
         float: pyarrow.float64(),
         bool: pyarrow.bool_(),
     }
-    schema = pyarrow.schema([(name, types[kind]) for name, kind in names.items()])
-    with parquet.ParquetWriter(file, schema) as writer:
-        for group in _groups(map(flat, records)):
-            writer.write_table(pyarrow.Table.from_pylist(group, schema))
+    return pyarrow.schema([(name, types[kind]) for name, kind in names.items()])
 
 
 def _groups(cells: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

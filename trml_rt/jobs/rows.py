@@ -26,7 +26,7 @@ from trml_rt.inputs.row_file import KEYS, misspelt, numbered
 from trml_rt.inputs.rows import FILES, read_file, refuse_all, wrong_types
 from trml_rt.progress import counted
 
-__all__ = ["KEY_KINDS", "PARQUET", "JobRow", "Shard", "read_job_rows"]
+__all__ = ["KEY_KINDS", "PARQUET", "JobRow", "Shard", "read_job_rows", "row_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -115,6 +115,12 @@ def read_job_rows(data: Path, *, key: str = "id", shard: Shard | None = None) ->
     chosen = [row for row in rows if shard is None or shard.holds(row)]
     keyed = counted(chosen, len(chosen), "reading the clips for keys", _log)
     return _unique(replace(row, key=_key(row, key)) for row in keyed)
+
+
+def row_of(content: Mapping[str, Any], number: int, folder: Path, key: str) -> JobRow:
+    """Return the row that `content` is, with the key that it has unless another has it."""
+    row = _row(content, number, folder)
+    return replace(row, key=_key(row, key))
 
 
 def _rows(data: Path) -> Iterator[JobRow]:

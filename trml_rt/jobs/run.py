@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,9 +18,10 @@ from trml_rt.bundle.folder import Bundle, BundleLike
 from trml_rt.bundle.manifest import Task
 from trml_rt.errors import UsageError
 from trml_rt.inputs.limits import MediaLimits
-from trml_rt.jobs.crew import Crew, WorkerOptions
+from trml_rt.jobs.crew import Crew, Said, WorkerOptions
 from trml_rt.jobs.folder import Parts, opened
-from trml_rt.jobs.records import check_out, record_of, said_of, write_records
+from trml_rt.jobs.ray_data import RayCrew
+from trml_rt.jobs.records import bad_row, check_out, record_of, said_of, write_records
 from trml_rt.jobs.rows import KEY_KINDS, JobRow, Shard, read_job_rows
 from trml_rt.jobs.summary import JobReport, Tally
 from trml_rt.progress import counted
@@ -46,6 +48,7 @@ def run_job(
     degrade: bool = False,
     key: str = "id",
     shard: str | None = None,
+    ray: str | None = None,
     resume: bool = False,
     retry_failed: bool = False,
     force: bool = False,
@@ -70,6 +73,7 @@ def run_job(
         key: "id": a row is known by its id, else by its words and the path, size and time of its
             files. "content": by the content of its files, too.
         shard: "i/N": only part i of N of the rows; `merge_jobs` puts the parts together.
+        ray: answer on this cluster of Ray, or on a "local" one; workers are its actors then.
         resume: work on a job that is finished: answer rows that are new or changed.
         retry_failed: answer rows with an error again.
         force: answer every row anew, and replace `out`.
@@ -98,10 +102,10 @@ def run_job(
     task = opened_bundle.manifest.task
     rows = read_job_rows(data, key=key, shard=part)
     count = workers or _workers(opened_bundle, str(provenance["backend"]))
-    cores = threads or max(1, usable_cores() // count)
+    cores = threads or (max(1, usable_cores() // count) if ray is None else 1)
     lanes = min(2, cores)  # so that one decodes while the other one's rows are in the engines
     options = WorkerOptions(
-        bundle=str(opened_bundle.folder),
+        bundle=str(opened_bundle.folder.absolute()),
         backend=backend,
         precision=precision,
         lanes=lanes,
@@ -111,6 +115,9 @@ def run_job(
         signed_by=None if signer is None else str(signer),
         limits=limits or MediaLimits(),
     )
+    crew: Crew | RayCrew = Crew(options, count, provenance)
+    if ray is not None:
+        crew = RayCrew(options, workers, provenance, ray)
     fingerprint = {
         "version": __version__,
         "bundle": opened_bundle.sha256,
@@ -120,46 +127,45 @@ def run_job(
             "degrade": degrade,
             "batch": batch,
             "key": key,
-            "shard": None if part is None else shard,
+            "shard": shard,
             "limits": asdict(options.limits),
         },
     }
     with opened(out, fingerprint, task, go_on=resume or retry_failed, force=force) as job:
-        parts = job.parts
-        todo = [
-            row
-            for row in rows
-            if not parts.has(row.key) or (retry_failed and parts.failed(row.key))
-        ]
-        if len(todo) < len(rows):
-            _log.info(
-                "%s: %d of %d rows are answered already", out, len(rows) - len(todo), len(rows)
-            )
-        try:
-            for row, said in _answered(todo, options, count, provenance):
-                parts.add(record_of(row, said, task))
-        finally:
-            parts.flush()
-        parts.compact(_records(rows, parts, task))
+        answered = _answer_all(rows, crew, job.parts, task, retry_failed=retry_failed)
+        job.parts.compact(_records(rows, job.parts, task))
         tally = Tally(task)
-        write_records(out, tally.counting(_records(rows, parts, task)), task)
+        write_records(out, tally.counting(_records(rows, job.parts, task)), task)
         job.finish()
-    return tally.report(out, answered=len(todo), seconds=time.monotonic() - start)
+    return tally.report(out, answered=answered, seconds=time.monotonic() - start)
 
 
-def _answered(
-    todo: Sequence[JobRow],
-    options: WorkerOptions,
-    workers: int,
-    provenance: Mapping[str, str | bool],
-) -> Iterator[tuple[JobRow, dict[str, Any]]]:
+def _answer_all(
+    rows: Sequence[JobRow], crew: Crew | RayCrew, parts: Parts, task: Task, *, retry_failed: bool
+) -> int:
+    """Put a record of each row into `parts` that has none there; return how many those were."""
+    todo = [
+        row for row in rows if not parts.has(row.key) or (retry_failed and parts.failed(row.key))
+    ]
+    if done := len(rows) - len(todo):
+        _log.info("%d of %d rows are answered already", done, len(rows))
+    try:
+        with contextlib.closing(_answered(todo, crew)) as answered:
+            for row, said in answered:
+                parts.add(record_of(row, said, task))
+    finally:
+        parts.flush()
+    return len(todo)
+
+
+def _answered(todo: Sequence[JobRow], crew: Crew | RayCrew) -> Generator[Said, None, None]:
     """Yield what is said of each row, those with a fault first, and log how far it is."""
     for row in todo:
         if row.fault is not None:
-            yield row, {"error": "bad_row", "message": f"line {row.line}: {row.fault}"}
+            yield row, bad_row(row)
     sound = [row for row in todo if row.fault is None]
     if sound:
-        with Crew(options, workers, provenance) as crew:
+        with crew:
             said = crew.answers(sound)
             for group in counted(said, len(sound), "answering rows", _log, size=len):
                 yield from group
