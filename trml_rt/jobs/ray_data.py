@@ -176,6 +176,7 @@ class RayCrew:
         provenance: Mapping[str, str | bool],
         address: str,
     ) -> None:
+        _ray()  # its lack is told before --force clears anything
         self._options = options
         self._workers = workers
         self._provenance = dict(provenance)

@@ -100,8 +100,10 @@ def test_arguments_that_make_no_sense_are_refused():
 
 def test_without_ray_the_extra_is_named(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
+    run()
     with pytest.raises(EnvironmentUnfit, match=r"--ray needs the package ray; .*\[ray\]"):
-        run(ray="local")
+        run(ray="local", force=True)
+    assert run(resume=True).answered == 0  # nothing was lost
 
 
 @pytest.fixture
