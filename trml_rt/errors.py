@@ -30,6 +30,7 @@ __all__ = [
     "forked",
     "import_fault",
     "install_command",
+    "lacking",
     "lacks_package",
     "lacks_resource",
     "shell_word",
@@ -214,10 +215,21 @@ def blames_machine(subject: str | os.PathLike[str]) -> Iterator[None]:
         if not lacks_resource(error):
             raise
         detail = getattr(error, "strerror", None) or str(error) or "no memory is left"
-        raise EnvironmentUnfit(
-            f"{os.fspath(subject)}: this machine lacks memory, threads or open files to read it "
-            f"({detail}); close other programs, or raise the limits of this process"
-        ) from error
+        raise lacking(f"{os.fspath(subject)}:", "read it", detail) from error
+
+
+def lacking(subject: str, verb: str, detail: str) -> EnvironmentUnfit:
+    """Return the error for work that the machine lacks a resource for.
+
+    Args:
+        subject: how the sentence begins.
+        verb: what could not be done, such as "read it".
+        detail: what the system said.
+    """
+    return EnvironmentUnfit(
+        f"{subject} this machine lacks memory, threads or open files to {verb} ({detail}); close "
+        "other programs, or raise the limits of this process"
+    )
 
 
 def closed() -> UsageError:

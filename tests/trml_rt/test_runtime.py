@@ -18,7 +18,10 @@ from tests.bundles.make import SCORE, TABLE
 from tests.conftest import TINY
 from tests.golden import largest_differences
 from trml_rt import Reason, Sample
+from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle.folder import Bundle
+from trml_rt.bundle.manifest import EngineSpec, TensorSpec
+from trml_rt.errors import EnvironmentUnfit
 
 GOOD, BAD = "what a good day", "bad"
 WHITE = np.full((4, 8, 8, 3), 255, np.uint8)
@@ -582,3 +585,29 @@ def test_the_encoding_of_the_locale_changes_no_name(tiny_bundle, tmp_path, encod
     if run.returncode == 77:
         pytest.skip(f"needs the locale: localedef -i de_DE -f {encoding} {locale}")
     assert run.stdout.strip() == b"True", run.stderr
+
+
+def test_memory_that_the_machine_lacks_is_no_fault_of_the_graph(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    make = onnx.helper
+    nodes = [
+        make.make_node("Cast", ["sizes"], ["shape"], to=7),
+        make.make_node("ConstantOfShape", ["shape"], ["zeros"]),
+    ]
+    sizes = make.make_tensor_value_info("sizes", 6, [2])
+    zeros = make.make_tensor_value_info("zeros", 1, ["batch", "tokens"])
+    graph = make.make_graph(nodes, "g", [sizes], [zeros])
+    path = tmp_path / "g.onnx"
+    opsets = [make.make_opsetid("", 17)]
+    onnx.save(make.make_model(graph, opset_imports=opsets, ir_version=9), path)
+    spec = EngineSpec(
+        file="g.onnx",
+        inputs=[TensorSpec(name="sizes", dtype="int32", shape=[2])],
+        outputs=[TensorSpec(name="zeros", dtype="float32", shape=["batch", "tokens"])],
+        weights="fp32",
+        compute="fp32",
+    )
+    engine = OnnxRuntimeBackend().load(spec, path)
+    assert engine.run({"sizes": np.array([2, 3], np.int32)})["zeros"].shape == (2, 3)
+    with pytest.raises(EnvironmentUnfit, match="this machine lacks memory"):
+        engine.run({"sizes": np.array([1 << 30, 1 << 20], np.int32)})

@@ -22,7 +22,14 @@ from trml_rt.bundle.atomic import write_bytes
 from trml_rt.bundle.files import CheckedFile, FileLike
 from trml_rt.bundle.manifest import EngineSpec
 from trml_rt.bundle.records import refuse
-from trml_rt.errors import ArtefactMismatch, BackendUnavailable, closed, import_fault
+from trml_rt.errors import (
+    ArtefactMismatch,
+    BackendUnavailable,
+    closed,
+    import_fault,
+    lacking,
+    lacks_resource,
+)
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -235,8 +242,19 @@ class OnnxRuntimeBackend:
                 disabled_optimizers=_DISABLED,
             )
         except self._refusals as error:
-            reason = str(error).strip().splitlines()[0].replace(os.fspath(path), str(path))
+            reason = _first_line(error).replace(os.fspath(path), str(path))
+            if _is_shortage(reason):
+                raise lacking(f"{path}:", "load it", reason) from None
             raise ArtefactMismatch(f"{path}: ONNX Runtime cannot load it: {reason}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _is_shortage(reason: str) -> bool:
+    """Say whether the machine lacks memory, which ONNX Runtime tells by words alone."""
+    return lacks_resource(RuntimeError(reason))
 
 
 def _is_utf8(path: FileLike) -> bool:
@@ -272,7 +290,9 @@ class OnnxRuntimeEngine:
         try:
             return dict(zip(self._outputs, session.run(self._outputs, inputs), strict=True))
         except self._refusals as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = _first_line(error)
+            if _is_shortage(reason):
+                raise lacking("ONNX Runtime:", "run an engine", reason) from None
             raise ArtefactMismatch(f"ONNX Runtime cannot run an engine: {reason}") from None
 
     def close(self) -> None:
