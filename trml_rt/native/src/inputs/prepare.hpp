@@ -42,8 +42,8 @@ Row prepare(const Sample& sample, const Manifest& manifest,
             const std::function<const Tokenizer&()>& tokenizer, Scratch& scratch, bool degrade,
             bool device_memory);
 
-// The lengths that texts are padded to for a back end that works by shape: 8, 16, 24, 32, 48, 64, 96
-// and so on up to `context`, as in Python.
+// The lengths that texts are padded to for a back end that works by shape: 8, 16, 24, 32, 48, 64,
+// 96 and so on up to `context`, as in Python.
 std::vector<std::int64_t> few_lengths(std::int64_t context);
 
 // A row of padding and black frames, as many as may be, where `present`; `tokens` are its text's.
