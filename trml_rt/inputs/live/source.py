@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -75,11 +76,8 @@ def open_source(
     if policy is not None:
         check_one_of("policy", policy, get_args(Policy))
     address = parse_address(source)
-    if address.target == "-":
-        try:
-            os.fstat(0)
-        except OSError:  # as `<&-` of a shell, or a service without one, leaves it
-            raise UsageError("source: standard input is closed; name a file") from None
+    if address.target == "-" and sys.stdin is None:  # as `<&-` of a shell leaves it
+        raise UsageError("source: standard input is closed; name a file")
     settings = {
         "address": asdict(address),
         "preprocessing": asdict(preprocessing),

@@ -30,6 +30,7 @@ from tests.trml_rt.inputs.live.test_source import (
     until,
 )
 from trml_rt.backends.process import python_command
+from trml_rt.errors import UsageError
 from trml_rt.inputs.live import State, open_source
 
 SERVER = Path(__file__).parents[4] / "tests" / "rtsp_server.py"
@@ -312,6 +313,12 @@ def test_standard_input_is_a_source(tmp_path, monkeypatch):
         python_command("read_stdin"), input=data, capture_output=True, check=True, timeout=30
     )
     assert done.stdout.decode().splitlines() == ["20", "connecting running ended"]
+
+
+def test_a_closed_standard_input_is_refused_before_anything_starts(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UsageError, match="standard input is closed; name a file"):
+        open_source("-", SQUARE)
 
 
 def test_a_path_that_is_no_fifo_is_refused(tmp_path):
