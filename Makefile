@@ -8,8 +8,9 @@ STUBS := build/stubs
 NATIVE := .venv-native
 DOCS := .venv-docs
 CALLS ?= 4000
+MINUTES ?= 60
 
-.PHONY: demo test test-ray test-runtime lint docs bench soak soak-jobs fuzz reference wheel encoders default-bundle clean \
+.PHONY: demo test test-ray test-runtime lint docs bench soak soak-jobs soak-live fuzz reference wheel encoders default-bundle clean \
 	native native-packages native-sanitized native-bench bindings mutations plots speed
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
@@ -52,6 +53,9 @@ docs: $(DOCS)/.ready  ## the documentation site, with warnings as errors, into b
 soak: $(TRAIN)/.ready  ## 5,000 video calls; memory, threads and files must stay. Then CALLS mixed ones from 8 threads
 	$(TRAIN)/bin/python benchmarks/soak.py --out build/soak.json
 	$(TRAIN)/bin/python benchmarks/soak_callers.py --calls $(CALLS) --out build/soak_callers.json
+
+soak-live: $(TRAIN)/.ready  ## a live source for MINUTES, whose reader is killed or stopped every 20 s
+	$(TRAIN)/bin/python benchmarks/soak_live.py --minutes $(MINUTES) --out build/soak_live.json
 
 soak-jobs: $(TRAIN)/.ready  ## a job of 10,000 rows, killed 100 times, ends as one that ran undisturbed
 	$(TRAIN)/bin/python benchmarks/soak_jobs.py --out build/soak_jobs.json
