@@ -157,7 +157,7 @@ def _webp_size(start: bytes) -> tuple[int, int]:
 
 
 def _walk_gif(data: mmap.mmap, budget: Budget) -> None:
-    """Count the frames of a GIF, from block to block."""
+    """Look at the frames of a GIF, from block to block."""
     frames, at = 0, 13
     try:
         at += _table_of(data[10])
@@ -166,6 +166,9 @@ def _walk_gif(data: mmap.mmap, budget: Budget) -> None:
             if data[at] == ord(","):
                 frames += 1
                 budget.check_frames(frames)
+                # Pillow makes the canvas larger for a frame that lies beyond it.
+                left, top, width, height = struct.unpack_from("<4H", data, at + 1)
+                budget.check_pixels(left + width, top + height)
                 at += 11 + _table_of(data[at + 9])
             elif data[at] == ord("!"):
                 at += 2
@@ -175,7 +178,7 @@ def _walk_gif(data: mmap.mmap, budget: Budget) -> None:
             while data[at]:
                 at += 1 + data[at]
             at += 1
-    except IndexError:
+    except (IndexError, struct.error):
         return  # cut off; Pillow says so
 
 

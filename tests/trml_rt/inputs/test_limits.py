@@ -110,6 +110,15 @@ def test_pixels_are_limited_in_every_kind(tmp_path, name):
         assert "its 64 x 48 pixels are too many to decode; scale it down to 3071 at most" in words
 
 
+def test_a_frame_of_a_gif_beyond_its_canvas_counts(tmp_path):
+    path = bombs.gif(tmp_path / "a.gif", 64, 2)
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"," + bytes(4))
+    data[at + 1 : at + 5] = (20_000).to_bytes(2, "little") * 2  # from there on it is shown
+    path.write_bytes(data)
+    assert refusal(path).startswith("its 20001 x 20001 pixels are too many to decode")
+
+
 def test_a_frame_that_is_larger_than_the_header_says_is_not_decoded(tmp_path):
     small, large = (
         media.write_video(tmp_path / f"{n}.ts", [media.numbered(n, *size)] * 5, gop=5, pts=pts)
