@@ -12,10 +12,11 @@ import click
 
 from trml_rt.cli.printing import printable_lines
 
-__all__ = ["logs_on_stderr"]
+__all__ = ["expect_silence", "logs_on_stderr"]
 
 _SILENT = 15.0  # seconds without a line
 _LOOK = 1.0  # second between two looks whether that is over
+_silence_expected = threading.Event()
 _PACKAGES = ("trml_rt", "trml_export", "trml_calibration")
 
 
@@ -38,16 +39,24 @@ class _Stderr(logging.Handler):
         """Say that work goes on while no record comes, until `over` is set."""
         while not over.wait(_LOOK):
             now = time.monotonic()
+            if _silence_expected.is_set():
+                continue
             if now - self._written >= _SILENT:
                 self._written = now
                 seconds = f"{now - self._recorded:.0f} s"
                 click.echo(f"still working, {seconds} since: {self._last}", err=True)
 
 
+def expect_silence() -> None:
+    """Let the command that runs be silent: it waits for what others do."""
+    _silence_expected.set()
+
+
 @contextlib.contextmanager
 def logs_on_stderr() -> Iterator[None]:
     """Show lines of level INFO and above while a command runs, and never be silent for long."""
     handler = _Stderr(logging.INFO)
+    _silence_expected.clear()
     loggers = [logging.getLogger(name) for name in _PACKAGES]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trml_rt.cli.logs import expect_silence
 from trml_rt.cli.options import (
     any_backend_option,
     any_path,
@@ -155,6 +156,7 @@ def stream(
         if replay is not None:
             _replay(runtime, replay, as_json)
         else:
+            expect_silence()
             _show(runtime, video, text, as_json or not sys.stdout.isatty(), rules)
 
 

@@ -43,3 +43,13 @@ def test_a_command_that_talks_or_has_ended_is_not_spoken_for(impatient, capsys):
             time.sleep(0.05)
     time.sleep(0.6)
     assert "still" not in capsys.readouterr().err
+
+
+def test_a_command_that_waits_for_others_may_be_silent_and_the_next_may_not(impatient, capsys):
+    with logs.logs_on_stderr():
+        logs.expect_silence()
+        time.sleep(0.6)
+    assert capsys.readouterr().err == ""
+    with logs.logs_on_stderr():
+        time.sleep(0.6)
+    assert "still working" in capsys.readouterr().err

@@ -15,7 +15,7 @@ import trml_rt
 from tests import media
 from tests.conftest import TINY
 from trml_rt.answer import Reason
-from trml_rt.cli import stream_view
+from trml_rt.cli import logs, stream_view
 from trml_rt.cli import trml_rt as program
 from trml_rt.stream.answer import StreamEvent, Totals
 
@@ -168,6 +168,13 @@ def test_standard_input_that_is_no_text_is_refused(data, sentence):
         _, complaints = process.communicate(data, timeout=60)
     assert sentence in complaints
     assert process.returncode == 6
+
+
+def test_a_stream_that_waits_is_not_told_to_be_working_still(run):
+    assert run("--replay absent").exit_code == 2
+    assert not logs._silence_expected.is_set()
+    assert run("--video v.mp4").exit_code == 0
+    assert logs._silence_expected.is_set()
 
 
 def test_the_live_line_shows_the_newest_answer_cut_to_the_terminal(rt, capsys, monkeypatch):
