@@ -1,4 +1,4 @@
-"""Measure streams: a window with one new frame against one from scratch, and memory.
+"""Measure streams: a window with one new frame against one from scratch, memory, deadlines.
 
     python benchmarks/stream.py --out benchmarks/results/stream.json [--bundle DIR] [--frames 20000]
 
@@ -9,13 +9,19 @@ also says whether the engine makes the same vector of a frame alone and among ot
 Then one stream answers on many frames, with a jump of time every 500 and a loss every 700. The
 first tenth warms up. Memory may then grow by 2 % at most, and threads and open files not at all.
 It ends with exit code 1 where that, or the sum of frames, does not hold.
+
+Last, answers get a deadline: twice the median age that answers have here. Other processes then
+take the cores, as many as there are, unless `--burners` says another number. Answers that met the
+deadline are counted, those that were late, and those that left video out for it.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import os
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -128,16 +134,54 @@ def soak(rt: trml_rt.Runtime, count: int) -> dict[str, Any]:
     }
 
 
+def deadlines(rt: trml_rt.Runtime, calls: int, burners: int) -> dict[str, Any]:
+    """Return how many answers met a deadline while other processes took the cores."""
+    frames = noise(8)
+
+    def run(count: int, deadline_ms: float | None) -> list[trml_rt.StreamAnswer]:
+        with rt.stream(hold=1e9, deadline_ms=deadline_ms) as stream:
+            stream.push_text(TEXT)
+            answers = []
+            for number in range(count):
+                stream.push_frame(frames[number % 8], t=number / 25)
+                answer = stream.poll()
+                assert answer is not None
+                answers.append(answer)
+            return answers
+
+    median = statistics.median(answer.age_ms for answer in run(max(20, calls // 10), None)[10:])
+    spin = [sys.executable, "-c", "while True: pass"]
+    others = [subprocess.Popen(spin) for _ in range(burners)]
+    try:
+        answers = run(calls, 2 * median)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    late = sum(answer.late for answer in answers)
+    return {
+        "calls": calls,
+        "burners": burners,
+        "deadline_ms": round(2 * median, 3),
+        "met": round(1 - late / calls, 4),
+        "late": late,
+        "without_video": sum(answer.engine_set == "text" for answer in answers),
+        "longest_ms": round(max(answer.age_ms for answer in answers), 3),
+    }
+
+
 def main() -> None:
     """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, default=default_bundle())
     parser.add_argument("--windows", type=int, default=200, help="of each kind")
     parser.add_argument("--frames", type=int, default=20000, help="of the soak")
+    parser.add_argument("--calls", type=int, default=1000, help="with a deadline")
+    parser.add_argument("--burners", type=int, default=os.cpu_count(), help="processes beside it")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
-    if arguments.frames < 100 or arguments.windows < 1:
-        parser.error("--frames must be 100 at least, and --windows 1")
+    if arguments.frames < 100 or min(arguments.windows, arguments.calls) < 1:
+        parser.error("--frames must be 100 at least, --windows and --calls 1")
     with trml_rt.load(arguments.bundle) as rt:
         rt.warm_up()
         result = {
@@ -148,6 +192,7 @@ def main() -> None:
             "same_vector_alone_and_among_others": same_bits(rt),
             **windows(rt, arguments.windows),
             "soak": soak(rt, arguments.frames),
+            "deadlines": deadlines(rt, arguments.calls, arguments.burners),
             "machine": describe(("trml-rt", "onnxruntime", "pillow", "numpy")),
         }
     report(result, arguments.out)
