@@ -184,25 +184,35 @@ def text_files_unusable(config: BackboneConfig, problem: OSError | ValueError) -
 def _built_in(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the towers of a model that open_clip ships, and its preprocessing."""
     from open_clip import get_model_config, list_models
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 
     if name not in list_models():
         raise UsageError(
             f"{name}: neither a folder nor a model of open_clip; try ViT-B-32-quickgelu"
         )
+    choices = _preprocessings(name)
+    if len(choices) > 1:
+        other = f"{name}-quickgelu"
+        one = other in list_models() and len(_preprocessings(other)) == 1
+        hint = f", or name {other} for OpenAI's weights" if one else ""
+        raise UsageError(
+            f"{name}: its published weights want different preprocessing, and a file does not say "
+            f"which; put it into a folder with an {CONFIG_FILE}{hint}"
+        )
+    return get_model_config(name), choices[0] if choices else {}
+
+
+def _preprocessings(name: str) -> list[dict[str, Any]]:
+    """Return how the published weights of a model want pictures, each way once."""
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
     keys = ("mean", "std", "interpolation", "resize_mode")
-    choices = []
+    choices: list[dict[str, Any]] = []
     for tag in list_pretrained_tags_by_model(name):
         tagged = get_pretrained_cfg(name, tag)
         settings = {key: tagged[key] for key in keys if tagged.get(key) is not None}
         if settings not in choices:
             choices.append(settings)
-    if len(choices) > 1:
-        raise UsageError(
-            f"{name}: its published weights want different preprocessing, and a file does not say "
-            f"which; put it into a folder with an {CONFIG_FILE}"
-        )
-    return get_model_config(name), choices[0] if choices else {}
+    return choices
 
 
 def _preprocess(model_cfg: dict[str, Any], preprocess_cfg: dict[str, Any]) -> PreprocessConfig:

@@ -9,6 +9,7 @@ MMSA's own pickles. Regression reads `label`, classification `annotation`.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,9 @@ from trml_rt.inputs.rows import SPLITS
 __all__ = ["DEFAULTS", "read_mmsa"]
 
 DEFAULTS = {"shortest_clip": 0.1, "longest_clip": 120.0}
+_log = logging.getLogger(__name__)
+
+_ENOUGH = 100  # samples, before their range says anything
 _COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
 
 
@@ -59,7 +63,21 @@ def read_mmsa(path: Path, config: Config) -> DataSet:
         for fault in faults:
             collector.fault(row, fault)
     collector.unnamed(clips, identities)
-    return collector.finish()
+    dataset = collector.finish()
+    if config.task == "regression":
+        _warn_of_another_range(path, dataset, config)
+    return dataset
+
+
+def _warn_of_another_range(path: Path, dataset: DataSet, config: Config) -> None:
+    """Say where scores use a small part of the range, as those of CH-SIMS do of MOSI's."""
+    largest = max((abs(sample.target) for sample in dataset.samples), default=0.0)
+    if len(dataset.samples) >= _ENOUGH and largest <= 1 and config.score_range == (-3.0, 3.0):
+        _log.warning(
+            "%s: no score is beyond -1 to 1, as in CH-SIMS; pass --set 'score_range=[-1, 1]' and "
+            "thresholds of your own. Acc-7, Acc-5 and Acc-3 are counted by MOSI's classes",
+            path,
+        )
 
 
 def _faults(row: TableRow) -> Iterator[str]:

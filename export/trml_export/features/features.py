@@ -104,19 +104,27 @@ class Features:
         clips: Sequence[npt.NDArray[np.float32] | None],
         problems: Sequence[InputProblem] = (),
     ) -> Features:
-        """Return features of vectors in memory: texts (d,) and clips (n, d), None for absent."""
+        """Return features of vectors in memory: texts (d,) and clips (n, d), None for absent.
+
+        Equal texts share a row and equal clips their rows, as they do in the store.
+        """
         parts: list[npt.NDArray[np.float32]] = []
-        text_rows, starts, lengths, end = [], [], [], 0
+        places: dict[tuple[str, bytes], int] = {}
+        end = 0
+
+        def place(kind: str, vectors: npt.NDArray[np.float32]) -> int:
+            nonlocal end
+            start = places.setdefault((kind, vectors.tobytes()), end)
+            if start == end:
+                parts.append(vectors)
+                end += len(vectors)
+            return start
+
+        text_rows, starts, lengths = [], [], []
         for text, clip in zip(texts, clips, strict=True):
-            text_rows.append(-1 if text is None else end)
-            if text is not None:
-                parts.append(text[np.newaxis])
-                end += 1
-            starts.append(end)
+            text_rows.append(-1 if text is None else place("text", text[np.newaxis]))
+            starts.append(end if clip is None else place("clip", clip))
             lengths.append(0 if clip is None else len(clip))
-            if clip is not None:
-                parts.append(clip)
-                end += len(clip)
         vectors = np.concatenate(parts) if parts else np.zeros((0, 0))
         columns = (np.array(column, np.int64) for column in (text_rows, starts, lengths))
         return cls(tuple(samples), vectors.astype(np.float32), *columns, tuple(problems))

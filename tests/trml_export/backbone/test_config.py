@@ -36,7 +36,7 @@ def test_the_reference_is_opened_by_name_with_openais_preprocessing():
         ("no-such-model", "neither a folder nor a model"),
         ("roberta-ViT-B-32", "nothing is downloaded"),
         ("ViT-B-16-SigLIP", "nothing is downloaded"),
-        ("ViT-L-14", "different preprocessing"),
+        ("ViT-L-14", "different preprocessing.*name ViT-L-14-quickgelu"),
         ("coca_ViT-B-32", "CoCa"),
     ],
 )

@@ -155,3 +155,19 @@ def test_a_folder_without_clips_is_refused_at_once(tmp_path):
 def test_a_split_without_samples_is_refused(tmp_path):
     refusal = _refusal(tmp_path, lambda rows: [row.__setitem__(8, "test") for row in rows[1:]])
     assert "no sample has the split 'train'" in refusal
+
+
+@pytest.mark.parametrize(("largest", "warned"), [("1", True), ("1.2", False)])
+def test_scores_of_a_third_of_the_range_are_said_once(
+    tmp_path, caplog, monkeypatch, largest, warned
+):
+    monkeypatch.setattr("trml_export.data.mmsa._ENOUGH", 3)
+
+    def change(rows):
+        label = rows[0].index("label")
+        for row in rows[1:]:
+            row[label] = "-0.4"
+        rows[1][label] = largest
+
+    read_dataset(_changed(tmp_path, change), CONFIG, "mmsa")
+    assert ("as in CH-SIMS" in caplog.text) is warned

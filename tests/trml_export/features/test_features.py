@@ -8,7 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests import media
-from tests.trml_export.features.small import compute, picture, sample, text_vector
+from tests.trml_export.features.small import clip_vectors, compute, picture, sample, text_vector
+from trml_export.features.features import Features
 from trml_export.features.store import FeatureStore
 
 
@@ -76,3 +77,14 @@ def test_what_is_there_can_be_read_while_another_process_fills_the_store(clip, t
     with FeatureStore(folder, clip.size).writing():
         again = compute(samples, clip, tmp_path)
     assert np.array_equal(text_vector(again), text_vector(first))
+
+
+def test_equal_vectors_in_memory_share_their_rows_as_in_the_store():
+    samples = [sample(f"s{number}") for number in range(3)]
+    text, clip = np.ones(4, np.float32), np.zeros((2, 4), np.float32)
+    features = Features.of(samples, [text, text + 1, text], [clip, clip, clip[:1]])
+    assert features.text_rows[0] == features.text_rows[2] != features.text_rows[1]
+    assert features.clip_starts[0] == features.clip_starts[1] != features.clip_starts[2]
+    assert len(features.vectors) == 5
+    np.testing.assert_array_equal(clip_vectors(features, 2), clip[:1])
+    np.testing.assert_array_equal(text_vector(features, 1), text + 1)
