@@ -137,6 +137,15 @@ protocol-%: $(TRAIN)/.ready
 		--config benchmarks/protocols/$*.json --cache $(WORK)/cache \
 		--out benchmarks/results/protocol_$* --force
 
+# The same question over encoders that were never aligned: make ablation-plain-emoji.
+PLAIN := "TRML, defaults" "TRML, lengths as they come" constant zero attention standardised gate \
+	distilled "standardised, gate, distilled"
+ablation-plain-%: $(TRAIN)/.ready
+	$(RECIPE)/plain_encoders.py --minilm $(MINILM) --efficientnet $(LITE0) --out $(WORK)/plain
+	$(TRAIN)/bin/python benchmarks/generator_ablation.py --data $(WORK)/rows/$*.jsonl \
+		--backbone $(WORK)/plain --config benchmarks/protocols/plain.json --completeness 1.0 \
+		--variants $(PLAIN) --cache $(WORK)/cache --out benchmarks/results/ablation_plain_$*
+
 ablation-%: $(TRAIN)/.ready
 	$(TRAIN)/bin/python benchmarks/generator_ablation.py --data $(WORK)/rows/$*.jsonl \
 		--backbone $(WORK)/encoders --config benchmarks/protocols/$*.json \

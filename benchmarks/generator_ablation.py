@@ -22,11 +22,20 @@ LABEL = {"matching_loss": "label_infonce"}
 ALONE = {"task_teaches_generators": False}
 VARIANTS = {
     **{name: METHODS[name] for name in ("constant", "zero", "mean", "copy", "separate")},
-    "lambda_0": METHODS["lambda_0"],
+    **{name: METHODS[name] for name in ("lambda_0", "attention", "average")},
     **{
         title: Method(title, changes)
         for title, changes in {
             "TRML, defaults": {},
+            "TRML, lengths as they come": {"equal_lengths": False},
+            "standardised": {"standardise": True},
+            "gate": {"gate": True},
+            "distilled": {"distil_weight": 1.0},
+            "standardised, gate, distilled": {
+                "standardise": True,
+                "gate": True,
+                "distil_weight": 1.0,
+            },
             "lambda = 0.01": {"matching_weight": 0.01},
             "lambda = 1": {"matching_weight": 1.0},
             "tau = 0.2": {"tau": 0.2},
@@ -76,6 +85,7 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, help="these alone")
     parser.add_argument("--completeness", type=float, nargs="+", default=[1.0, 0.1])
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     args = parser.parse_args()
@@ -84,7 +94,7 @@ def main() -> None:
         load_backbone(args.backbone),
         load_config(args.config, overrides=args.overrides),
         args.cache,
-        methods=VARIANTS,
+        methods={name: VARIANTS[name] for name in args.variants or VARIANTS},
         completeness=args.completeness,
         seeds=args.seeds,
     )
