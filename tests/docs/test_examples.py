@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("tensorrt_rtx", reason="the pages also show TensorRT for RTX")
 pytest.importorskip("openvino", reason="the pages also show OpenVINO")
 
@@ -89,6 +89,7 @@ def prepared(tmp_path_factory):
     (world / "unaligned_50.pkl").write_bytes(
         pickle.dumps(dict.fromkeys(("train", "valid"), columns))
     )
+    torch.save({"weight": torch.zeros(2)}, world / "ViT-B-32.pt")
     tiny.clip_backbone(world / "clip")
     bundle = Path(shutil.copytree(TINY, world / "bundle"))
     trml_rt.calibrate(bundle, world / "rows.jsonl", max_drop=0.02)
