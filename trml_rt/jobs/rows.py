@@ -48,6 +48,9 @@ class Shard(NamedTuple):
     number: int
     of: int
 
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
     def holds(self, row: JobRow) -> bool:
         """Say whether `row` is of this part; what it is named decides, not where it stands."""
         digest = hashlib.sha256(json.dumps(row.named).encode()).digest()

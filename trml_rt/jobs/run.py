@@ -123,13 +123,8 @@ def run_job(
         "bundle": opened_bundle.sha256,
         "backend": provenance["backend"],
         "engines": provenance["engines"],
-        **{
-            "degrade": degrade,
-            "batch": batch,
-            "key": key,
-            "shard": shard,
-            "limits": asdict(options.limits),
-        },
+        **{"degrade": degrade, "batch": batch, "key": key, "limits": asdict(options.limits)},
+        "shard": None if part is None else str(part),
     }
     with opened(out, fingerprint, task, go_on=resume or retry_failed, force=force) as job:
         answered = _answer_all(rows, crew, job.parts, task, retry_failed=retry_failed)

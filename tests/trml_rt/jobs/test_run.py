@@ -177,6 +177,11 @@ def test_a_job_of_another_fingerprint_is_refused_in_one_sentence(run, options, n
     assert "\n" not in str(raised.value)
 
 
+def test_a_shard_is_the_same_however_it_is_typed(run):
+    run(shard="01/02")
+    assert run(shard="1/2", resume=True).answered == 0
+
+
 def test_a_job_of_another_bundle_is_refused_and_force_begins_anew(run, archive, edit_manifest):
     run()
     other = edit_manifest(lambda manifest: manifest.update(name="other"))
