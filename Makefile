@@ -21,8 +21,8 @@ WORKERS ?= 2
 test: $(TRAIN)/.ready  ## all tests, the training side included, in two processes
 	$(TRAIN)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-test-ray: $(TRAIN)/.ready  ## jobs on a Ray cluster of two CPUs on this machine; installs Ray apart from .venv-train
-	$(TRAIN)/bin/python -m venv --clear build/ray
+test-ray:  ## jobs on a Ray cluster on this machine, in an environment of its own
+	$(PYTHON) -m venv --clear build/ray
 	build/ray/bin/pip install --quiet --disable-pip-version-check '.[ray]' pytest hypothesis
 	build/ray/bin/python -m pytest tests/trml_rt/jobs/test_ray_data.py
 
