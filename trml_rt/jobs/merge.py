@@ -39,7 +39,7 @@ def merge_jobs(
     start = time.monotonic()
     paths = [path_of("shards", shard) for shard in shards]
     out = path_of("out", out)
-    check_out(out)
+    check_out(out, paths)
     if out.exists() and not force:
         raise UsageError(f"{out}: exists already; name another file, or pass --force")
     jobs = {path: read_job(path) for path in paths}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from trml_rt.bundle.atomic import staged_file
 from trml_rt.bundle.manifest import Task
 from trml_rt.errors import UsageError, cannot_write, lacks_package
+from trml_rt.inputs.rows import FILES
 from trml_rt.jobs.rows import PARQUET, JobRow
 
 if TYPE_CHECKING:
@@ -43,20 +44,35 @@ _INPUTS = {
 }
 
 
-def check_out(out: Path) -> None:
+def check_out(out: Path, read: Iterable[Path]) -> None:
     """Refuse a file that cannot be written in a format of ours; call it before any work.
 
+    Args:
+        out: the file of answers.
+        read: what is read for it, which it may not replace, not even if told to.
+
     Raises:
-        UsageError: its ending names no format.
+        UsageError: its ending names no format, or it is what is read.
         EnvironmentUnfit: the package for Parquet is lacking.
     """
     if out.suffix.lower() not in _ENDINGS:
         raise UsageError(f"{out}: names no format; let it end in {', '.join(_ENDINGS)}")
+    for source in read:
+        # A folder of clips with such a file in it would be read as that file from then on.
+        if _same(out, source) or (out.name in FILES and _same(out.parent, source)):
+            raise UsageError(f"{out}: is read for this job; name another file with --out")
     if out.suffix.lower() == PARQUET:
         try:
             from pyarrow import parquet  # noqa: F401
         except ImportError as error:
             raise lacks_package("writing Parquet", error, "batch") from None
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def record_of(row: JobRow, said: Mapping[str, Any], task: Task) -> dict[str, Any]:

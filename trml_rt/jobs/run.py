@@ -93,7 +93,7 @@ def run_job(
             check_whole(name, value)
     check_one_of("key", key, KEY_KINDS)
     part = None if shard is None else _shard(shard)
-    check_out(out)
+    check_out(out, [data])
     signer = None if signed_by is None else path_of("signed_by", signed_by)
     with load(
         bundle, backend=backend, precision=precision, threads=threads, signed_by=signer

@@ -27,6 +27,8 @@ def test_shards_together_are_the_bytes_of_one_run(run, shards, tmp_path):
     with pytest.raises(UsageError, match="exists already"):
         merge_jobs(shards, tmp_path / "merged.jsonl")
     merge_jobs(shards, tmp_path / "merged.jsonl", force=True)
+    with pytest.raises(UsageError, match="is read for this job"):
+        merge_jobs(shards, shards[0], force=True)
 
 
 def test_shards_that_are_not_all_of_one_job_are_refused(run, shards, archive, tmp_path):

@@ -199,6 +199,24 @@ def test_a_file_that_no_job_wrote_is_not_replaced(run, tmp_path):
     assert (tmp_path / "a.jsonl").read_text() == "mine"
 
 
+def test_the_data_are_never_replaced_by_their_answers(run, archive, tmp_path):
+    before = archive.read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(archive)
+    for name in (archive.name, "link.jsonl"):
+        with pytest.raises(UsageError, match="is read for this job; name another file"):
+            run(name, force=True)
+    assert archive.read_bytes() == before
+
+
+def test_answers_are_not_put_where_a_folder_of_clips_would_be_read_from(run, tmp_path):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    (clips / "a.txt").write_text("what a day")
+    with pytest.raises(UsageError, match=r"data\.csv: is read for this job"):
+        run("clips/data.csv", data=clips)
+    assert run("clips/answers.csv", data=clips).rows == 1
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
