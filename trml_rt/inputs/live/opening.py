@@ -77,10 +77,10 @@ def _opened(address: Address, name: str | None, options: dict[str, Any]) -> Inpu
     target = _fifo(address.target) if address.kind == "pipe" else address.target
     try:
         return av.open(target, mode="r", format=name, container_options=options)
-    except ValueError:  # PyAV does not know the format
-        raise _refused(address, f"FFmpeg here lacks {name}") from None
     except (OSError, av.FFmpegError) as error:  # those of HTTP and RTSP are no OSError
         raise _refused(address, error.strerror or str(error)) from None
+    except ValueError:  # PyAV does not know the format; most errors of FFmpeg are one, too
+        raise _refused(address, f"FFmpeg here lacks {name}") from None
 
 
 def _fifo(path: str) -> str:

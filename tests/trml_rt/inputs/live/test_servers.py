@@ -321,6 +321,17 @@ def test_a_closed_standard_input_is_refused_before_anything_starts(monkeypatch):
         open_source("-", SQUARE)
 
 
+@pytest.mark.parametrize("data", [b"", b"what a day\n" * 50])
+def test_a_pipe_without_a_clip_says_that_it_is_none(tmp_path, data):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    writer = fed(fifo, data)
+    with open_source(f"pipe:{fifo}", SQUARE) as source:
+        [_, failed] = source
+    writer.join()
+    assert failed.message == f"{fifo}: cannot be read: Invalid data found when processing input"
+
+
 def test_a_path_that_is_no_fifo_is_refused(tmp_path):
     path = tmp_path / "plain"
     path.write_bytes(b"x")
