@@ -28,6 +28,7 @@ _JITTER = 1.0  # seconds that a time may step back without being another clock
 _GAP = 10.0  # seconds that a live source may step ahead
 _SIGN = 0.25  # seconds between two signs of life while no frame is wanted
 _TOLD = 16  # drops that are told at once
+_AS_FILE = "name the clip as a file, for an MP4 may have its index at its end"
 
 
 def serve(channel: Channel, settings: dict[str, Any]) -> None:
@@ -46,12 +47,15 @@ def serve(channel: Channel, settings: dict[str, Any]) -> None:
             # Threads that decode a frame each would hold as many frames back.
             stream.thread_type = "SLICE" if live else "AUTO"
             stream.codec_context.thread_count = settings["threads"]
-            broken = _Reader(channel, container, stream, settings, live).run()
+            reader = _Reader(channel, container, stream, settings, live)
+            broken = reader.run()
     except InputUnusable as error:
         channel.say({"lost": str(error)})
         return
     over = finite or address.kind in ("pipe", "test")
-    if over:
+    if over and broken and not reader.showed:
+        channel.say({"lost": f"no frame of it can be decoded ({broken}); {_AS_FILE}"})
+    elif over:
         channel.say({"end": True})
     else:
         channel.say({"lost": broken or "the other side ended it"})
@@ -81,6 +85,11 @@ class _Reader:
         self._scaler = VideoReformatter()
         self._drops: Counter[str] = Counter()
         self._told = time.monotonic()
+
+    @property
+    def showed(self) -> bool:
+        """Whether there was a frame, wanted or not."""
+        return self._clock.began
 
     def run(self) -> str | None:
         """Read to the end; return why it broke off, if it did."""
@@ -166,6 +175,11 @@ class _Clock:
         self._zero: float | None = None
         self._last = 0.0
         self._step = 0.0
+
+    @property
+    def began(self) -> bool:
+        """Whether a time was read."""
+        return self._zero is not None
 
     @property
     def now(self) -> float:

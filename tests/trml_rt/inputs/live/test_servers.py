@@ -332,6 +332,21 @@ def test_a_pipe_without_a_clip_says_that_it_is_none(tmp_path, data):
     assert failed.message == f"{fifo}: cannot be read: Invalid data found when processing input"
 
 
+def test_a_clip_that_a_pipe_cannot_give_a_frame_of_fails(tmp_path):
+    # Larger than what FFmpeg can step back in a pipe, and its index is at its end.
+    data = (Path(__file__).parents[4] / "samples" / "smiling.mp4").read_bytes()
+    assert data.index(b"moov") > data.index(b"mdat")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    writer = fed(fifo, data)
+    with open_source(f"pipe:{fifo}", SQUARE) as source:
+        [_, failed] = source
+    writer.join()
+    assert failed.name == "failed"
+    assert "no frame of it can be decoded (Invalid data" in failed.message
+    assert "name the clip as a file" in failed.message
+
+
 def test_a_path_that_is_no_fifo_is_refused(tmp_path):
     path = tmp_path / "plain"
     path.write_bytes(b"x")
