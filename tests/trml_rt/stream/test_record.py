@@ -68,6 +68,17 @@ def test_an_answer_that_differs_in_one_bit_is_found(rt, record):
         replay.raise_if_unequal()
 
 
+def test_an_answer_that_was_changed_beside_its_bits_is_found(rt, record):
+    path, _ = record
+    lines = path.read_text().splitlines()
+    last = json.loads(lines[-1])
+    last["answer"]["score"] += 0.5
+    path.write_text("\n".join([*lines[:-1], json.dumps(last)]) + "\n")
+    replay = rt.replay(path)
+    assert replay.differing == 1
+    assert replay.largest_difference == pytest.approx(0.5, abs=1e-5)
+
+
 def test_a_frame_that_was_changed_is_found(rt, record):
     path, _ = record
     pixels = path.parent / "r.jsonl.frames"
@@ -140,6 +151,10 @@ def test_what_is_no_record_is_refused(rt, tmp_path, content, error, match):
 def test_a_record_whose_frames_are_gone_is_refused(rt, record):
     path, _ = record
     frames = path.parent / "r.jsonl.frames"
+    frames.rename(path.parent / "kept")
+    with pytest.raises(trml_rt.UsageError, match=r"r\.jsonl\.frames: cannot be read"):
+        rt.replay(path)
+    (path.parent / "kept").rename(frames)
     frames.write_bytes(frames.read_bytes()[:300])
     with pytest.raises(trml_rt.ArtefactMismatch, match="is damaged"):
         rt.replay(path)
