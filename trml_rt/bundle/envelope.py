@@ -87,7 +87,9 @@ def private_key(file: Path, password: str | None) -> EllipticCurvePrivateKey:
         key = serialization.load_pem_private_key(data, password and password.encode())
     except TypeError:  # a password is lacking, or given for nothing
         lack = (
-            "is not encrypted; give no password" if password else "is encrypted; give its password"
+            "is not encrypted; give no password"
+            if password
+            else "is encrypted; give its password, on the command line with TRML_RT_KEY_PASSWORD"
         )
         raise UsageError(f"{file}: {lack}") from None
     except unreadable:
