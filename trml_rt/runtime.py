@@ -16,7 +16,7 @@ from typing import Literal, overload
 from trml_rt.answer import Answer, read_prediction
 from trml_rt.backends import LinkingBackend, Tensors
 from trml_rt.backends.process import usable_cores
-from trml_rt.bundle.arguments import check_one_of, check_threads
+from trml_rt.bundle.arguments import check_one_of, check_threads, path_of
 from trml_rt.bundle.engine_folder import PRECISIONS, Precision
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
 from trml_rt.bundle.modality import Modality
@@ -391,7 +391,7 @@ class Runtime:
         """
         video = self.bundle.manifest.video
         return prove(
-            Path(record),
+            path_of("record", record),
             self.bundle.sha256,
             (video.height, video.width, 3),
             lambda text, frames: self.infer(text, frames, degrade=True),

@@ -148,6 +148,11 @@ def test_what_is_no_record_is_refused(rt, tmp_path, content, error, match):
         rt.replay(tmp_path / "r.jsonl")
 
 
+def test_a_record_that_is_no_path_is_refused(rt):
+    with pytest.raises(trml_rt.UsageError, match="record: must be a path"):
+        rt.replay(3)
+
+
 def test_a_record_whose_frames_are_gone_is_refused(rt, record):
     path, _ = record
     frames = path.parent / "r.jsonl.frames"
