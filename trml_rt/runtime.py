@@ -83,6 +83,8 @@ def load(
     if precision is not None:
         check_one_of("precision", precision, PRECISIONS)
     check_threads(threads, callers)
+    if not isinstance(limits, MediaLimits | None):
+        raise UsageError(f"limits: must be a MediaLimits, not {type(limits).__name__}")
     opened = open_bundle(bundle)
     if signed_by is not None:
         check_signature(opened, signed_by)

@@ -611,3 +611,8 @@ def test_memory_that_the_machine_lacks_is_no_fault_of_the_graph(tmp_path):
     assert engine.run({"sizes": np.array([2, 3], np.int32)})["zeros"].shape == (2, 3)
     with pytest.raises(EnvironmentUnfit, match="this machine lacks memory"):
         engine.run({"sizes": np.array([1 << 30, 1 << 20], np.int32)})
+
+
+def test_limits_of_another_type_are_refused_where_they_are_given():
+    with pytest.raises(trml_rt.UsageError, match="limits: must be a MediaLimits, not int"):
+        trml_rt.load(TINY, limits=3)
