@@ -46,9 +46,9 @@ def test_more_methods_than_colours_are_rows_alone(protocol):
         {**run, "method": f"trml {number}"}
         for run in protocol.runs
         if run["method"] == "trml"
-        for number in range(12)
+        for number in range(10)
     ]
-    titles = {f"trml {number}": f"variant {number}" for number in range(12)}
+    titles = {f"trml {number}": f"variant {number}" for number in range(10)}
     many = replace(protocol, runs=runs, subject=protocol.subject | {"methods": titles})
     pictures = evaluation_pictures(many)
     assert sorted(pictures) == ["gains_0.5", "gains_1"]
