@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -42,12 +42,13 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Change:
-    """What the source of video says of itself, in its place among the frames."""
+    """What a source says of itself, in its place among the frames; that of texts says its end."""
 
     state: State
     reason: Reason | None = None
     message: str | None = None
     error: BaseException | None = None
+    input: Literal["text", "video"] = "video"
 
 
 class Intake:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import GeneratorType
-from typing import Any
+from typing import Any, Literal
 
 from trml_rt.answer import Reason
 from trml_rt.errors import InputUnusable, TrmlError, UsageError
@@ -177,7 +177,10 @@ class Pumps:
         except BaseException as error:  # noqa: BLE001 - it is raised where answers are polled
             if not self._intake.over:
                 message = str(error) if isinstance(error, TrmlError) else repr(error)
-                self._intake.change(Change("failed", Reason.LOST, message, error))
+                whose: Literal["text", "video"] = "video"
+                if pump == self._pump_texts:
+                    whose = "text"
+                self._intake.change(Change("failed", Reason.LOST, message, error, whose))
         finally:
             if isinstance(source, GeneratorType):
                 source.close()

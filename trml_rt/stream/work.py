@@ -88,7 +88,11 @@ class Work:
             self._recorder.close()
 
     def _change(self, change: Change) -> None:
-        self._video.enter(change.state, change.reason, change.message)
+        if change.input == "video":
+            self._video.enter(change.state, change.reason, change.message)
+        else:
+            told = (change.state, change.reason, self._intake.epoch, change.message)
+            self._tell(StreamEvent(change.input, *told))
         if change.error is not None:
             raise change.error
 

@@ -204,8 +204,11 @@ def test_what_is_no_source_is_refused_at_once(rt, sources, match):
     ],
 )
 def test_an_item_that_is_none_is_refused_where_answers_are_polled(rt, sources, match):
-    with rt.stream(**sources) as stream, pytest.raises(trml_rt.UsageError, match=match):
+    events = []
+    stream = rt.stream(**sources, on_event=events.append)
+    with stream, pytest.raises(trml_rt.UsageError, match=match):
         list(stream)
+    assert (events[-1].input, events[-1].state) == (*sources, "failed")
 
 
 def test_more_texts_than_may_wait_are_refused(rt):
