@@ -87,7 +87,7 @@ def load(
         raise UsageError(f"limits: must be a MediaLimits, not {type(limits).__name__}")
     opened = open_bundle(bundle)
     if signed_by is not None:
-        check_signature(opened, signed_by)
+        check_signature(opened, path_of("signed_by", signed_by))
     choice = choose(opened, backend, precision, threads, callers)
     inputs = Inputs(
         opened,

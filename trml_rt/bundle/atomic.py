@@ -29,6 +29,7 @@ __all__ = [
     "check_target",
     "check_writable",
     "has_partials",
+    "is_partial",
     "partial_of",
     "refuse_links",
     "remove_folder",
@@ -262,6 +263,11 @@ def remove_folder(folder: Path) -> None:
     gone = folder.with_name(f"{_PREFIX}{folder.name}")  # made by a rename: a disk may be full
     folder.rename(gone)
     shutil.rmtree(gone)
+
+
+def is_partial(name: str) -> bool:
+    """Say whether a file or folder is named as what a writer is at work on."""
+    return name.startswith(_PREFIX)
 
 
 def has_partials(folder: Path) -> bool:

@@ -16,7 +16,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trml_rt.bundle.atomic import check_writable, remove_partials, staged_file, write_bytes
+from trml_rt.bundle.atomic import (
+    check_writable,
+    is_partial,
+    remove_partials,
+    staged_file,
+    write_bytes,
+)
 from trml_rt.bundle.manifest import Task
 from trml_rt.bundle.records import parse_json
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError, cannot_write
@@ -24,7 +30,7 @@ from trml_rt.jobs.records import to_line
 
 __all__ = ["Job", "JobFolder", "Parts", "folder_of", "opened", "read_job"]
 
-_JOB = "job.json"
+_JOB, _PARTS, _LOCK = "job.json", "parts", ".lock"
 _SECONDS = 1.0  # between two parts, at first
 _SHARE = 0.01  # of the time so far, later on: a kill costs no more, and parts stay few
 
@@ -161,7 +167,7 @@ def opened(
         force: begin anew, whatever there is.
 
     Raises:
-        UsageError: there is another job, or a finished one, or a file that no job wrote.
+        UsageError: there is another job, or a finished one, or what no job wrote.
         ArtefactMismatch: a file of the job is damaged.
         EnvironmentUnfit: it cannot be written, or another process is at work.
     """
@@ -170,22 +176,23 @@ def opened(
     folder = folder_of(out)
     if out.exists() and not folder.exists() and not force:
         raise UsageError(f"{out}: exists already; name another file, or pass --force")
+    _refuse_strange(folder)
     try:
-        (folder / "parts").mkdir(parents=True, exist_ok=True)
+        (folder / _PARTS).mkdir(parents=True, exist_ok=True)
         check_writable(folder, "name another file with --out")
-        lock = filelock.FileLock(folder / ".lock")
+        lock = filelock.FileLock(folder / _LOCK)
         with lock.acquire(timeout=0):
             remove_partials(folder)
-            remove_partials(folder / "parts")
+            remove_partials(folder / _PARTS)
             if force:
-                shutil.rmtree(folder / "parts")
-                (folder / "parts").mkdir()
+                shutil.rmtree(folder / _PARTS)
+                (folder / _PARTS).mkdir()
                 (folder / _JOB).unlink(missing_ok=True)
             if (folder / _JOB).exists():
                 _refuse_another(out, _read(folder), fingerprint, go_on=go_on)
             job = Job(fingerprint, task)
             job.write(folder)
-            yield JobFolder(folder, job, Parts(folder / "parts"))
+            yield JobFolder(folder, job, Parts(folder / _PARTS))
     except filelock.Timeout:
         raise EnvironmentUnfit(
             f"{folder}: another process works on this job; wait for it to end"
@@ -207,7 +214,18 @@ def read_job(out: Path) -> tuple[Job, Parts]:
     job = _read(folder)
     if not job.finished:
         raise UsageError(f"{out}: its job is not finished; let it end, and merge then")
-    return job, Parts(folder / "parts")
+    return job, Parts(folder / _PARTS)
+
+
+def _refuse_strange(folder: Path) -> None:
+    """Refuse a folder of that name in which something lies that no job writes."""
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError:  # absent, or the first who writes there says why it cannot be
+        return
+    for name in names:
+        if name not in (_JOB, _PARTS, _LOCK) and not is_partial(name):
+            raise UsageError(f"{folder}: holds {name}, which no job wrote; name another --out")
 
 
 def _refuse_another(out: Path, job: Job, fingerprint: Mapping[str, Any], *, go_on: bool) -> None:

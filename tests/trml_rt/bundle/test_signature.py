@@ -191,3 +191,8 @@ def test_two_bundles_do_not_share_a_signature(signed, keys, tmp_path):
     shutil.copytree(signed, other)
     (other / "notes.txt").write_text("of another")
     assert "notes.txt: is not signed" in refusal(other, keys[1])
+
+
+def test_a_signer_that_is_no_path_is_called_as_the_caller_calls_it(bundle_copy):
+    with pytest.raises(UsageError, match=r"^signed_by: "):
+        trml_rt.load(bundle_copy, signed_by=3)

@@ -8,9 +8,11 @@ import os
 import filelock
 import pytest
 
+from tests.conftest import TINY
 from trml_rt.bundle.folder import Bundle
-from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
 from trml_rt.jobs.folder import Parts, folder_of, opened
+from trml_rt.jobs.run import run_job
 
 
 def record(key, **said):
@@ -99,3 +101,15 @@ def test_a_lock_of_a_process_that_is_gone_holds_nobody(begin, tmp_path):
     os.waitpid(child, 0)
     with begin() as job:
         assert job.job.finished is False
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_with_what_no_job_wrote_is_left_alone(tmp_path, force):
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "answers.jsonl"
+    rows.write_text('{"text": "good"}\n')
+    notes = tmp_path / "answers.jsonl.job" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("of the user")
+    with pytest.raises(UsageError, match=r"holds notes\.txt, which no job wrote"):
+        run_job(rows, out, TINY, force=force)
+    assert [*notes.parent.iterdir()] == [notes]
