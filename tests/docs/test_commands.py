@@ -73,8 +73,9 @@ def inline_commands(page: Path) -> Iterator[list[str]]:
 
 def check_make(words: list[str]) -> None:
     for target in (word for word in words if "=" not in word and not word.startswith("-")):
-        pattern = re.sub(r"^(protocol|ablation|test-python)-[\w.]+$", r"\1-%", target)
-        assert re.search(rf"^{re.escape(pattern)}:", MAKEFILE, re.MULTILINE), target
+        rules = re.findall(r"^([\w.%-]+):", MAKEFILE, re.MULTILINE)
+        patterns = [re.escape(rule).replace("%", r"[\w.-]+") for rule in rules]
+        assert any(re.fullmatch(pattern, target) for pattern in patterns), target
 
 
 def check_pip(words: list[str]) -> None:
