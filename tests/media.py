@@ -132,6 +132,46 @@ def write_animation(
     return path
 
 
+_ASS = b"""[Script Info]
+ScriptType: v4.00+
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, \
+Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, \
+Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,0
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""
+
+
+def embed_texts(
+    path: Path, video: Path, texts: Sequence[tuple[int, int, str]], codec: str = "mov_text"
+) -> Path:
+    """Write `video` to `path`, with a track of texts: start and duration in ms, and the text."""
+    with av.open(str(video)) as source, av.open(str(path), "w") as container:
+        shown = container.add_stream_from_template(source.streams.video[0])
+        track = container.add_stream(codec)
+        track.codec_context.subtitle_header = _ASS.replace(b"\\\n", b"")
+        track.codec_context.time_base = track.time_base = Fraction(1, 1000)
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = shown
+                container.mux(packet)
+        for number, (start, duration, text) in enumerate(texts):
+            content = text.encode()
+            if codec == "mov_text":
+                content = len(content).to_bytes(2, "big") + content
+            elif codec == "ass":
+                content = f"{number},0,Default,,0,0,0,,".encode() + content.replace(b"\n", b"\\N")
+            packet = av.Packet(content)
+            packet.pts = packet.dts = start
+            packet.duration, packet.time_base, packet.stream = duration, Fraction(1, 1000), track
+            container.mux(packet)
+    return path
+
+
 def truncate(path: Path, keep: float) -> Path:
     """Cut `path` in place, keeping the first `keep` (0..1) of its bytes."""
     data = path.read_bytes()

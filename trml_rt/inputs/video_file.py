@@ -34,7 +34,16 @@ from trml_rt.inputs.video_legs import Part, in_legs, take
 from trml_rt.inputs.video_packets import survey
 from trml_rt.inputs.video_scan import is_shortage
 
-__all__ = ["FORMATS", "open_video", "read_in_turn", "read_video", "video_of"]
+__all__ = [
+    "FORMATS",
+    "colours_unknown",
+    "no_frame",
+    "open_video",
+    "read_in_turn",
+    "read_video",
+    "threads_of",
+    "video_of",
+]
 
 # FFmpeg also "plays" text files, playlists and scripts that name other files. None of those
 # is a clip, and some would make it open what the caller never named.
@@ -83,7 +92,7 @@ def read_video(
         _, stream = opened
         if stream.disposition & Disposition.dependent:
             return Clip((shape(read_tiles(path, budget)),))
-        threads = _fewer(threads, stream, budget)
+        threads = threads_of(threads, stream, budget)
         route = survey(*opened, count)
         stated = bool(stream.frames or stream.duration)
 
@@ -114,22 +123,24 @@ def read_video(
         damaged = part.damaged or cut_off or route.cut_off or part.unknown_colours
         return Clip(pictures, damaged)
     if part.unknown_colours:
-        raise _colours_unknown(path)
+        raise colours_unknown(path)
     if route.moments or route.indices or stated:
-        raise _no_frame(path)
+        raise no_frame(path)
     raise InputUnusable(
         f"{path}: its video has no frame; give a clip of at least one frame", reason="too_short"
     )
 
 
-def _colours_unknown(path: Path) -> InputUnusable:
+def colours_unknown(path: Path) -> InputUnusable:
+    """Return the refusal of a video whose colours cannot be converted."""
     return InputUnusable(
         f"{path}: its colours cannot be converted to RGB; convert it to H.264 in MP4",
         reason="undecodable",
     )
 
 
-def _no_frame(path: Path) -> InputUnusable:
+def no_frame(path: Path) -> InputUnusable:
+    """Return the refusal of a video of which nothing can be decoded."""
     return InputUnusable(
         f"{path}: no frame of it can be decoded, it is cut off or damaged; copy or encode it again",
         reason="undecodable",
@@ -151,7 +162,7 @@ def read_in_turn(path: Path, threads: int, budget: Budget) -> Iterator[tuple[flo
         if stream.disposition & Disposition.dependent:
             yield 0.0, read_tiles(path, budget)
             return
-        stream.codec_context.thread_count = _fewer(threads, stream, budget)
+        stream.codec_context.thread_count = threads_of(threads, stream, budget)
         scaler = VideoReformatter()
         first: float | None = None
         pace = float(1 / (stream.average_rate or 25))
@@ -164,10 +175,10 @@ def read_in_turn(path: Path, threads: int, budget: Budget) -> Iterator[tuple[flo
             except av.FFmpegError as error:
                 if is_shortage(error):
                     raise
-                raise _colours_unknown(path) from None
+                raise colours_unknown(path) from None
             yield t - first, picture
         if first is None:
-            raise _no_frame(path)
+            raise no_frame(path)
 
 
 @contextmanager
@@ -257,7 +268,7 @@ def _bytes_of_a_pixel(stream: VideoStream) -> tuple[float, float]:
     return held * stored + _CONVERTED * _shown(stream), stored
 
 
-def _fewer(threads: int, stream: VideoStream, budget: Budget) -> int:
+def threads_of(threads: int, stream: VideoStream, budget: Budget) -> int:
     """Return how many of `threads` may decode, for each holds a frame."""
     pixels = max(1, stream.codec_context.width * stream.codec_context.height)
     once, each = _bytes_of_a_pixel(stream)
