@@ -65,6 +65,7 @@ from trml_rt.runtime import Runtime, load
 from trml_rt.stream.answer import StreamAnswer, StreamEvent, Totals
 from trml_rt.stream.core import Stream
 from trml_rt.stream.record import Replay
+from trml_rt.timeline import Timeline, TimelineRow, timeline
 from trml_rt.verify import Verification, verify
 
 __all__ = [
@@ -98,6 +99,8 @@ __all__ = [
     "Stream",
     "StreamAnswer",
     "StreamEvent",
+    "Timeline",
+    "TimelineRow",
     "Totals",
     "TrmlError",
     "UsageError",
@@ -117,5 +120,6 @@ __all__ = [
     "load",
     "preview_build",
     "sign",
+    "timeline",
     "verify",
 ]

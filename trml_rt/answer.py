@@ -35,6 +35,8 @@ class Reason(str, enum.Enum):
     ENDED = "ended"
     STALE = "stale"
     DEADLINE = "deadline"
+    # That of timelines (docs/timeline.md).
+    NO_SPEECH = "no_speech"
 
     def __str__(self) -> str:  # without it, Python 3.11 and later would give the member's name
         return self.value
