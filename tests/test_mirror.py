@@ -51,6 +51,7 @@ ELSEWHERE = {
         "stream/model": "stream/test_core.py",
         "stream/opening": "stream/test_pull.py",
         "stream/work": "stream/test_core.py",
+        "timeline/curve": "timeline/test_page.py",
         "timeline/result": "timeline/test_summary.py",
         "verify": "proof/test_fp32.py",
     },

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trml_rt.answer import Reason
+from trml_rt.bundle.arguments import path_of
+from trml_rt.timeline.files import write_timeline
 
 __all__ = ["Period", "Swing", "Timeline", "TimelineRow"]
 
@@ -156,6 +159,20 @@ class Timeline:
     def to_dict(self) -> dict[str, Any]:
         """Return the head and the rows as JSON-ready values, as `--json` prints them."""
         return {**self.head(), "rows": [row.to_dict() for row in self.rows]}
+
+    def write(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Write the timeline whole or not at all, in the format that the ending of `path` names.
+
+        Args:
+            path: file to write: .json (`to_dict`), .csv (the rows), .vtt (subtitles with answers),
+                or .html (one page with the video, which it finds from where it is written).
+            force: replace a file that is there.
+
+        Raises:
+            UsageError: the ending names no format, or the file may not be replaced.
+            EnvironmentUnfit: it cannot be written.
+        """
+        write_timeline(self, path_of("path", path), force=force)
 
 
 def _span(part: TimelineRow | Period) -> dict[str, Any]:
