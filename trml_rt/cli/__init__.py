@@ -32,6 +32,7 @@ from trml_rt.cli.options import Commands
 from trml_rt.cli.sample_data import sample_data
 from trml_rt.cli.sign import check_signature, sign
 from trml_rt.cli.stream import stream
+from trml_rt.cli.timeline import timeline
 from trml_rt.cli.train import train
 from trml_rt.cli.verify import verify
 
@@ -63,7 +64,7 @@ def trml_rt(context: click.Context) -> None:
 
 
 for _command in (
-    *(infer, stream, merge, build, verify, bench, inspect, doctor, lint, bundle, clean),
+    *(infer, stream, timeline, merge, build, verify, bench, inspect, doctor, lint, bundle, clean),
     *(sign, check_signature),
     *(calibrate, sample_data, check_data, config, train, evaluate, export, convert),
 ):
