@@ -10,12 +10,15 @@ import shutil
 import subprocess
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
+import trml_rt
 from trml_rt.timeline.page import page_of
 
+ROOT = Path(__file__).parents[3]
 BROWSER = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 
 # What a person does, and what is there then.
@@ -142,6 +145,15 @@ def test_every_segment_can_be_gone_to(page, found):
     starts = [f"{row.start:.3f}" for row in found.rows]
     assert [each["data-t"] for each in page.all("tr") if "data-t" in each] == starts
     assert [each["data-t"] for each in page.all("button") if "style" in each] == starts
+
+
+def test_the_page_among_the_docs_is_what_is_made_of_the_sample_but_for_digits(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("TRML_RT_BUNDLE", raising=False)
+    made = page_of(trml_rt.timeline("samples/smiling.mp4", "samples/smiling.srt"), ROOT / "docs")
+    committed = (ROOT / "docs/timeline-sample.html").read_text()
+    assert 'src="../samples/smiling.mp4"' in committed
+    assert re.sub(r"\d+", "0", committed) == re.sub(r"\d+", "0", made)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs the Debian package chromium-headless-shell")
