@@ -9,6 +9,7 @@ PyAV is heavy: import this module in the function that needs it.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -32,7 +33,7 @@ from trml_rt.inputs.subtitles import Cue, spoken
 from trml_rt.inputs.video_decode import Reader, time_of
 from trml_rt.inputs.video_file import colours_unknown, no_frame, open_video, threads_of
 from trml_rt.inputs.video_frame import upright
-from trml_rt.inputs.video_scan import Scan, is_shortage, packets_of, scan
+from trml_rt.inputs.video_scan import is_shortage, packets_of, scan
 
 __all__ = ["LongVideo", "survey_long"]
 
@@ -58,7 +59,8 @@ class LongVideo:
     length: int
     cues: list[Cue] | None
     damaged: bool
-    _found: Scan
+    _spans: list[tuple[int, int]]  # start and end of each stretch, whose times do not jump
+    _stamps: Sequence[int]  # of frames in turn, where they have no times of their own
     _budget: Budget
 
     @property
@@ -103,24 +105,22 @@ class LongVideo:
 
     def _timed(self, reader: Reader) -> Iterator[tuple[int, VideoFrame]]:
         """Yield frames with their times in ticks; where times jump, they go on without a gap."""
-        stretches, place, base = self._found.stretches, 0, 0
+        spans, stamps = self._spans, self._stamps
+        place, base = 0, 0
         before: int | None = None
         for number, frame in enumerate(reader.in_turn()):
-            if not stretches:
+            if not spans:
                 yield number, frame
                 continue
-            stretch = stretches[place]
-            if self._found.by_order:
-                time = stretch.stamps[min(number, len(stretch.stamps) - 1)]
-            else:
-                time = time_of(frame)
-            jumps = (before is not None and time < before) or time > stretch.end
-            if jumps and place + 1 < len(stretches):
-                base += stretch.end - stretch.start
+            time = stamps[min(number, len(stamps) - 1)] if stamps else time_of(frame)
+            start, end = spans[place]
+            jumps = (before is not None and time < before) or time > end
+            if jumps and place + 1 < len(spans):
+                base += end - start
                 place += 1
-                stretch = stretches[place]
+                start, _ = spans[place]
             before = time
-            yield base + time - stretch.start, frame
+            yield base + time - start, frame
 
     def _upright(
         self, frame: VideoFrame, aspect: Fraction | None, scaler: VideoReformatter
@@ -154,9 +154,13 @@ def survey_long(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> LongVideo:
             cues: list[Cue] = []
             found = scan(container, stream, _tapped(container, track, cues))
             tick = stream.time_base if found.stretches and stream.time_base else None
-            first = found.stretches[0].start * tick if tick else Fraction(0)
+            spans = [(each.start, each.end) for each in found.stretches]
+            stamps = array("q")
+            for each in found.stretches if found.by_order else ():
+                stamps.extend(each.stamps)
+            first = spans[0][0] * tick if tick else Fraction(0)
             pace = 1 / (stream.average_rate or Fraction(25))
-            length = sum(each.end - each.start for each in found.stretches) or found.total
+            length = sum(end - start for start, end in spans) or found.total
     if not found.total:
         raise no_frame(path)
     return LongVideo(
@@ -165,7 +169,8 @@ def survey_long(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> LongVideo:
         length=length,
         cues=None if track is None else [_moved(cue, float(first)) for cue in cues],
         damaged=False,
-        _found=found,
+        _spans=spans,
+        _stamps=stamps,
         _budget=budget,
     )
 

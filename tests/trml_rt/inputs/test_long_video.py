@@ -91,3 +91,17 @@ def test_what_is_no_video_is_refused(tmp_path):
     ):
         with pytest.raises(InputUnusable, match=match):
             survey_long(path)
+
+
+def test_damage_on_the_way_is_told_and_the_rest_is_read(tmp_path):
+    path = media.write_video(tmp_path / "v.mp4", 60, rate=10)
+    data = bytearray(path.read_bytes())
+    middle = data.index(b"mdat") + len(data) // 3
+    data[middle : middle + 400] = bytes(400)
+    path.write_bytes(data)
+    video = survey_long(path)
+    parts = [choose_times(video.length * n // 6, video.length // 6, 4) for n in range(6)]
+    numbers = [media.numbers_of(each) for each in video.pictures(parts, threads=1)]
+    assert video.damaged
+    assert all(numbers)
+    assert numbers[-1] == [51, 53, 56, 58]
