@@ -135,7 +135,7 @@ def _go(seconds: float, words: str) -> str:
     return f'<button type="button" data-t="{seconds:.3f}">{words}</button>'
 
 
-def _legend(found: Timeline) -> Iterator[str] | str:
+def _legend(found: Timeline) -> str:
     shown = [
         f'<span><svg viewBox="0 0 32 16"><rect width="32" height="16" '
         f'fill="url(#virtual-{presence})"/></svg> {words}: '
