@@ -76,6 +76,14 @@ def test_embedded_texts_are_read_as_subtitles_are(tmp_path, name, codec):
     assert survey_long(plain).cues is None
 
 
+def test_times_of_embedded_texts_count_from_the_first_frame(tmp_path):
+    late = media.write_video(tmp_path / "v.mp4", 20, rate=10, pts=range(10, 30))
+    path = media.embed_texts(tmp_path / "e.mkv", late, [(1500, 300, "Good.")], "subrip")
+    [cue] = survey_long(path).cues
+    assert (cue.start, cue.end) == (pytest.approx(0.5), pytest.approx(0.8))
+    assert survey_long(path).seconds == pytest.approx(2.0)
+
+
 def test_a_file_that_is_cut_off_has_the_length_of_its_packets(tmp_path):
     path = media.truncate(media.write_video(tmp_path / "v.ts", 60), 0.5)
     assert 0 < survey_long(path).seconds < 5

@@ -64,7 +64,8 @@ def test_of_parts_of_one_length_the_last_one_takes_a_small_rest():
 
 def test_a_text_belongs_to_the_part_in_which_its_middle_lies():
     cues = [Cue("a", 0.0, 1.0), Cue("b", 1.5, 3.0), Cue("c", 3.0, 3.5)]
-    assert [each.text for each in by_seconds(cues, 4.0, 2.0)] == ["a", "b c"]
+    texts = [each.text for each in by_seconds(cues, 8.0, 2.0)]
+    assert texts == ["a", "b c", None, None]
 
 
 @pytest.mark.parametrize("start", [None, -1.0])
