@@ -51,7 +51,9 @@ class Reader:
         self._packets = demux(container, stream)
         self._number = 0  # of the packet that comes next, where nothing seeks
         context = stream.codec_context
-        tells = context.name in _TELL_NEED and context.field_order == _PROGRESSIVE
+        # PyAV before 18.1 does not tell the order of fields; there no frame is left out.
+        order = getattr(context, "field_order", None)
+        tells = context.name in _TELL_NEED and order == _PROGRESSIVE
         self.only_needed = only_needed and tells
         self.damaged = False
         self.ended = False
