@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import av
 import numpy as np
 import pytest
 
@@ -113,6 +114,9 @@ def read(path, *, only_needed: bool) -> tuple[list[bytes], bool]:
 
 def test_a_frame_that_nobody_needs_is_not_decoded(clips, monkeypatch):
     path = clips("B-frames")
+    with av.open(str(path)) as container:
+        if not hasattr(container.streams.video[0].codec_context, "field_order"):
+            pytest.skip("PyAV before 18.1 does not tell whether a frame is one picture")
     seen: set[int] = set()
 
     def time_of(frame):
