@@ -448,7 +448,7 @@ def test_infer_on_an_archive_tells_what_became_of_the_rows_and_exits_7(run, rows
     lines = result.stdout.splitlines()
     assert lines[0] == f"{tmp_path / 'a.csv'}: 2 rows, 1 with an error"
     assert lines[1:4] == ["present: text 1", "virtual video: not_given 1", "errors: undecodable 1"]
-    assert one_sentence(result).endswith("mend their files, and pass --retry-failed")
+    assert result.stderr.endswith("mend their files, and pass --retry-failed\n")
     told = json.loads(run("infer", "--data", rows, "--out", tmp_path / "b.jsonl", "--json").stdout)
     assert (told["rows"], told["failed"], told["errors"]) == (2, 1, {"undecodable": 1})
 

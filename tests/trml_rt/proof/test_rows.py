@@ -22,7 +22,7 @@ CLASSES = Task(kind="classification", labels=["anger", "joy"])
 @pytest.mark.parametrize(
     ("task", "target", "words"),
     [
-        (REGRESSION, {"score": 99}, "score 99 is outside of the bundle's range, -3 to 3"),
+        (REGRESSION, {"score": 99}, "score 99.0 is outside of the bundle's range, -3 to 3"),
         (CLASSES, {"label": "bliss"}, "label must be one of anger, joy"),
     ],
 )

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from trml_rt.backends import CompileOptions
 from trml_rt.build import preview_build
 from trml_rt.cli import trml_rt as program
 from trml_rt.errors import ArtefactMismatch, UsageError
+
+NEEDS_ONNX = pytest.mark.skipif(find_spec("onnx") is None, reason="plain graphs need onnx")
 
 
 @pytest.fixture
@@ -107,6 +110,7 @@ def test_engines_that_fail_are_exit_code_4_and_unverified_from_then_on(device, b
     assert not verified(bundle_copy)
 
 
+@NEEDS_ONNX
 def test_rows_of_text_alone_verify_every_engine_set(device, bundle_copy, rows):
     words = ("--data", rows.with_name("texts.jsonl"), "--split", "test")
     assert run("build", bundle_copy, *words).exit_code == 0
@@ -121,6 +125,7 @@ def test_verify_refuses_what_is_not_built_or_not_here(device, bundle_copy, monke
     assert run("verify", bundle_copy, "--precision", "fp32").exit_code == 3
 
 
+@NEEDS_ONNX
 def test_a_build_verifies_on_the_rows_that_are_named(device, bundle_copy, rows):
     result = run("build", bundle_copy, "--data", rows, "--split", "test", "--rows", 2, "--json")
     assert result.exit_code == 0, result.output
@@ -130,12 +135,14 @@ def test_a_build_verifies_on_the_rows_that_are_named(device, bundle_copy, rows):
     assert verified(bundle_copy)
 
 
+@NEEDS_ONNX
 def test_engines_that_fail_are_not_installed(device, bundle_copy):
     spoil_golden(bundle_copy)
     assert run("build", bundle_copy).exit_code == 4
     assert not list((bundle_copy / "engines").glob("sm87*"))
 
 
+@NEEDS_ONNX
 def test_engines_built_without_verification_say_so_until_they_are_built_with_it(
     device, bundle_copy
 ):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -384,6 +385,7 @@ def test_the_command_refuses_what_makes_no_sense(device, bundle_copy, words, cod
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.skipif(find_spec("onnx") is None, reason="plain graphs need onnx")
 def test_the_command_builds_and_prints_the_folder(device, bundle_copy):
     words = ["build", "--bundle", str(bundle_copy), "--backend", "tensorrt"]
     result = CliRunner().invoke(cli, words)
