@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -91,20 +91,28 @@ def test_what_the_process_has_started_ends_with_it(child, tmp_path):
     assert ended(int(told.read_text()))
 
 
-def test_ctrl_c_ends_the_process(child, monkeypatch, tmp_path):
-    def interrupt(*_):
-        raise KeyboardInterrupt
+# In a process of its own: a signal that comes late would end the tests.
+CTRL_C = """
+import signal, sys
+from trml_rt.cli import isolated, trml_rt
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+code = f"import os, time; open({sys.argv[1]!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+isolated.python_command = lambda *_: [sys.executable, "-c", code]
+isolated._PATIENCE = 0.1
+signal.signal(signal.SIGALRM, interrupt)
+signal.alarm(2)
+trml_rt.main(["lint", "--isolate"])
+"""
+
+
+def test_ctrl_c_ends_the_process(tmp_path):
     told = tmp_path / "pid"
-    child(f"import os, time; open({str(told)!r}, 'w').write(str(os.getpid())); time.sleep(60)")
-    monkeypatch.setattr(module, "_PATIENCE", 0.1)
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.alarm(2)
-    try:
-        assert run("lint", "--isolate").exit_code == 130
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", CTRL_C, str(told)]
+    assert subprocess.run(command, env=environment, capture_output=True).returncode == 130
     assert ended(int(told.read_text()))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -218,13 +220,28 @@ def test_a_child_that_was_taken_over_can_only_spoil_its_own_clip(
         pool_of().read_frames(clip)
 
 
+# In a process of its own: a signal that comes late would end the tests.
+CTRL_C = """
+import os, signal, sys, threading
+from pathlib import Path
+from tests.trml_rt.inputs.apart.test_clips import pool_of
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+pool = pool_of()
+child = pool._take()
+pool._give(child)
+os.kill(child.pid, signal.SIGSTOP)
+threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    pool.read_frames(sys.argv[1])
+except KeyboardInterrupt:
+    print("child is there:", Path(f"/proc/{child.pid}").exists())
+"""
+
+
 def test_ctrl_c_ends_the_child_that_would_answer_the_next_call(clip):
-    pool = pool_of()
-    child = pool._take()
-    pool._give(child)
-    os.kill(child.pid, signal.SIGSTOP)
-    timer = after_a_moment(partial(os.kill, os.getpid(), signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
-        pool.read_frames(clip)
-    timer.join()
-    assert not Path(f"/proc/{child.pid}").exists()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", CTRL_C, str(clip)], env=environment, capture_output=True, text=True
+    )
+    assert ended.stdout == "child is there: False\n", ended.stderr
