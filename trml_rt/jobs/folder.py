@@ -23,6 +23,7 @@ from trml_rt.bundle.atomic import (
     staged_file,
     write_bytes,
 )
+from trml_rt.bundle.files import read_record
 from trml_rt.bundle.manifest import Task
 from trml_rt.bundle.records import parse_json
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError, cannot_write
@@ -244,7 +245,11 @@ def _refuse_another(out: Path, job: Job, fingerprint: Mapping[str, Any], *, go_o
 
 def _read(folder: Path) -> Job:
     path = folder / _JOB
-    content = parse_json(path.read_bytes(), str(path))
+    try:
+        data = read_record(path)
+    except OSError as error:
+        raise ArtefactMismatch(f"{path}: cannot be read ({error.strerror})") from None
+    content = parse_json(data, str(path))
     try:
         task = Task.model_validate_json(json.dumps(content["task"]))
         return Job(dict(content["fingerprint"]), task, content["finished"] is True)

@@ -113,3 +113,12 @@ def test_a_folder_with_what_no_job_wrote_is_left_alone(tmp_path, force):
     with pytest.raises(UsageError, match=r"holds notes\.txt, which no job wrote"):
         run_job(rows, out, TINY, force=force)
     assert [*notes.parent.iterdir()] == [notes]
+
+
+def test_a_pipe_in_place_of_the_record_of_a_job_is_refused(tmp_path):
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "answers.jsonl"
+    rows.write_text('{"text": "good"}\n')
+    folder_of(out).mkdir()
+    os.mkfifo(folder_of(out) / "job.json")
+    with pytest.raises(ArtefactMismatch, match=r"job\.json: cannot be read \(not a regular file\)"):
+        run_job(rows, out, TINY)
