@@ -69,8 +69,12 @@ def cuda_runtime() -> Any:
 
 def origin(runtime: Any) -> str:
     """Say where the functions of CUDA came from, for people."""
-    own = getattr(runtime, "origin", None)
-    return own or f"cuda-bindings {importlib.metadata.version('cuda-bindings')}"
+    if own := getattr(runtime, "origin", None):
+        return str(own)
+    try:
+        return f"cuda-bindings {importlib.metadata.version('cuda-bindings')}"
+    except importlib.metadata.PackageNotFoundError:  # built on the device, or by another packager
+        return "cuda-bindings of an unknown version"
 
 
 def current_gpu(backend: str, runtime: Any | None = None) -> Gpu:

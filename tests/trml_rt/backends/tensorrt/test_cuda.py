@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+
 import pytest
 
 from tests.trml_rt.backends.tensorrt.fake_cuda import FakeCuda
-from trml_rt.backends.tensorrt.cuda import Cuda, Stream, current_gpu
+from trml_rt.backends.tensorrt.cuda import Cuda, Stream, current_gpu, origin
 from trml_rt.errors import EnvironmentUnfit
 
 
@@ -41,3 +43,11 @@ def test_bindings_that_raise_without_a_driver_end_in_a_sentence(cuda):
     cuda.cudaGetDevice = refuse
     with pytest.raises(EnvironmentUnfit, match=r"no GPU can be used \(CUDA: cudaGetDevice: Failed"):
         current_gpu("tensorrt", cuda)
+
+
+def test_bindings_that_no_package_lists_are_of_an_unknown_version(monkeypatch):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert origin(object()) == "cuda-bindings of an unknown version"
