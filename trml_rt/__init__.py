@@ -11,9 +11,12 @@ Behind every command of `trml-rt` stands a function of the same name: `build`, `
 
 # ruff: noqa: E402 - what comes before the imports must hold while they run
 
+import importlib
 import os
 import signal
 import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 
 def _end_interrupted(*_: object) -> None:
@@ -36,16 +39,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = os.environ.get("ORT_DISABLE_TELEMETRY") or
 
 from trml_rt._version import __version__
 from trml_rt.answer import Answer, InputReport, Reason
-from trml_rt.backends import CompileOptions
-from trml_rt.bench import BenchReport, bench
-from trml_rt.build import BuildPreview, BuildReport, build, preview_build
-from trml_rt.bundle.copy import BundleCopy, copy_bundle
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.modality import Modality
-from trml_rt.bundle.signature import Signature, check_signature, sign
-from trml_rt.calibrate import CalibrationReport, calibrate
-from trml_rt.doctor import Diagnosis, doctor
-from trml_rt.engines.clean import CleanReport, clean
 from trml_rt.errors import (
     ArtefactMismatch,
     BackendUnavailable,
@@ -58,15 +53,46 @@ from trml_rt.errors import (
 )
 from trml_rt.inputs.limits import MediaLimits
 from trml_rt.inputs.prepare import Sample
-from trml_rt.inspect import Inspection, inspect
-from trml_rt.lint import LintReport, lint
-from trml_rt.proof.check_data import DataCheck, DataProblem, check_data
 from trml_rt.runtime import Runtime, load
-from trml_rt.stream.answer import StreamAnswer, StreamEvent, Totals
-from trml_rt.stream.core import Stream
-from trml_rt.stream.record import Replay
-from trml_rt.timeline import Timeline, TimelineRow, timeline
-from trml_rt.verify import Verification, verify
+
+if TYPE_CHECKING:
+    from trml_rt.backends import CompileOptions
+    from trml_rt.bench import BenchReport, bench
+    from trml_rt.build import BuildPreview, BuildReport, build, preview_build
+    from trml_rt.bundle.copy import BundleCopy, copy_bundle
+    from trml_rt.bundle.signature import Signature, check_signature, sign
+    from trml_rt.calibrate import CalibrationReport, calibrate
+    from trml_rt.doctor import Diagnosis, doctor
+    from trml_rt.engines.clean import CleanReport, clean
+    from trml_rt.inspect import Inspection, inspect
+    from trml_rt.lint import LintReport, lint
+    from trml_rt.proof.check_data import DataCheck, DataProblem, check_data
+    from trml_rt.stream.answer import StreamAnswer, StreamEvent, Totals
+    from trml_rt.stream.core import Stream
+    from trml_rt.stream.record import Replay
+    from trml_rt.timeline import Timeline, TimelineRow, timeline
+    from trml_rt.verify import Verification, verify
+
+# The same names again: they are imported on first use, because a first answer needs none of them.
+_LATER = {
+    "backends": ["CompileOptions"],
+    "bench": ["BenchReport", "bench"],
+    "build": ["BuildPreview", "BuildReport", "build", "preview_build"],
+    "bundle.copy": ["BundleCopy", "copy_bundle"],
+    "bundle.signature": ["Signature", "check_signature", "sign"],
+    "calibrate": ["CalibrationReport", "calibrate"],
+    "doctor": ["Diagnosis", "doctor"],
+    "engines.clean": ["CleanReport", "clean"],
+    "inspect": ["Inspection", "inspect"],
+    "lint": ["LintReport", "lint"],
+    "proof.check_data": ["DataCheck", "DataProblem", "check_data"],
+    "stream.answer": ["StreamAnswer", "StreamEvent", "Totals"],
+    "stream.core": ["Stream"],
+    "stream.record": ["Replay"],
+    "timeline": ["Timeline", "TimelineRow", "timeline"],
+    "verify": ["Verification", "verify"],
+}
+_ROOM_OF = {name: room for room, names in _LATER.items() for name in names}
 
 __all__ = [
     "Answer",
@@ -123,3 +149,30 @@ __all__ = [
     "timeline",
     "verify",
 ]
+
+
+class _Package(ModuleType):
+    """Keep `trml_rt.build` the function, whether it or the module of its name is imported first.
+
+    The import system sets a module as an attribute of its package. Where both have one name, the
+    function stands there instead.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and _ROOM_OF.get(name) == name:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _ROOM_OF:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{self.__name__}.{_ROOM_OF[name]}")
+        value = getattr(module, name)
+        setattr(self, name, value)
+        return value
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Package

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from trml_rt.answer import Answer, read_prediction
 from trml_rt.backends import LinkingBackend, Tensors
@@ -35,13 +35,13 @@ from trml_rt.inputs.prepare import (
     VideoLike,
     sample_of,
 )
-from trml_rt.stream.answer import StreamEvent
-from trml_rt.stream.core import Stream
-from trml_rt.stream.model import Model
-from trml_rt.stream.opening import open_stream
-from trml_rt.stream.pull import TextSource, VideoSource, is_live
-from trml_rt.stream.record import Replay, prove
-from trml_rt.stream.rules import Policy, Rules
+
+if TYPE_CHECKING:
+    from trml_rt.stream.answer import StreamEvent
+    from trml_rt.stream.core import Stream
+    from trml_rt.stream.pull import TextSource, VideoSource
+    from trml_rt.stream.record import Replay
+    from trml_rt.stream.rules import Policy
 
 __all__ = ["Runtime", "load"]
 
@@ -347,6 +347,12 @@ class Runtime:
             InputUnusable: the file of texts cannot be read. A video that cannot be opened is told
                 when answers are polled.
         """
+        # A first answer needs no stream, and its rooms take time to import.
+        from trml_rt.stream.model import Model
+        from trml_rt.stream.opening import open_stream
+        from trml_rt.stream.pull import is_live
+        from trml_rt.stream.rules import Rules
+
         pushed = video is None and text is None
         live = pushed if video is None else is_live(video)
         rules = Rules(
@@ -391,6 +397,8 @@ class Runtime:
             UsageError: it cannot be read, or was recorded with another bundle.
             ArtefactMismatch: it is damaged.
         """
+        from trml_rt.stream.record import prove
+
         video = self.bundle.manifest.video
         return prove(
             path_of("record", record),
