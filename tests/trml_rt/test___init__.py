@@ -1,4 +1,4 @@
-"""The names of the package: one object each, however they are imported, and late where they can be."""
+"""The names of the package: the same however they are imported, and late where they can be."""
 
 import os
 import subprocess
