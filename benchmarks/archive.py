@@ -165,7 +165,7 @@ def main() -> None:
         "clips": arguments.clips,
         "clips_in_a_round": in_a_round,
         "clip": f"{SECONDS} s of {SIZE[0]} x {SIZE[1]}",
-        "load_average_at_start": Path("/proc/loadavg").read_text().split()[:3],
+        "load_average_at_end": Path("/proc/loadavg").read_text().split()[:3],
         "machine": describe(("torch", "open_clip_torch", "onnxruntime", "openvino", "trml-rt")),
         "contenders": found,
     }

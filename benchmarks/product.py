@@ -201,7 +201,7 @@ def main() -> None:
         "bundle_sha256": bundle.sha256,
         "size": size,
         "operations_of_the_engine": of_engine,
-        "load_average_at_start": Path("/proc/loadavg").read_text().split()[:3],
+        "load_average_at_end": Path("/proc/loadavg").read_text().split()[:3],
         "machine": describe(("torch", "onnxruntime", "openvino", "trml-rt")),
         "best_product": best,
         "contenders": found,
