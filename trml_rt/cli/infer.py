@@ -18,6 +18,7 @@ from trml_rt.cli.options import (
     media_limits,
     precision_choice,
     refuse_strangers,
+    signature_option,
     threads_option,
 )
 from trml_rt.cli.printing import print_json, print_lines
@@ -65,20 +66,14 @@ Examples:
     "back end takes unasked, else the portable graphs]",
 )
 @threads_option
-@click.option(
-    "--require-signature",
-    "signed_by",
-    type=any_path,
-    metavar="KEY",
-    help="Answer only if the bundle is signed, with the private key to this public one.",
-)
+@signature_option
 @click.option("--degrade", is_flag=True, help="Count an unusable input as missing; say so.")
 @click.option(
     "--isolate",
     is_flag=True,
     help="Decode in a process of its own, which may crash, hang or swell at the cost of one error.",
 )
-@media_limits
+@media_limits()
 @infer_job.job_options
 @as_json
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="Print JSON on one line.")

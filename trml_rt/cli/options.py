@@ -31,6 +31,7 @@ __all__ = [
     "refuse_repeats",
     "refuse_strangers",
     "rows_option",
+    "signature_option",
     "threads_option",
     "typed_words",
     "whole",
@@ -40,7 +41,7 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-_WORDS = f"{__name__}.words"
+_WORDS, _RUNS = f"{__name__}.words", f"{__name__}.runs"
 
 
 def typed_words() -> list[str]:
@@ -49,7 +50,20 @@ def typed_words() -> list[str]:
 
 
 class Commands(click.Group):
-    """A group of commands; what no option of any of them may be is refused here, once."""
+    """A group of commands; what no option of any of them may be is refused here, once.
+
+    An error about an argument calls it by its option: `--max-seconds`, where Python has `seconds`.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            command = ctx.meta.get(_RUNS)
+            if command is not None:
+                error.args = (_as_typed(str(error), command, ctx.meta[_WORDS]),)
+            raise
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -59,7 +73,18 @@ class Commands(click.Group):
         name, command, words = super().resolve_command(ctx, args)
         if command is not None and not ctx.resilient_parsing:
             refuse_repeats(click.Context(command, ctx, name), words)
+            ctx.meta[_RUNS] = command
         return name, command, words
+
+
+def _as_typed(message: str, command: click.Command, words: list[str]) -> str:
+    """Return a message that begins with the name of an argument with its option in that place."""
+    name, colon, rest = message.partition(": ")
+    for parameter in command.params:
+        is_option = isinstance(parameter, click.Option) and parameter.name == name
+        if colon and is_option and name not in words:  # which may be the name of a file
+            return f"{parameter.opts[0]}: {rest}"
+    return message
 
 
 # A file that is absent or may not be read is for the library to refuse, with its exit code.
@@ -115,6 +140,14 @@ threads_option = click.option(
     "--threads", type=whole("threads"), help="CPU threads an engine may use."
 )
 
+signature_option = click.option(
+    "--require-signature",
+    "signed_by",
+    type=any_path,
+    metavar="KEY",
+    help="Answer only if the bundle is signed, with the private key to this public one.",
+)
+
 _LIMITS = {
     "pixels": "--max-pixels: Pixels of a picture or frame.",
     "frames": "--max-frames: Frames of an animation.",
@@ -124,20 +157,28 @@ _LIMITS = {
 }
 
 
-def media_limits(command: Command) -> Command:
-    """Give a command the options for what a clip may cost; `limits_of` takes them out again."""
-    for name, words in reversed(_LIMITS.items()):
-        flag, text = words.split(": ")
-        default = getattr(DEFAULT_LIMITS, name)
-        command = click.option(
-            flag, name, type=type(default), default=default, show_default=True, help=text
-        )(command)
-    return command
+def media_limits(*uncounted: str) -> Callable[[Command], Command]:
+    """Return what gives a command the options for what a clip may cost, but `uncounted` ones.
+
+    `limits_of` takes them out again.
+    """
+
+    def add(command: Command) -> Command:
+        for name, words in reversed(_LIMITS.items()):
+            flag, text = words.split(": ")
+            default = getattr(DEFAULT_LIMITS, name)
+            if name not in uncounted:
+                command = click.option(
+                    flag, name, type=type(default), default=default, show_default=True, help=text
+                )(command)
+        return command
+
+    return add
 
 
 def limits_of(arguments: dict[str, Any]) -> MediaLimits:
     """Return what the options of `media_limits` say, and take them out of `arguments`."""
-    return MediaLimits(**{name: arguments.pop(name) for name in _LIMITS})
+    return MediaLimits(**{name: arguments.pop(name) for name in _LIMITS if name in arguments})
 
 
 rows_option = click.option(

@@ -17,8 +17,11 @@ from trml_rt.cli.options import (
     any_path,
     as_json,
     bundle_option,
+    limits_of,
+    media_limits,
     precision_choice,
     refuse_strangers,
+    signature_option,
     threads_option,
 )
 from trml_rt.cli.printing import print_json, print_lines
@@ -127,6 +130,8 @@ Examples:
 @any_backend_option("As for `trml-rt infer`.")
 @click.option("--precision", type=precision_choice, help="As for `trml-rt infer`.")
 @threads_option
+@signature_option
+@media_limits("seconds")  # it lasts as long as it lasts
 @as_json
 def stream(
     video: str | None,
@@ -137,6 +142,7 @@ def stream(
     backend: str,
     precision: Any,
     threads: int | None,
+    signed_by: Path | None,
     **rules: Any,
 ) -> None:
     """Answer on a video as it goes on, and on texts as they come.
@@ -152,7 +158,14 @@ def stream(
         raise UsageError("neither --video nor --text is given; give at least one")
     elif video in ("-", "pipe:", "pipe:-") and text == Path("-"):
         raise UsageError("--text and --video cannot both be standard input; name a file for one")
-    with load(bundle, backend=backend, precision=precision, threads=threads) as runtime:
+    with load(
+        bundle,
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        signed_by=signed_by,
+        limits=limits_of(rules),
+    ) as runtime:
         if replay is not None:
             _replay(runtime, replay, as_json)
         else:

@@ -13,8 +13,11 @@ from trml_rt.cli.options import (
     any_path,
     as_json,
     bundle_option,
+    limits_of,
+    media_limits,
     precision_choice,
     refuse_strangers,
+    signature_option,
     threads_option,
 )
 from trml_rt.cli.printing import print_json, print_lines
@@ -63,6 +66,8 @@ Examples:
 @any_backend_option("As for `trml-rt infer`.")
 @click.option("--precision", type=precision_choice, help="As for `trml-rt infer`.")
 @threads_option
+@signature_option
+@media_limits("seconds", "frames")  # a long video takes long, and is no animation
 @as_json
 def timeline(
     video: Path,
@@ -84,7 +89,7 @@ def timeline(
         refuse_strangers({"force"}, "without --out")
     else:
         check_out(out, force=force)
-    found = run(video, text, segment=segment, **arguments)
+    found = run(video, text, segment=segment, limits=limits_of(arguments), **arguments)
     if out is not None:
         found.write(out, force=force)
     print_json(found.to_dict()) if as_json else print_lines(_for_people(found, out))

@@ -43,6 +43,7 @@ def timeline(
     backend: str = "auto",
     precision: Precision | None = None,
     threads: int | None = None,
+    signed_by: str | os.PathLike[str] | None = None,
     limits: MediaLimits | None = None,
 ) -> Timeline:
     """Answer on each segment of a long video; see `docs/timeline.md`.
@@ -59,6 +60,7 @@ def timeline(
         backend: as in `trml_rt.load`.
         precision: as in `trml_rt.load`.
         threads: as in `trml_rt.load`.
+        signed_by: as in `trml_rt.load`.
         limits: of what the video may cost, as in `trml_rt.load`; its seconds do not count.
 
     Raises:
@@ -71,7 +73,12 @@ def timeline(
     path = path_of("video", video)
     check_segment(segment)
     with load(
-        bundle, backend=backend, precision=precision, threads=threads, limits=limits
+        bundle,
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        signed_by=signed_by,
+        limits=limits,
     ) as runtime:
         from trml_rt.inputs.long_video import survey_long
 

@@ -53,7 +53,10 @@ def test_a_page_is_written_beside_the_video(run, tmp_path):
     ("line", "code", "words"),
     [
         ("absent.mp4 --out t.txt", 2, "t.txt: names no format"),  # before the video is looked at
-        ("v.mp4 --segment word", 2, "segment: must be cue, or 0.1 seconds or more"),
+        ("v.mp4 --max-pixels 100", 6, "v.mp4: its 64 x 48 pixels are too many"),
+        ("v.mp4 --max-memory 0", 2, "--max-memory: must be a whole number above 0"),
+        ("v.mp4 --require-signature v.srt", 2, "v.srt: is not a public key"),
+        ("v.mp4 --segment word", 2, "trml-rt: --segment: must be cue, or 0.1 seconds or more"),
         ("v.mp4 --force", 2, "--force: has no meaning without --out"),
         ("v.mp4 --text v.mp4", 6, "v.mp4"),
         ("v.mp4 --text absent.srt", 6, "absent.srt"),

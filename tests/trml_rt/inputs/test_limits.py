@@ -191,9 +191,9 @@ def test_the_command_takes_every_limit(tiny_bundle, tmp_path):
         ("--max-pixels", "100", "pixels are too many"),
         ("--max-frames", "5", "has more than 5 frames"),
         ("--max-seconds", "0.000001", "was not decoded within 1e-06 s"),
-        ("--max-seconds", "0", "seconds: must be a number above 0"),
-        ("--max-memory", "0", "memory_mib: must be a whole number above 0"),
-        ("--max-file", "0", "file_mib: must be a whole number above 0"),
+        ("--max-seconds", "0", "--max-seconds: must be a number above 0"),
+        ("--max-memory", "0", "--max-memory: must be a whole number above 0"),
+        ("--max-file", "0", "--max-file: must be a whole number above 0"),
     ):
         result = CliRunner().invoke(program, [*words, option, value])
         assert sentence in json.loads(result.stdout)["error"]["message"]

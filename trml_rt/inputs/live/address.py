@@ -77,7 +77,7 @@ def parse_address(source: str | os.PathLike[str]) -> Address:
     """
     text = os.fspath(source)
     if not isinstance(text, str) or not text or "\0" in text:
-        raise UsageError(f"source: {text!r} names nothing; name a camera, an address or a file")
+        raise UsageError(f"video: {text!r} names nothing; name a camera, an address or a file")
     if text == "-":
         return Address("pipe", "-", "standard input")
     scheme = _SCHEME.match(text)
@@ -96,7 +96,7 @@ def _of_scheme(text: str, rest: str, scheme: str, kind: Kind | None) -> Address:
         return Address("file", text, text)
     if kind is None:
         raise UsageError(
-            f"source: the scheme {scheme}: is not read; choose rtsp, rtsps, http or https"
+            f"video: the scheme {scheme}: is not read; choose rtsp, rtsps, http or https"
         )
     try:
         parts = urlsplit(text)
@@ -104,7 +104,7 @@ def _of_scheme(text: str, rest: str, scheme: str, kind: Kind | None) -> Address:
     except ValueError:
         known = False
     if not known or any(ord(letter) <= 32 for letter in text):
-        raise UsageError(f"source: {scheme}: names no host, or no port that there is")
+        raise UsageError(f"video: {scheme}: names no host, or no port that there is")
     return Address(kind, text, _named(parts))
 
 
@@ -130,7 +130,7 @@ def _pattern(query: str) -> str:
     for name, value in given.items():
         if name not in _PATTERN or not re.fullmatch(_PATTERN[name][1], value):
             raise UsageError(
-                f"source: test: does not know {name}={value}; "
+                f"video: test: does not know {name}={value}; "
                 "say test:?rate=10&size=320x240&frames=100"
             )
     rate, size, frames = (given.get(name, _PATTERN[name][0]) for name in ("rate", "size", "frames"))

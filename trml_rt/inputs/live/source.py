@@ -77,7 +77,7 @@ def open_source(
         check_one_of("policy", policy, get_args(Policy))
     address = parse_address(source)
     if address.target == "-" and sys.stdin is None:  # as `<&-` of a shell leaves it
-        raise UsageError("source: standard input is closed; name a file")
+        raise UsageError("video: standard input is closed; name a file")
     settings = {
         "address": asdict(address),
         "preprocessing": asdict(preprocessing),

@@ -54,7 +54,7 @@ def test_a_file_that_is_there_is_a_file_whatever_its_name(tmp_path, monkeypatch)
     ],
 )
 def test_what_names_no_source_is_refused_in_words_that_help(text, words):
-    with pytest.raises(UsageError, match=r"^source: ") as refused:
+    with pytest.raises(UsageError, match=r"^video: ") as refused:
         parse_address(text)
     assert words in str(refused.value)
     assert "secret" not in str(refused.value)
