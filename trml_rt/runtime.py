@@ -10,7 +10,6 @@ import copy
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 from trml_rt.answer import Answer, read_prediction
@@ -353,6 +352,9 @@ class Runtime:
         from trml_rt.stream.pull import is_live
         from trml_rt.stream.rules import Rules
 
+        for name, called in (("on_event", on_event), ("clock", clock)):
+            if called is not None and not callable(called):
+                raise UsageError(f"{name}: must be a function, not {type(called).__name__}")
         pushed = video is None and text is None
         live = pushed if video is None else is_live(video)
         rules = Rules(
@@ -382,7 +384,7 @@ class Runtime:
             wait_for_source=wait_for_source,
             isolate=isolate,
             order=order,
-            record=None if record is None else Path(record),
+            record=None if record is None else path_of("record", record),
             on_event=on_event,
             clock=clock,
         )

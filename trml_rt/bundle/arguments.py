@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 from trml_rt.errors import UsageError
 
@@ -18,8 +20,10 @@ __all__ = [
     "check_data",
     "check_number",
     "check_one_of",
+    "check_seconds",
     "check_threads",
     "check_whole",
+    "is_finite",
     "names_of",
     "path_of",
     "refuse_unread",
@@ -43,6 +47,7 @@ WHOLE: Mapping[str, tuple[int, int | None]] = {
 }
 """The least and the largest value of each argument that is a whole number; None: no largest."""
 
+_LARGEST = sys.float_info.max
 _NUMBERS = {"max_drop": (0, 1), "max_drop_points": (0, 100)}
 _DATA = {"layout": "jsonl", "split": "valid", "rows": 512}
 
@@ -99,6 +104,22 @@ def check_number(name: str, value: object) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (is_number and low <= value <= high):  # type: ignore[operator]  # a number by now
         raise UsageError(f"{name}: must be a number, {low} to {high}, not {_shown(value)}")
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Say whether a value is a number, and one that a float can hold."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and -_LARGEST <= value <= _LARGEST  # type: ignore[operator]  # NaN is not
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Refuse a `value` of the argument `name` that is no time to wait; infinity is one, too.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    if value != math.inf and not is_finite(value):
+        raise UsageError(f"{name}: must be a number of seconds, not {_shown(value)}")
 
 
 def check_one_of(what: str, value: object, choices: Collection[str]) -> None:

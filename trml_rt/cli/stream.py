@@ -179,7 +179,9 @@ def _replay(runtime: Runtime, record: Path, as_json: bool) -> None:
         print_json(result.to_dict(), on_one_line=True)
     result.raise_if_unequal()
     if not as_json:
-        print_lines([f"{result.answers} answers are those of infer, bit for bit"])
+        lines = [f"{result.answers} answers are those of infer, bit for bit"]
+        lines += ["the record breaks off in its last line, which is left out"] * result.cut
+        print_lines(lines)
 
 
 def _show(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trml_rt.cli.printing import printable
-from trml_rt.errors import InputUnusable, UsageError
+from trml_rt.errors import UsageError
 
 if TYPE_CHECKING:
     from trml_rt.stream.answer import StreamAnswer, StreamEvent, Totals
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["LiveLine", "lines_of_standard_input"]
 
 _PAUSE = 0.1  # second between two lines: a terminal shows the newest answer, not each
-_LONGEST = 1_000_000  # bytes of a line
 _CHUNK = 1 << 16
 _ERASE = "\r\x1b[K"
 
@@ -63,6 +62,8 @@ class LiveLine:
             f"{totals.seen} frames: {totals.answered} answered, "
             f"{sum(totals.dropped.values())} dropped{f' ({dropped})' if dropped else ''}"
         )
+        if totals.refused_texts:
+            click.echo(f"{totals.refused_texts} texts could not be read")
 
     def _draw(self) -> None:
         width = shutil.get_terminal_size().columns - 1
@@ -70,8 +71,10 @@ class LiveLine:
         self._shown_at = time.monotonic()
 
 
-def lines_of_standard_input() -> Iterator[str]:
+def lines_of_standard_input() -> Iterator[bytes]:
     """Return the lines that come on standard input, each as soon as it is there.
+
+    Of a line that is too long, there is as much as shows that.
 
     Raises:
         UsageError: standard input is closed.
@@ -82,25 +85,13 @@ def lines_of_standard_input() -> Iterator[str]:
     return _lines(sys.stdin.fileno())
 
 
-def _lines(descriptor: int) -> Iterator[str]:
+def _lines(descriptor: int) -> Iterator[bytes]:
+    from trml_rt.stream.pull import LONGEST
+
     rest = b""
     while chunk := os.read(descriptor, _CHUNK):
         *lines, rest = (rest + chunk).split(b"\n")
-        yield from map(_decoded, lines)
-        if len(rest) > _LONGEST:
-            raise InputUnusable(
-                "standard input: a line is longer than 1 MB; pass one utterance a line",
-                reason="undecodable",
-            )
+        yield from lines
+        rest = rest[: LONGEST + 1]
     if rest:
-        yield _decoded(rest)
-
-
-def _decoded(line: bytes) -> str:
-    try:
-        return line.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputUnusable(
-            f"standard input: not UTF-8 at byte {error.start} of a line; convert it to UTF-8",
-            reason="undecodable",
-        ) from None
+        yield rest

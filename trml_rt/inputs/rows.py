@@ -11,7 +11,6 @@ stand in a row. Other keys are kept. Training, calibration and verification read
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from trml_rt.bundle.arguments import is_finite
 from trml_rt.errors import UsageError
 from trml_rt.inputs.row_file import extra_keys, misspelt, numbered
 
@@ -211,20 +211,11 @@ def wrong_types(content: Mapping[str, Any]) -> list[str]:
     """List what is wrong with the types of score and label."""
     score, label = content.get("score"), content.get("label")
     faults = []
-    if score is not None and (
-        isinstance(score, bool) or not isinstance(score, int | float) or not _is_finite(score)
-    ):
+    if score is not None and not is_finite(score):
         faults.append("score must be a number")
     if label is not None and not isinstance(label, str):
         faults.append("label must be a string")
     return faults
-
-
-def _is_finite(score: float) -> bool:
-    try:
-        return math.isfinite(score)
-    except OverflowError:  # an integer beyond every float
-        return False
 
 
 def _unreadable(path: Path) -> str | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trml_rt.bundle.arguments import is_finite
 from trml_rt.errors import InputUnusable
 from trml_rt.inputs.text import read_text
 
@@ -77,7 +77,7 @@ def cue_of_line(line: str, place: str) -> Cue | None:
         return Cue(text) if text else None
     try:
         record: Any = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _wrong(place, f"is no JSON ({error})") from None
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         raise _wrong(place, "has no text")
@@ -85,8 +85,8 @@ def cue_of_line(line: str, place: str) -> Cue | None:
         raise _wrong(place, f"has the key {strangers[0]!r}")
     start, end = record.get("t"), record.get("end")
     for value in (start, end):
-        if value is not None and not _is_time(value):
-            raise _wrong(place, f"{value!r} is no time in seconds")
+        if value is not None and not is_finite(value):
+            raise _wrong(place, f"{value!r:.40} is no time in seconds")
     if end is not None and (start is None or end < start):
         raise _wrong(place, "ends before it begins")
     text = " ".join(record["text"].split())
@@ -140,11 +140,6 @@ def _times(match: re.Match[str], place: str) -> tuple[float, float]:
     if end < start:
         raise _wrong(place, "ends before it begins")
     return start, end
-
-
-def _is_time(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
 
 
 def _wrong(place: str, fault: str) -> InputUnusable:

@@ -15,7 +15,7 @@ class Accounts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen = self._answered = 0
+        self._seen = self._answered = self._refused_texts = 0
         self._dropped: Counter[str] = Counter()
 
     def see(self, count: int = 1) -> int:
@@ -36,9 +36,14 @@ class Accounts:
             with self._lock:
                 self._dropped[cause] += count
 
+    def refuse_text(self) -> None:
+        """Count a text that cannot be read."""
+        with self._lock:
+            self._refused_texts += 1
+
     def totals(self) -> Totals:
         """Return the sums as they stand."""
         with self._lock:
             waiting = self._seen - self._answered - self._dropped.total()
             dropped = {cause: self._dropped[cause] for cause in CAUSES if self._dropped[cause]}
-            return Totals(self._seen, self._answered, waiting, dropped)
+            return Totals(self._seen, self._answered, waiting, dropped, self._refused_texts)

@@ -9,7 +9,7 @@ from trml_rt.answer import Answer, Reason
 
 __all__ = ["CAUSES", "State", "StreamAnswer", "StreamEvent", "Totals", "stream_answer"]
 
-State = Literal["connecting", "running", "stalled", "retrying", "ended", "failed"]
+State = Literal["connecting", "running", "stalled", "retrying", "ended", "failed", "refused"]
 
 CAUSES = (
     "between",
@@ -78,7 +78,8 @@ def stream_answer(answer: Answer, **more: Any) -> StreamAnswer:
 class StreamEvent:
     """A change of what an input does; `reason` says why a virtual one stands in for it.
 
-    Where a record can be written no more, `input` is "record" and `state` "failed".
+    Where a record can be written no more, `input` is "record" and `state` "failed". Where a line of
+    texts cannot be read, `input` is "text" and `state` "refused"; texts go on as they were.
     """
 
     input: Literal["text", "video", "record"]
@@ -109,12 +110,15 @@ class Totals:
     waiting: int
     dropped: dict[str, int]
     """By cause, one of `CAUSES`; causes that did not occur are left out."""
+    refused_texts: int = 0
+    """Lines of texts that could not be read, and are in no other number here."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the sums as plain values."""
-        return {
+        record: dict[str, Any] = {
             "seen": self.seen,
             "answered": self.answered,
             "waiting": self.waiting,
             "dropped": dict(self.dropped),
         }
+        return record | ({"refused_texts": self.refused_texts} if self.refused_texts else {})

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from trml_rt.answer import Reason
-from trml_rt.bundle.arguments import check_one_of
+from trml_rt.bundle.arguments import check_one_of, check_seconds
+from trml_rt.errors import UsageError
 from trml_rt.inputs.frames import Order
 from trml_rt.stream.accounts import Accounts
 from trml_rt.stream.answer import State, StreamAnswer, StreamEvent, Totals
@@ -111,6 +112,8 @@ class Stream:
             UsageError: there is no such state, or frames tell it: "running".
         """
         check_one_of("state", state, [*_REASONS])
+        if not isinstance(message, str | None):
+            raise UsageError(f"message: must be a str, not {type(message).__name__}")
         self._intake.change(Change(state, _REASONS[state], message))
 
     def end(self) -> None:
@@ -139,7 +142,10 @@ class Stream:
         Raises:
             ArtefactMismatch: as for `Runtime.infer`.
             InputUnusable: the source of a stream could not be opened at all.
+            UsageError: `timeout` is no number of seconds.
         """
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         until = None if timeout is None else self._clock() + timeout
         with self._polling:
             self._poller = threading.get_ident()

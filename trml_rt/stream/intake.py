@@ -15,7 +15,8 @@ from typing import Any, Literal
 from PIL import Image
 
 from trml_rt.answer import Reason
-from trml_rt.errors import UsageError
+from trml_rt.bundle.arguments import is_finite
+from trml_rt.errors import InputUnusable, UsageError
 from trml_rt.inputs.frames import Order, frames_from_array
 from trml_rt.stream.accounts import Accounts
 from trml_rt.stream.answer import State
@@ -24,6 +25,7 @@ from trml_rt.stream.words import Spoken, Words
 
 __all__ = ["Change", "Intake", "Waiting"]
 
+_TOLD = 64  # events of texts that may wait
 _ROUNDING = 1e-6  # of the time between two due frames
 
 
@@ -92,7 +94,7 @@ class Intake:
         """Take a frame; see `Stream.push_frame`."""
         with self._changed:
             self._refuse_late()
-            if not _is_time(t):
+            if not is_finite(t):
                 raise UsageError(f"t: must be the time of the frame in seconds, not {t!r}")
             if not self._rules.live and self._frames >= (self._rules.buffer or 1):
                 return False
@@ -128,9 +130,21 @@ class Intake:
             now = self._clock()
             start = self.media_now(now) if t is None else t
             until = start if end is None else end
-            if not (_is_time(start) and _is_time(until) and until >= start):
+            if not (is_finite(start) and is_finite(until) and until >= start):
                 raise UsageError(f"a text from {start!r} to {until!r}: give seconds, t before end")
             self.words.add(Spoken(text, start, until, now, stamped=t is None))
+            self._wake()
+            return True
+
+    def refuse_text(self, error: InputUnusable) -> bool:
+        """Leave out a text that cannot be read, and tell of it; False where too much waits."""
+        with self._changed:
+            self._refuse_late()
+            if len(self._queue) - self._frames >= _TOLD:
+                return False
+            self._accounts.refuse_text()
+            reason = Reason(error.reason)
+            self._queue.append(Change("refused", reason, str(error), input="text"))
             self._wake()
             return True
 
@@ -267,11 +281,6 @@ class Intake:
         self._queue.remove(oldest)
         self._frames -= 1
         self._accounts.drop("buffer")
-
-
-def _is_time(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
 
 
 def _picture(frame: Any, order: Order) -> Image.Image:

@@ -25,15 +25,18 @@ from trml_rt.inputs.subtitles import Cue, cue_of_line, read_cues
 from trml_rt.stream.intake import Change, Intake
 from trml_rt.stream.words import MOST
 
-__all__ = ["Pumps", "TextSource", "VideoSource", "cues_of", "frames_of", "is_live"]
+__all__ = ["LONGEST", "Pumps", "TextSource", "VideoSource", "cues_of", "frames_of", "is_live"]
 
 VideoSource = str | os.PathLike[str] | Iterable[tuple[float, Any]]
 """A path or an address (`trml_rt.inputs.live.address.parse_address`); or frames, each with its
 time."""
 
 TextSource = str | os.PathLike[str] | Iterable[Any]
-"""The path of SRT, VTT or JSON lines; or texts: each a str, a tuple (t, text) or (t, end, text), or
-a dict with the keys `t`, `end` and `text`."""
+"""The path of SRT, VTT or JSON lines; or texts: each a str, a line of UTF-8 as bytes, a tuple
+(t, text) or (t, end, text), or a dict with the keys `t`, `end` and `text`."""
+
+LONGEST = 1_000_000
+"""Bytes that a line of texts may have."""
 
 Frames = Iterable[tuple[float, Any]]
 
@@ -80,16 +83,18 @@ def frames_of(
     return open_live(os.fspath(source))
 
 
-def cues_of(source: TextSource) -> Iterable[Cue]:
+def cues_of(source: TextSource) -> Iterable[Cue | InputUnusable]:
     """Return the texts of a source.
 
+    A source that gives texts one by one has an error in place of a line that cannot be read.
+
     Raises:
-        InputUnusable: a file is none that has texts with times.
+        InputUnusable: a file is none that has texts with times; a text of a list cannot be read.
     """
     if isinstance(source, str | os.PathLike):
         return read_cues(Path(source))
     if isinstance(source, list | tuple):
-        return list(_cues(source))
+        return [_readable(cue) for cue in _cues(source)]
     if isinstance(source, Iterable) and not isinstance(source, bytes | bytearray | Mapping):
         return _cues(source)
     raise UsageError(
@@ -97,9 +102,19 @@ def cues_of(source: TextSource) -> Iterable[Cue]:
     )
 
 
-def _cues(items: Iterable[Any]) -> Iterator[Cue]:
+def _readable(cue: Cue | InputUnusable) -> Cue:
+    if isinstance(cue, InputUnusable):
+        raise cue
+    return cue
+
+
+def _cues(items: Iterable[Any]) -> Iterator[Cue | InputUnusable]:
     for number, item in enumerate(items, 1):
-        cue = _cue(item, number)
+        try:
+            cue = _cue(item, number)
+        except InputUnusable as error:
+            yield error.with_traceback(None)
+            continue
         if cue is not None:
             yield cue
 
@@ -107,6 +122,8 @@ def _cues(items: Iterable[Any]) -> Iterator[Cue]:
 def _cue(item: Any, number: int) -> Cue | None:
     if isinstance(item, Cue):
         return item
+    if isinstance(item, bytes):
+        item = _decoded(item, number)
     if isinstance(item, str):
         return cue_of_line(item, f"text {number}")
     if isinstance(item, tuple) and len(item) in (2, 3):
@@ -117,6 +134,17 @@ def _cue(item: Any, number: int) -> Cue | None:
         f"text {number}: must be a str, (t, text), (t, end, text) or a dict with t, end and text, "
         f"not {item!r}"
     )
+
+
+def _decoded(line: bytes, number: int) -> str:
+    if len(line) > LONGEST:
+        why = "is longer than 1 MB; pass one utterance a line"
+        raise InputUnusable(f"text {number}: {why}", reason=Reason.UNDECODABLE.value)
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        why = f"is not UTF-8 at byte {error.start}; convert it to UTF-8"
+        raise InputUnusable(f"text {number}: {why}", reason=Reason.UNDECODABLE.value) from None
 
 
 class Pumps:
@@ -133,7 +161,7 @@ class Pumps:
         self,
         intake: Intake,
         video: Frames | LiveSource | None,
-        texts: Iterable[Cue] | None,
+        texts: Iterable[Cue | InputUnusable] | None,
         order: Order,
     ) -> None:
         self._intake, self._order = intake, order
@@ -220,9 +248,13 @@ class Pumps:
                 error = InputUnusable(event.message, reason=reason.value) if unread else None
                 self._intake.change(Change(event.name, reason, event.message, error))
 
-    def _pump_texts(self, cues: Iterable[Cue]) -> None:
+    def _pump_texts(self, cues: Iterable[Cue | InputUnusable]) -> None:
         for cue in cues:
-            self._wait_for_room(partial(self._intake.text, cue.text, cue.start, cue.end))
+            if isinstance(cue, InputUnusable):
+                push = partial(self._intake.refuse_text, cue)
+            else:
+                push = partial(self._intake.text, cue.text, cue.start, cue.end)
+            self._wait_for_room(push)
         self._intake.end_of_texts()
 
     def _wait_for_room(self, push: Callable[[], bool]) -> None:

@@ -105,12 +105,14 @@ class Replay:
     """What a record gives when its frames and texts are answered by `infer`.
 
     `differing` counts answers that are not the recorded ones bit for bit, and
-    `largest_difference` is that of a score among them.
+    `largest_difference` is that of a score among them. `cut` says that the record breaks off in
+    the middle of a line: the program was ended while it wrote. That line is left out.
     """
 
     answers: int
     differing: int
     largest_difference: float
+    cut: bool = False
 
     @property
     def equal(self) -> bool:
@@ -133,6 +135,7 @@ class Replay:
             "differing": self.differing,
             "largest_difference": self.largest_difference,
             "equal": self.equal,
+            "cut": self.cut,
         }
 
 
@@ -155,6 +158,7 @@ def prove(
         ArtefactMismatch: it is no record, or damaged.
     """
     answers = differing = 0
+    cut = False
     largest = 0.0
     try:
         frames = (
@@ -172,7 +176,8 @@ def prove(
             pictures = frames[: len(frames) // np.prod(shape) * np.prod(shape)].reshape(-1, *shape)
             for line in lines:
                 if not line.endswith("\n"):
-                    break  # the program was ended while it wrote
+                    cut = True  # the program was ended while it wrote
+                    break
                 entry = json.loads(line)
                 video = (
                     np.stack([pictures[i] for i in entry["frames"]]) if entry["frames"] else None
@@ -193,7 +198,7 @@ def prove(
     except OSError as error:
         lacking = error.filename or path  # the frames lie in a file of their own
         raise UsageError(f"{lacking}: cannot be read ({error.strerror}); name a record") from None
-    return Replay(answers, differing, largest)
+    return Replay(answers, differing, largest, cut)
 
 
 def _bits(answer: Answer) -> dict[str, Any]:

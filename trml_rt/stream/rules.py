@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from trml_rt.bundle.arguments import check_one_of
+from trml_rt.bundle.arguments import check_one_of, is_finite
 from trml_rt.errors import UsageError
 
 __all__ = ["POLICIES", "Policy", "Rules"]
@@ -79,8 +79,7 @@ class Rules:
             value = getattr(self, name)
             if value is None and name in _OPTIONAL:
                 continue
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not math.isfinite(value) or value < least:
+            if not is_finite(value) or value < least:
                 limit = "" if least == -math.inf else f", at least {least:g}"
                 raise UsageError(f"{name}: must be a number{limit}, not {value!r}")
         # The defaults that follow from the policy.

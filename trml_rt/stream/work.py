@@ -125,7 +125,7 @@ class Work:
     def _in_time(self, frame: Waiting, now: float) -> bool:
         """Say whether an answer with this frame is expected before the deadline."""
         deadline = self._rules.deadline_ms
-        if deadline is None or self._video.state != "running":
+        if deadline is None:
             return True
         new = 1 + sum(shown.kept is None for shown in self._video.window)
         return self._times.fits(_BOTH, new, deadline - (now - frame.arrived) * 1e3)

@@ -56,9 +56,16 @@ def test_a_recorded_stream_is_proved_by_its_replay(run, tmp_path):
     result = run("--replay r.jsonl --json")
     assert result.exit_code == 0
     assert lines(result) == [
-        {"answers": 20, "differing": 0, "largest_difference": 0.0, "equal": True}
+        {"answers": 20, "differing": 0, "largest_difference": 0.0, "equal": True, "cut": False}
     ]
     assert run("--replay r.jsonl").stdout == "20 answers are those of infer, bit for bit\n"
+    whole = (tmp_path / "r.jsonl").read_bytes()
+    (tmp_path / "r.jsonl").write_bytes(whole[:-9])
+    assert run("--replay r.jsonl").stdout.splitlines() == [
+        "19 answers are those of infer, bit for bit",
+        "the record breaks off in its last line, which is left out",
+    ]
+    (tmp_path / "r.jsonl").write_bytes(whole)
     frames = tmp_path / "r.jsonl.frames"
     frames.write_bytes(bytes(frames.stat().st_size))
     result = run("--replay r.jsonl --json")
@@ -164,15 +171,20 @@ def test_texts_are_answered_as_they_come_and_a_signal_ends_the_wait(number, code
         assert complaints.strip() == b"trml-rt: interrupted"
 
 
-@pytest.mark.parametrize(
-    ("data", "sentence"),
-    [(b"\xff\n", b"not UTF-8 at byte 0 of a line"), (b"a" * 1_100_000, b"longer than 1 MB")],
-)
-def test_standard_input_that_is_no_text_is_refused(data, sentence):
+def test_lines_that_are_no_texts_are_told_and_counted_and_the_stream_goes_on():
+    wrong = (b"\xff", b"a" * 1_100_000, b'{"text": 3}', b"{" * 5000)
     with start("--text", "-") as process:
-        _, complaints = process.communicate(data, timeout=60)
-    assert sentence in complaints
-    assert process.returncode == 6
+        out, complaints = process.communicate(b"\n".join((*wrong, b"a good day")), timeout=60)
+    assert (process.returncode, complaints) == (0, b"")
+    told = [json.loads(line) for line in out.splitlines()]
+    refused = [line for line in told if line.get("state") == "refused"]
+    assert [line["reason"] for line in refused] == ["undecodable"] * 4
+    for number, sentence in enumerate(
+        ("is not UTF-8 at byte 0", "is longer than 1 MB", "has no text", "is no JSON"), 1
+    ):
+        assert refused[number - 1]["message"].startswith(f"text {number}: {sentence}")
+    assert [line["spoken"] for line in told if "seq" in line] == ["a good day"]
+    assert told[-1]["refused_texts"] == 4
 
 
 def test_a_stream_that_waits_is_not_told_to_be_working_still(run):

@@ -272,7 +272,17 @@ def test_frames_of_opencv_have_their_colours_the_other_way_round(rt, frames, ope
         (lambda s: s.push_text("a day", t=3.0, end=2.0), "t before end"),
         (lambda s: s.push_text("a day", t="3"), "give seconds"),
         (lambda s: s.push_text("a day", t=1.0, end=float("inf")), "give seconds"),
+        (lambda s: s.push_frame(np.zeros((8, 8, 3), np.uint8), t=10**400), "t: must be"),
+        (lambda s: s.push_frame(np.zeros((8, 8, 3), np.uint8), t=0.0, order="x"), "no order 'x'"),
+        (lambda s: s.push_text("a day", t=10**400), "give seconds"),
         (lambda s: s.push_state("running"), "no state"),
+        (lambda s: s.push_state("refused"), "no state"),
+        (lambda s: s.push_state(["stalled"]), "no state"),
+        (lambda s: s.push_state("stalled", 5), "message: must be a str, not int"),
+        (lambda s: s.poll(timeout="a"), "timeout: must be a number of seconds, not 'a'"),
+        (lambda s: s.poll(timeout=float("nan")), "timeout: must be a number of seconds, not nan"),
+        (lambda s: s.poll(timeout=True), "timeout: must be a number of seconds, not True"),
+        (lambda s: s.poll(10**400), "timeout: must be a number of seconds, not a number that"),
     ],
 )
 def test_what_cannot_be_pushed_is_refused_and_counts_nowhere(open_stream, push, match):
@@ -301,3 +311,18 @@ def test_a_bundle_whose_encoder_reads_more_than_frames_keeps_nothing(frames, mon
         for number in range(4):
             stream.push_frame(frames[number], t=number / 10)
             same_bits(stream.poll(), rt.infer(video=frames[max(0, number - 2) : number + 1]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ({"on_event": 5}, "on_event: must be a function, not int"),
+        ({"clock": 5}, "clock: must be a function, not int"),
+        ({"record": 5}, "record: must be a path"),
+        ({"record": ""}, "record: is empty"),
+        ({"every": 10**400}, "every: must be a number"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_when_a_stream_is_opened(rt, wrong, match):
+    with pytest.raises(trml_rt.UsageError, match=match):
+        rt.stream(**wrong)

@@ -186,12 +186,14 @@ def test_a_stream_that_is_told_to_end_answers_on_what_waits_and_stops(rt, frames
         ({"video": 3}, "video: must be a path, or pairs of a time and a frame, not int"),
         ({"video": b"RIFF"}, "not bytes"),
         ({"text": [3]}, "text 1: must be a str"),
+        ({"text": ["so far", "{"]}, "text 2: is no JSON"),
+        ({"text": [b"\xff"]}, "text 1: is not UTF-8 at byte 0"),
         ({"text": 3}, "text: must be a path, or texts one after another, not int"),
         ({"video": "v.mp4", "order": "grb"}, "no order 'grb'"),
     ],
 )
 def test_what_is_no_source_is_refused_at_once(rt, sources, match):
-    with pytest.raises(trml_rt.UsageError, match=match):
+    with pytest.raises((trml_rt.UsageError, trml_rt.InputUnusable), match=match):
         rt.stream(**sources)
 
 
@@ -220,3 +222,22 @@ def test_a_file_of_texts_that_is_wrong_is_refused_at_once(rt, tmp_path):
     (tmp_path / "t.srt").write_text("no times")
     with pytest.raises(trml_rt.InputUnusable, match="neither SRT"):
         rt.stream(text=tmp_path / "t.srt")
+
+
+def test_lines_that_cannot_be_read_end_no_stream(rt):
+    events = []
+    texts = iter([b"{", b"a good day", "{", b"\xff"])
+    with rt.stream(text=texts, on_event=events.append) as stream:
+        assert [answer.text for answer in stream] == ["a good day"]
+    refused = [event for event in events if event.state == "refused"]
+    assert [event.message.split(":")[0] for event in refused] == ["text 1", "text 3", "text 4"]
+    assert stream.totals.refused_texts == 3
+
+
+def test_of_lines_that_cannot_be_read_a_bounded_number_waits_to_be_told(open_stream):
+    stream = open_stream()
+    fault = trml_rt.InputUnusable("text 1: is no JSON", reason="undecodable")
+    told = [stream._intake.refuse_text(fault) for _ in range(65)]
+    assert told == [True] * 64 + [False]
+    assert stream.poll() is None
+    assert stream._intake.refuse_text(fault)

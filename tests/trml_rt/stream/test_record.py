@@ -42,6 +42,7 @@ def test_every_recorded_answer_is_that_of_infer(rt, record):
         "differing": 0,
         "largest_difference": 0.0,
         "equal": True,
+        "cut": False,
     }
 
 
@@ -90,8 +91,10 @@ def test_a_frame_that_was_changed_is_found(rt, record):
 
 def test_a_record_that_was_cut_off_is_read_to_its_last_line(rt, record):
     path, found = record
+    assert not rt.replay(path).cut
     path.write_bytes(path.read_bytes()[:-20])
-    assert rt.replay(path).answers == len(found) - 1
+    replay = rt.replay(path)
+    assert (replay.answers, replay.equal, replay.cut) == (len(found) - 1, True, True)
 
 
 def test_a_disk_that_is_full_ends_the_record_and_not_the_stream(rt, frames, tmp_path):
