@@ -27,6 +27,7 @@ ELSEWHERE = {
         "bundle/folder": "bundle/test_bundle_format.py",
         "bundle/manifest": "bundle/test_bundle_format.py",
         "bundle/modality": "engines/test_dispatch.py",
+        "bundle/need": "proof/test_need.py",
         "calibrate": "../trml_calibration/test_calibrate.py",
         "doctor": "backends/tensorrt/test_doctor.py",
         "engines/choose": "backends/tensorrt/test_plans.py",

@@ -5,8 +5,8 @@
 ...     answer = rt.infer(text="what a day", video="clip.mp4")
 
 Behind every command of `trml-rt` stands a function of the same name: `build`, `calibrate`,
-`check_data`, `verify`, `bench`, `inspect`, `doctor`, `lint`, `clean`, `sign`, `check_signature`.
-`copy_bundle` stands behind `bundle copy`.
+`calibrate_need`, `check_data`, `verify`, `bench`, `inspect`, `doctor`, `lint`, `clean`, `sign`,
+`check_signature`. `copy_bundle` stands behind `bundle copy`.
 """
 
 # ruff: noqa: E402 - what comes before the imports must hold while they run
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from trml_rt.inspect import Inspection, inspect
     from trml_rt.lint import LintReport, lint
     from trml_rt.proof.check_data import DataCheck, DataProblem, check_data
+    from trml_rt.proof.need import NeedReport, calibrate_need
     from trml_rt.stream.answer import StreamAnswer, StreamEvent, Totals
     from trml_rt.stream.core import Stream
     from trml_rt.stream.record import Replay
@@ -86,6 +87,7 @@ _LATER = {
     "inspect": ["Inspection", "inspect"],
     "lint": ["LintReport", "lint"],
     "proof.check_data": ["DataCheck", "DataProblem", "check_data"],
+    "proof.need": ["NeedReport", "calibrate_need"],
     "stream.answer": ["StreamAnswer", "StreamEvent", "Totals"],
     "stream.core": ["Stream"],
     "stream.record": ["Replay"],
@@ -116,6 +118,7 @@ __all__ = [
     "LintReport",
     "MediaLimits",
     "Modality",
+    "NeedReport",
     "Reason",
     "Replay",
     "RowsFailed",
@@ -136,6 +139,7 @@ __all__ = [
     "bench",
     "build",
     "calibrate",
+    "calibrate_need",
     "check_data",
     "check_signature",
     "clean",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trml_rt.bundle.manifest import Task
 from trml_rt.errors import VerificationFailed
 
-__all__ = ["Answer", "InputReport", "Reason", "label_of", "read_prediction"]
+__all__ = ["Answer", "InputReport", "Reason", "certainty", "label_of", "read_prediction"]
 
 
 class Reason(str, enum.Enum):
@@ -35,6 +35,8 @@ class Reason(str, enum.Enum):
     ENDED = "ended"
     STALE = "stale"
     DEADLINE = "deadline"
+    # That of calls which take a video only if it is needed (docs/embedding-python.md).
+    NOT_NEEDED = "not_needed"
     # That of timelines (docs/timeline.md).
     NO_SPEECH = "no_speech"
 
@@ -188,6 +190,18 @@ def read_prediction(
     named = {name: p / sum(powers) for name, p in zip(task.labels, powers, strict=True)}
     best = max(named, key=named.__getitem__)
     return best, named[best], named
+
+
+def certainty(score: float, task: Task) -> float:
+    """Return how sure an answer is of its label, by its score; 0 or more.
+
+    For classification it is the probability of the label. For regression it is how far the score
+    may move before the label is another one.
+    """
+    if task.kind == "classification":
+        return score
+    assert task.thresholds is not None  # R11
+    return min((abs(score - bound) for bound in task.thresholds), default=math.inf)
 
 
 def label_of(score: float, task: Task) -> str:

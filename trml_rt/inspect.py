@@ -10,6 +10,7 @@ from typing import Any
 from trml_rt.bundle.calibration import has_calibration, open_calibration
 from trml_rt.bundle.engine_folder import engine_folders, open_engine_folder
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
+from trml_rt.bundle.need import has_need, read_need
 from trml_rt.engines.fastest import read_fastest
 from trml_rt.engines.key import why_not
 from trml_rt.errors import ArtefactMismatch
@@ -30,6 +31,8 @@ class Inspection:
         engine_sets: for each engine set its engines, in running order.
         calibration: for each encoder its forms and how many layers of each compute in INT8; None
             where the bundle has no calibration of its own.
+        need: from which certainty of a text on its video is not needed, and what that loses; None
+            where the bundle does not say.
         parity: largest difference to the training framework's answers, as `engine set/tensor`.
         built: for each folder of compiled engines where it lies, its precision, verification and
             whether it fits.
@@ -51,6 +54,7 @@ class Inspection:
     engines: dict[str, dict[str, Any]]
     engine_sets: dict[str, list[str]]
     calibration: dict[str, dict[str, Any]] | None
+    need: dict[str, Any] | None
     parity: dict[str, float]
     built: dict[str, dict[str, Any]]
     fastest: str | None
@@ -65,8 +69,8 @@ def inspect(bundle: BundleLike = None) -> Inspection:
     """Describe a bundle, after comparing the hash of every file, those of its calibration too.
 
     Raises:
-        ArtefactMismatch: the bundle, its calibration, or the record of what was found fastest
-            breaks a rule of its format.
+        ArtefactMismatch: the bundle, its calibration, or one of the records of what was found
+            fastest and of when video is needed breaks a rule of its format.
     """
     opened = open_bundle(bundle)
     opened.verify_files()
@@ -95,6 +99,7 @@ def inspect(bundle: BundleLike = None) -> Inspection:
         },
         engine_sets={engine_set.name: engine_set.engines for engine_set in manifest.engine_sets},
         calibration=_calibration(opened),
+        need=read_need(opened).model_dump(by_alias=True) if has_need(opened) else None,
         parity=manifest.parity,
         built={path.name: _built(opened, path) for path in engine_folders(opened)},
         fastest=None if fastest is None else fastest.engines,

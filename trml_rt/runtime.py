@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, overload
 
-from trml_rt.answer import Answer, read_prediction
+from trml_rt.answer import Answer, Reason, certainty, read_prediction
 from trml_rt.backends import LinkingBackend, Tensors
 from trml_rt.backends.process import usable_cores
 from trml_rt.bundle.arguments import check_one_of, check_threads, path_of
 from trml_rt.bundle.engine_folder import PRECISIONS, Precision
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
 from trml_rt.bundle.modality import Modality
+from trml_rt.bundle.need import read_need
 from trml_rt.bundle.signature import check_signature
 from trml_rt.engines.choose import Choice, choose
 from trml_rt.engines.dispatch import Dispatcher
@@ -143,6 +144,7 @@ class Runtime:
         degrade: bool = False,
         order: Order = "rgb",
         isolate: bool = False,
+        video_if_needed: bool = False,
     ) -> Answer:
         """Answer on one text, one video, or both.
 
@@ -155,17 +157,34 @@ class Runtime:
             order: of the colours in arrays: "rgb", or "bgr" as OpenCV has them.
             isolate: decode in a process of its own, so that a file that crashes, hangs or swells
                 the decoder costs one error. The process stays for later calls.
+            video_if_needed: do not look at the video where the text alone is sure, by the threshold
+                that `trml-rt calibrate-need` stored in the bundle. Its reason is `not_needed`.
 
         Raises:
-            UsageError: neither is given, or the bundle does not serve the combination.
+            UsageError: neither is given, the bundle does not serve the combination, or it does not
+                say when video is needed and `video_if_needed` asks for that.
             InputUnusable: an input is given but cannot be used.
             ArtefactMismatch: a file of the bundle is damaged.
             EnvironmentUnfit: the machine lacks memory, threads or open files.
         """
+        kept: Tensors = {}
+        spent: dict[str, float] = {}
+        if video_if_needed:
+            from trml_rt.stream.model import Model
+
+            model = Model(
+                self._inputs, self._dispatcher, self._answer, keep=True, sure=self._sure()
+            )
+            if text is not None and video is not None:
+                read = model.read(text)
+                if model.is_sure(read):
+                    return model.answer(read, (), Reason.NOT_NEEDED)
+                kept, spent = read.kept, {} if read.row is None else read.row.ms
         prepared = self._inputs.prepare(
             Sample(text, video), degrade=degrade, order=order, isolate=isolate
         )
-        return self._answer([prepared])[0]
+        prepared.ms = {**spent, **prepared.ms}
+        return self._answer([prepared], kept)[0]
 
     @overload
     def infer_batch(
@@ -300,6 +319,7 @@ class Runtime:
         max_gap: float = 10.0,
         deadline_ms: float | None = None,
         anytime: bool = False,
+        video_if_needed: bool = False,
         keep_vectors: bool = True,
         order: Order = "rgb",
         wait_for_source: bool = False,
@@ -333,6 +353,7 @@ class Runtime:
             deadline_ms: how old the newest input of an answer may be. Video is left out where
                 it would come later, by the times that answers took here.
             anytime: answer on the text at once, and again when the frames are done.
+            video_if_needed: answer on the text alone where it is sure, as in `infer`.
             keep_vectors: encode each frame once, not once a window.
             order: of the colours in arrays of `video`, as in `infer`.
             wait_for_source: go on trying where a live source cannot be opened.
@@ -371,11 +392,18 @@ class Runtime:
             max_gap=max_gap,
             deadline_ms=deadline_ms,
             anytime=anytime,
+            video_if_needed=video_if_needed,
             keep_vectors=keep_vectors,
         )
         return open_stream(
             rules,
-            Model(self._inputs, self._dispatcher, self._answer, keep=keep_vectors),
+            Model(
+                self._inputs,
+                self._dispatcher,
+                self._answer,
+                keep=keep_vectors,
+                sure=self._sure() if video_if_needed else None,
+            ),
             self.bundle,
             self.provenance,
             video,
@@ -453,6 +481,12 @@ class Runtime:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _sure(self) -> Callable[[Answer], bool]:
+        """Return what says whether an answer on a text is sure enough; see `calibrate_need`."""
+        threshold = read_need(self.bundle).threshold
+        task = self.bundle.manifest.task
+        return lambda answer: certainty(answer.score, task) >= threshold
 
     def _is_full(self, rows: list[Prepared]) -> bool:
         """Say whether `rows` together are more than the engines' axes allow."""

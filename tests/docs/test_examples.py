@@ -92,6 +92,7 @@ def prepared(tmp_path_factory):
     torch.save({"weight": torch.zeros(2)}, world / "ViT-B-32.pt")
     tiny.clip_backbone(world / "clip")
     bundle = Path(shutil.copytree(TINY, world / "bundle"))
+    trml_rt.calibrate_need(bundle, world / "held_out.jsonl")
     trml_rt.calibrate(bundle, world / "rows.jsonl", max_drop=0.02)
     for precision in ("fp32", "fp16", "int8"):
         trml_rt.build(bundle, precision)
@@ -105,7 +106,7 @@ def prepared(tmp_path_factory):
 
 def write_rows(world):
     make = np.random.default_rng(0)
-    lines = []
+    lines, held_out = [], []
     for number in range(96):
         pixels = make.integers(0, 256, (9, 9, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(world / f"{number}.png")
@@ -114,8 +115,12 @@ def write_rows(world):
         score = float(make.uniform(-1, 1))
         row = {"id": str(number), "split": split, "text": text, "video": f"{number}.png"}
         lines.append(json.dumps(row | {"score": score}))
+        held_out += [
+            json.dumps(row | {"id": f"{number} {n}", "split": "valid", "score": 0.0}) for n in "ab"
+        ]
     for name in ("rows.jsonl", "clips.jsonl"):
         (world / name).write_text("\n".join(lines))
+    (world / "held_out.jsonl").write_text("\n".join(held_out))
 
 
 @pytest.fixture
@@ -154,7 +159,7 @@ def test_what_is_not_run_is_still_in_the_pages():
 def test_a_command_of_the_pages_runs(world, line):
     without_ray = "--ray" in line and importlib.util.find_spec("ray") is None
     expected = 3 if NEEDS_GPU.search(line) or without_ray else 0
-    if line.startswith("trml-rt calibrate"):
+    if line.startswith("trml-rt calibrate "):
         without_calibration(world)
         line += ROUGH
         if "MOSI" in line:

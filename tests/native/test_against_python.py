@@ -110,6 +110,14 @@ def test_engines_that_python_compiled_for_openvino_answer_alike(library, tmp_pat
             assert native.infer("a good day")["engines"] == "portable"
 
 
+def test_a_record_of_when_video_is_needed_changes_no_answer(library, tmp_path):
+    folder = shutil.copytree(TINY, tmp_path / "bundle")
+    (folder / "need.json").write_text('{"schema": 1}')  # of no use to a call that does not ask
+    frames = list(np.random.default_rng(0).integers(0, 256, (3, 9, 9, 3), dtype=np.uint8))
+    with library.open(folder, backend=b"openvino") as native, trml_rt.load(folder) as python:
+        same(native.infer("a good day", frames), python.infer("a good day", frames).to_dict())
+
+
 def test_a_precision_that_python_compiled_none_for_is_refused_in_the_same_words(library, tmp_path):
     pytest.importorskip("openvino")
     folder = shutil.copytree(TINY, tmp_path / "bundle")

@@ -12,6 +12,7 @@ from trml_rt.bundle.arguments import path_of
 from trml_rt.bundle.atomic import check_target, staged_folder
 from trml_rt.bundle.calibration import RECORD, has_calibration, open_calibration
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
+from trml_rt.bundle.need import NEED, has_need, read_need
 from trml_rt.errors import UsageError, cannot_write
 
 __all__ = ["BundleCopy", "copy_bundle"]
@@ -44,7 +45,7 @@ def copy_bundle(
     """Copy a bundle, whole or not at all, after comparing the hash of every file.
 
     Engines are left out: they are built for one device. So is a signature, which tells every file
-    of its folder. The calibration is copied.
+    of its folder. The calibration is copied, and so is the record of when video is needed.
 
     Args:
         folder: the folder to make.
@@ -83,4 +84,7 @@ def _files(bundle: Bundle) -> list[str]:
         forms = [form for e in calibrated.record.engines.values() for form in e.forms.values()]
         graphs = dict.fromkeys(form.file for form in forms)
         names += [f"calibration/{name}" for name in (*graphs, RECORD)]
+    if has_need(bundle):
+        read_need(bundle)
+        names.append(NEED)
     return [*names, _MANIFEST]

@@ -15,6 +15,7 @@ from trml_rt.cli.bench import bench
 from trml_rt.cli.build import build
 from trml_rt.cli.bundle import bundle
 from trml_rt.cli.calibrate import calibrate
+from trml_rt.cli.calibrate_need import calibrate_need
 from trml_rt.cli.check_data import check_data
 from trml_rt.cli.clean import clean
 from trml_rt.cli.config import config
@@ -66,7 +67,7 @@ def trml_rt(context: click.Context) -> None:
 for _command in (
     *(infer, stream, timeline, merge, build, verify, bench, inspect, doctor, lint, bundle, clean),
     *(sign, check_signature),
-    *(calibrate, sample_data, check_data, config, train, evaluate, export, convert),
+    *(calibrate, calibrate_need, sample_data, check_data, config, train, evaluate, export, convert),
 ):
     trml_rt.add_command(_command)
 

@@ -20,6 +20,7 @@ from trml_rt.cli.options import (
     refuse_strangers,
     signature_option,
     threads_option,
+    video_if_needed_option,
 )
 from trml_rt.cli.printing import print_json, print_lines
 from trml_rt.errors import UsageError
@@ -73,6 +74,7 @@ Examples:
     is_flag=True,
     help="Decode in a process of its own, which may crash, hang or swell at the cost of one error.",
 )
+@video_if_needed_option
 @media_limits()
 @infer_job.job_options
 @as_json
@@ -84,6 +86,7 @@ def infer(
     data: Path | None,
     degrade: bool,
     isolate: bool,
+    video_if_needed: bool,
     as_json: bool,
     as_jsonl: bool,
     **arguments: Any,
@@ -96,7 +99,8 @@ def infer(
     from trml_rt.runtime import load
 
     if data is not None:
-        refuse_strangers({"text", "text_file", "video", "isolate", "as_jsonl"}, "with --data")
+        single = {"text", "text_file", "video", "isolate", "video_if_needed", "as_jsonl"}
+        refuse_strangers(single, "with --data")
         limits = limits_of(arguments)
         infer_job.run(data, degrade=degrade, as_json=as_json, limits=limits, **arguments)
         return
@@ -104,7 +108,9 @@ def infer(
     inputs = _inputs(text, text_file, video)
     options = {name: value for name, value in arguments.items() if name not in infer_job.JOB}
     with load(limits=limits_of(options), **options) as runtime:
-        answer = runtime.infer(**inputs, degrade=degrade, isolate=isolate)
+        answer = runtime.infer(
+            **inputs, degrade=degrade, isolate=isolate, video_if_needed=video_if_needed
+        )
     if as_json or as_jsonl:
         print_json(answer.to_dict(), on_one_line=as_jsonl)
     else:

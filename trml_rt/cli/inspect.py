@@ -56,6 +56,12 @@ def _for_people(content: dict[str, Any]) -> list[str]:
             for form, layers in engine["forms"].items()
         )
         lines.append(f"calibrated {name} by {engine['method']}: {forms or 'stays in FP32'}")
+    if content["need"] is not None:
+        need, checked = content["need"], content["need"]["checked"]
+        lines.append(
+            f"video not needed from a certainty of {need['threshold']:.4f} on: for "
+            f"{checked['without_video']:.1%} of rows, {checked['points_lost']:+.2f} points lost"
+        )
     lines.append("built for devices")
     for key, built in content["built"].items():
         fits = (

@@ -34,6 +34,7 @@ __all__ = [
     "signature_option",
     "threads_option",
     "typed_words",
+    "video_if_needed_option",
     "whole",
     "wholes",
 ]
@@ -201,6 +202,12 @@ data_layout = click.option(
 
 of_data = ("layout", "split", "rows")
 """The options that say how --data is read, and mean nothing without it."""
+
+video_if_needed_option = click.option(
+    "--video-if-needed",
+    is_flag=True,
+    help="Leave video out where the text is sure, by what `trml-rt calibrate-need` found.",
+)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 

@@ -23,6 +23,7 @@ from trml_rt.cli.options import (
     refuse_strangers,
     signature_option,
     threads_option,
+    video_if_needed_option,
 )
 from trml_rt.cli.printing import print_json, print_lines
 from trml_rt.cli.stream_view import LiveLine, lines_of_standard_input
@@ -118,6 +119,7 @@ Examples:
 )
 @click.option("--deadline-ms", type=_SECONDS, help="How old an answer may be, in milliseconds.")
 @click.option("--anytime", is_flag=True, help="Answer on the text at once, then on both.")
+@video_if_needed_option
 @click.option(
     "--keep-vectors/--no-keep-vectors",
     default=True,

@@ -16,6 +16,7 @@ CAUSES = (
     "buffer",
     "stale",
     "deadline",
+    "not_needed",
     "unchanged",
     "before_keyframe",
     "decode_error",

@@ -15,7 +15,7 @@ from trml_rt.backends import Tensors
 from trml_rt.bundle.modality import Modality
 from trml_rt.engines.dispatch import Dispatcher
 from trml_rt.errors import InputUnusable
-from trml_rt.inputs.prepare import Inputs, Prepared, Sample
+from trml_rt.inputs.prepare import Inputs, Prepared, Sample, TextLike
 
 __all__ = ["Model", "ReadText", "Shown"]
 
@@ -27,6 +27,8 @@ class ReadText:
     row: Prepared | None
     reason: Reason | None = None
     kept: Tensors = field(default_factory=dict)
+    sure: bool | None = None
+    """Whether it needs no video; None: nobody has asked."""
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Model:
         dispatcher: runs encoders.
         answer: answers on one prepared row, and on what encoders made of it before.
         keep: keep what encoders make of frames.
+        sure: says whether an answer on a text alone needs no video; None: video is always taken.
     """
 
     def __init__(
@@ -61,8 +64,10 @@ class Model:
         answer: Callable[[list[Prepared], Tensors], list[Answer]],
         *,
         keep: bool,
+        sure: Callable[[Answer], bool] | None = None,
     ) -> None:
         self._inputs, self._dispatcher, self._answer = inputs, dispatcher, answer
+        self._sure = sure
         self._of_frames = dispatcher.encoder("frames") if keep else None
         self._of_text = dispatcher.encoder("ids") if keep else None
 
@@ -76,7 +81,17 @@ class Model:
         pixels = self._inputs.pixels(picture)
         return pixels, (time.perf_counter() - start) * 1e3
 
-    def read(self, text: str) -> ReadText:
+    def is_sure(self, text: ReadText) -> bool:
+        """Say whether a text needs no video, where the caller asks for that."""
+        if self._sure is None or text.row is None:
+            return False
+        if text.sure is None:
+            answer = self.answer(text, (), Reason.NOT_NEEDED)
+            text.sure = self._sure(answer)
+            text.row.ms = {name: ms for name, ms in answer.ms.items() if name != "total"}
+        return text.sure
+
+    def read(self, text: TextLike) -> ReadText:
         """Return a text as the model takes it."""
         try:
             return ReadText(self._inputs.prepare(Sample(text=text), degrade=False))

@@ -51,6 +51,7 @@ class Rules:
         max_gap: a longer step of time ahead begins a new epoch.
         deadline_ms: how old the newest frame of an answer may be; None: as old as it gets.
         anytime: answer on the text at once, and once more when the frames are done.
+        video_if_needed: answer on the text alone where it is sure.
         keep_vectors: encode each frame once, not once in each window.
     """
 
@@ -67,6 +68,7 @@ class Rules:
     max_gap: float = 10.0
     deadline_ms: float | None = None
     anytime: bool = False
+    video_if_needed: bool = False
     keep_vectors: bool = True
 
     def __post_init__(self) -> None:

@@ -106,9 +106,9 @@ class Work:
         spoken = self._intake.text_at(frame.t)
         text = self._read(spoken, frame.t)
         alone = text.row is not None and self._model.serves(Modality.TEXT)
-        if alone and not self._in_time(frame, now):
-            self._accounts.drop("deadline")
-            return self._answer(spoken, text, frame, reason=Reason.DEADLINE)
+        if alone and (why := self._left_out(text, frame, now)) is not None:
+            self._accounts.drop(why.value)
+            return self._answer(spoken, text, frame, reason=why)
         try:
             pixels, ms = self._model.pixels(frame.picture)
         except InputUnusable:
@@ -121,6 +121,14 @@ class Work:
             return self._answer(spoken, text, frame, self._video.window)
         self._rest = lambda: self._answer(spoken, text, frame, self._video.window)
         return self._answer(spoken, text, frame, reason=Reason.DEADLINE, final=False)
+
+    def _left_out(self, text: ReadText, frame: Waiting, now: float) -> Reason | None:
+        """Return why an answer is on the text alone though a frame came, if it is."""
+        if self._video.state != "running":
+            return None
+        if self._model.is_sure(text):
+            return Reason.NOT_NEEDED
+        return None if self._in_time(frame, now) else Reason.DEADLINE
 
     def _in_time(self, frame: Waiting, now: float) -> bool:
         """Say whether an answer with this frame is expected before the deadline."""
