@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["stream"]
 
 _SECONDS = click.FloatRange(min=0)
+_OF_LOAD = ("bundle", "backend", "precision", "threads", "signed_by")
 
 
 @click.command(
@@ -140,11 +141,6 @@ def stream(
     text: Path | None,
     replay: Path | None,
     as_json: bool,
-    bundle: Path,
-    backend: str,
-    precision: Any,
-    threads: int | None,
-    signed_by: Path | None,
     **rules: Any,
 ) -> None:
     """Answer on a video as it goes on, and on texts as they come.
@@ -154,20 +150,14 @@ def stream(
     """
     from trml_rt.runtime import load
 
+    options = {name: rules.pop(name) for name in _OF_LOAD}
     if replay is not None:
         refuse_strangers({*rules, "video", "text"}, "with --replay")
     elif video is None and text is None:
         raise UsageError("neither --video nor --text is given; give at least one")
     elif video in ("-", "pipe:", "pipe:-") and text == Path("-"):
         raise UsageError("--text and --video cannot both be standard input; name a file for one")
-    with load(
-        bundle,
-        backend=backend,
-        precision=precision,
-        threads=threads,
-        signed_by=signed_by,
-        limits=limits_of(rules),
-    ) as runtime:
+    with load(limits=limits_of(rules), **options) as runtime:
         if replay is not None:
             _replay(runtime, replay, as_json)
         else:
