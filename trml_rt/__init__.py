@@ -6,7 +6,7 @@
 
 Behind every command of `trml-rt` stands a function of the same name: `build`, `calibrate`,
 `calibrate_need`, `check_data`, `verify`, `bench`, `inspect`, `doctor`, `lint`, `clean`, `sign`,
-`check_signature`. `copy_bundle` stands behind `bundle copy`.
+`check_signature`, `deploy`, `rollback`. `copy_bundle` stands behind `bundle copy`.
 """
 
 # ruff: noqa: E402 - what comes before the imports must hold while they run
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from trml_rt.calibrate import CalibrationReport, calibrate
     from trml_rt.doctor import Diagnosis, doctor
     from trml_rt.engines.clean import CleanReport, clean
+    from trml_rt.fleet import Deployment, deploy, rollback
     from trml_rt.inspect import Inspection, inspect
     from trml_rt.lint import LintReport, lint
     from trml_rt.proof.check_data import DataCheck, DataProblem, check_data
@@ -84,6 +85,7 @@ _LATER = {
     "calibrate": ["CalibrationReport", "calibrate"],
     "doctor": ["Diagnosis", "doctor"],
     "engines.clean": ["CleanReport", "clean"],
+    "fleet": ["Deployment", "deploy", "rollback"],
     "inspect": ["Inspection", "inspect"],
     "lint": ["LintReport", "lint"],
     "proof.check_data": ["DataCheck", "DataProblem", "check_data"],
@@ -110,6 +112,7 @@ __all__ = [
     "CompileOptions",
     "DataCheck",
     "DataProblem",
+    "Deployment",
     "Diagnosis",
     "EnvironmentUnfit",
     "InputReport",
@@ -144,11 +147,13 @@ __all__ = [
     "check_signature",
     "clean",
     "copy_bundle",
+    "deploy",
     "doctor",
     "inspect",
     "lint",
     "load",
     "preview_build",
+    "rollback",
     "sign",
     "timeline",
     "verify",

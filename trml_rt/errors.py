@@ -69,7 +69,7 @@ class BackendUnavailable(EnvironmentUnfit, ImportError):
 
 
 class VerificationFailed(TrmlError):
-    """Compiled or exported graphs do not give the reference answers."""
+    """Compiled or exported graphs do not give the reference answers, or not in time."""
 
     exit_code = 4
 

@@ -167,6 +167,9 @@ def test_a_command_of_the_pages_runs(world, line):
     if line.startswith("trml-rt merge"):
         for shard in (other for other in commands() if "--shard" in other):
             assert run(shard).exit_code == 0
+    if "rollback" in line or "--bundle current" in line:
+        for bundle in ("bundle/", "signed/"):
+            assert run(f"trml-rt deploy {bundle} --current current").exit_code == 0
     if "--replay" in line:
         run("trml-rt stream --video v.mp4 --record s.jsonl")
     result = run(line)

@@ -48,7 +48,7 @@ WHOLE: Mapping[str, tuple[int, int | None]] = {
 """The least and the largest value of each argument that is a whole number; None: no largest."""
 
 _LARGEST = sys.float_info.max
-_NUMBERS = {"max_drop": (0, 1), "max_drop_points": (0, 100)}
+_NUMBERS = {"max_drop": (0, 1), "max_drop_points": (0, 100), "max_ms": (0, 3_600_000)}
 _DATA = {"layout": "jsonl", "split": "valid", "rows": 512}
 
 

@@ -28,6 +28,7 @@ except ImportError:  # Windows, where what killed writers left stays
 __all__ = [
     "check_target",
     "check_writable",
+    "flush",
     "has_partials",
     "is_partial",
     "partial_of",
@@ -73,7 +74,7 @@ def staged_file(path: Path) -> Iterator[BinaryIO]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _flush(path.parent)
+        flush(path.parent)
     except OSError as error:
         error.filename = str(path)  # not a temporary name; an error of writing has none at all
         raise
@@ -155,8 +156,8 @@ def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
         staging.chmod(0o755)
         yield staging
         for path in sorted(staging.rglob("*"), reverse=True):
-            _flush(path)
-        _flush(staging)
+            flush(path)
+        flush(staging)
         if replace and target.exists():
             _replace_folder(staging, target)
         else:
@@ -167,7 +168,7 @@ def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     finally:
         if handle is not None:
             os.close(handle)
-    _flush(target.parent)
+    flush(target.parent)
 
 
 def _new_staging(target: Path) -> tuple[Path, int | None]:
@@ -286,7 +287,12 @@ def remove_partials(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until the disk has a file, or which names a folder holds.
+
+    Raises:
+        OSError: the disk is full, or at fault.
+    """
     if os.name == "nt" and path.is_dir():  # Windows opens no folder
         return
     handle = os.open(path, os.O_RDONLY)

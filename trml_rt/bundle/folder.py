@@ -29,6 +29,9 @@ class Bundle:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = path_of("bundle", folder)
+        if os.path.islink(self.folder):  # noqa: PTH114 - of a name that is too long, too
+            # `trml-rt deploy` changes such links; what was opened stays what it was.
+            self.folder = Path(os.path.realpath(self.folder))
         try:
             data = read_record(self.folder / "model.json")
         except OSError as error:

@@ -20,6 +20,7 @@ from trml_rt.cli.check_data import check_data
 from trml_rt.cli.clean import clean
 from trml_rt.cli.config import config
 from trml_rt.cli.convert import convert
+from trml_rt.cli.deploy import deploy, rollback
 from trml_rt.cli.doctor import doctor
 from trml_rt.cli.eval import evaluate
 from trml_rt.cli.exits import Exits, interrupted_once
@@ -66,7 +67,7 @@ def trml_rt(context: click.Context) -> None:
 
 for _command in (
     *(infer, stream, timeline, merge, build, verify, bench, inspect, doctor, lint, bundle, clean),
-    *(sign, check_signature),
+    *(sign, check_signature, deploy, rollback),
     *(calibrate, calibrate_need, sample_data, check_data, config, train, evaluate, export, convert),
 ):
     trml_rt.add_command(_command)

@@ -43,12 +43,14 @@ class Choice:
     Attributes:
         backend: loads the engines.
         engines: their name for answers: "portable", or that of the engine folder.
+        precision: theirs; portable graphs are held to the limits of "fp32".
         locate: opens an engine's graph, its hash compared.
         passed: the engine sets that were compared with their references and passed.
     """
 
     backend: Backend
     engines: str
+    precision: str
     locate: Callable[[str], CheckedFile]
     passed: Collection[str]
 
@@ -81,6 +83,7 @@ def choose(
     return Choice(
         row.load().open_backend(row.name, threads, callers, compiled=False),
         "portable",
+        "fp32",
         bundle.open_graph,
         exported_sets(manifest),
     )
@@ -164,7 +167,8 @@ def _command(verb: str, bundle: Bundle, precision: str, row: BackendRow) -> str:
 
 def _compiled(row: BackendRow, engines: EngineFolder, threads: int | None, callers: int) -> Choice:
     backend = row.load().open_backend(row.name, threads, callers, compiled=True)
-    return Choice(backend, engines.folder.name, engines.open, engines.passed_sets())
+    name, precision = engines.folder.name, engines.manifest.precision
+    return Choice(backend, name, precision, engines.open, engines.passed_sets())
 
 
 def _one_of(bundle: Bundle, fitting: list[EngineFolder], key: str) -> EngineFolder:

@@ -25,7 +25,7 @@ from trml_rt.bundle.records import refuse
 from trml_rt.errors import ArtefactMismatch, blames_machine, lacks_resource
 from trml_rt.proof.compare import Answers, Case
 
-__all__ = ["golden_answers", "golden_inputs", "load_golden"]
+__all__ = ["first_row", "golden_answers", "golden_inputs", "load_golden"]
 
 
 _MOST_BYTES = 1 << 30  # of all tensors of a golden file
@@ -109,6 +109,14 @@ def golden_answers(bundle: Bundle) -> tuple[list[Case], Answers]:
         cases.append(Case({name: golden[name] for name in engine_set.inputs}))
         answers.append({engine_set.name: golden})
     return cases, answers
+
+
+def first_row(inputs: Tensors) -> Tensors:
+    """Return the first row of the golden inputs of an engine set, whose frames are packed."""
+    row = {name: tensor[:1] for name, tensor in inputs.items()}
+    if "frames" in inputs:
+        row["frames"] = inputs["frames"][: np.count_nonzero(inputs["frame_mask"][0])]
+    return row
 
 
 def _golden(bundle: Bundle, engine_set: EngineSet) -> Tensors:
