@@ -1,5 +1,5 @@
 # One command each, the same for people and CI. Environments are made on first need and
-# remade when pyproject.toml changes.
+# remade when pyproject.toml or the lock changes.
 
 PYTHON ?= python3
 RUNTIME := .venv
@@ -7,11 +7,16 @@ TRAIN := .venv-train
 STUBS := build/stubs
 NATIVE := .venv-native
 DOCS := .venv-docs
+# The versions of all packages in these environments, for the Python that has such a file; others
+# take the newest versions that pyproject.toml allows.
+LOCK := $(wildcard .ci/lock-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt)
+PIP := bin/pip install --quiet --disable-pip-version-check
+LOCKED := $(PIP) $(addprefix --constraint ,$(LOCK))
 CALLS ?= 4000
 MINUTES ?= 60
 
-.PHONY: demo test test-ray test-runtime lint docs bench soak soak-jobs soak-live fuzz reference wheel encoders default-bundle clean \
-	native native-packages native-sanitized native-bench bindings mutations plots speed
+.PHONY: demo test test-ray test-runtime lint docs bench soak soak-jobs soak-live fuzz reference wheel lock audit \
+	encoders default-bundle clean native native-packages native-sanitized native-bench bindings mutations plots speed
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
 	$(RUNTIME)/bin/trml-rt infer --text samples/glad.txt --video samples/smiling.mp4
@@ -27,7 +32,7 @@ test-ray:  ## jobs on a Ray cluster on this machine, in an environment of its ow
 	build/ray/bin/python -m pytest tests/trml_rt/jobs/test_ray_data.py
 
 test-runtime: $(RUNTIME)/.ready  ## the runtime's own tests, without torch
-	$(RUNTIME)/bin/pip install --quiet --disable-pip-version-check pytest hypothesis
+	$(RUNTIME)/$(LOCKED) pytest hypothesis
 	$(RUNTIME)/bin/python -m pytest tests/trml_rt
 
 # The Pythons of JetPack 6 and 7: make test-python-3.10 PYTHON=python3.10
@@ -99,6 +104,21 @@ native-packages:
 	done; \
 	if [ -n "$$missing" ]; then echo "make native needs packages that are missing; install them: apt-get install$$missing" >&2; exit 1; fi
 
+lock:  ## choose the newest versions that pyproject.toml allows, for this Python; needs the network
+	mkdir -p build
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed \
+		--report build/lock.json '.[train,dev,docs,ray]'
+	$(PYTHON) .ci/lock.py build/lock.json > .ci/lock-$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt
+
+audit:  ## known weaknesses of the locked versions; asks the index at pypi.org
+	$(PYTHON) -m venv --clear build/audit
+	build/audit/$(PIP) 'pip-audit>=2.7,<3'
+	build/audit/bin/pip-audit --requirement $(LOCK) --no-deps --disable-pip --strict
+
+# The same sources give the same bytes: files have the time of the commit, and the back end is locked.
+wheel: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+wheel: export PIP_CONSTRAINT := $(abspath $(LOCK))
+wheel: export PIP_BUILD_CONSTRAINT := $(abspath $(LOCK))
 wheel: $(RUNTIME)/.ready
 	rm -rf dist
 	$(RUNTIME)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
@@ -176,9 +196,9 @@ plots: $(TRAIN)/.ready  ## draw the committed results again from their JSON; not
 clean:
 	rm -rf $(RUNTIME) $(TRAIN) $(NATIVE) $(DOCS) dist build
 
-$(RUNTIME)/.ready: pyproject.toml
+$(RUNTIME)/.ready: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv --clear $(RUNTIME)
-	$(RUNTIME)/bin/pip install --quiet --disable-pip-version-check --editable .
+	$(RUNTIME)/$(LOCKED) --editable .
 	touch $@
 
 # TensorRT's signatures, for mypy. Not in an environment: there the folder would import as an
@@ -190,17 +210,17 @@ $(STUBS)/.ready: Makefile
 	sed -i -E 's/\bin: list/in_: list/; s/channel_axis: int\)/channel_axis: int = ...)/' $(STUBS)/tensorrt_bindings/tensorrt.pyi
 	touch $@
 
-$(TRAIN)/.ready: pyproject.toml
+$(TRAIN)/.ready: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv --clear $(TRAIN)
-	$(TRAIN)/bin/pip install --quiet --disable-pip-version-check --editable '.[train,dev]'
+	$(TRAIN)/$(LOCKED) --editable '.[train,dev]'
 	touch $@
 
-$(DOCS)/.ready: pyproject.toml
+$(DOCS)/.ready: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv --clear $(DOCS)
-	$(DOCS)/bin/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(DOCS)/$(LOCKED) --editable '.[docs]'
 	touch $@
 
-$(NATIVE)/.ready: pyproject.toml
+$(NATIVE)/.ready: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv --clear $(NATIVE)
-	$(NATIVE)/bin/pip install --quiet --disable-pip-version-check --editable '.[openvino,sign]' pytest hypothesis
+	$(NATIVE)/$(LOCKED) --editable '.[openvino,sign]' pytest hypothesis
 	touch $@

@@ -143,6 +143,12 @@ Bundle::Bundle(const std::string& name) : folder(name) {
   std::string data;
   // As Python's pathlib prints it.
   if (folder.has_parent_path() && !folder.has_filename()) folder = folder.parent_path();
+  // `trml-rt deploy` changes links to bundles; what was opened stays what it was.
+  std::error_code unresolved;
+  if (fs::is_symlink(folder, unresolved)) {
+    const fs::path named = fs::canonical(folder, unresolved);
+    if (!unresolved) folder = named;
+  }
   try {
     data = read_record(folder / "model.json");
   } catch (const std::system_error& error) {
