@@ -6,7 +6,7 @@
 
 Behind every command of `trml-rt` stands a function of the same name: `build`, `calibrate`,
 `calibrate_need`, `check_data`, `verify`, `bench`, `inspect`, `doctor`, `lint`, `clean`, `sign`,
-`check_signature`, `deploy`, `rollback`. `copy_bundle` stands behind `bundle copy`.
+`check_signature`, `deploy`, `rollback`, `export_triton`. `copy_bundle` stands behind `bundle copy`.
 """
 
 # ruff: noqa: E402 - what comes before the imports must hold while they run
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from trml_rt.calibrate import CalibrationReport, calibrate
     from trml_rt.doctor import Diagnosis, doctor
     from trml_rt.engines.clean import CleanReport, clean
-    from trml_rt.fleet import Deployment, deploy, rollback
+    from trml_rt.fleet import Deployment, TritonModel, deploy, export_triton, rollback
     from trml_rt.inspect import Inspection, inspect
     from trml_rt.lint import LintReport, lint
     from trml_rt.proof.check_data import DataCheck, DataProblem, check_data
@@ -85,7 +85,7 @@ _LATER = {
     "calibrate": ["CalibrationReport", "calibrate"],
     "doctor": ["Diagnosis", "doctor"],
     "engines.clean": ["CleanReport", "clean"],
-    "fleet": ["Deployment", "deploy", "rollback"],
+    "fleet": ["Deployment", "TritonModel", "deploy", "export_triton", "rollback"],
     "inspect": ["Inspection", "inspect"],
     "lint": ["LintReport", "lint"],
     "proof.check_data": ["DataCheck", "DataProblem", "check_data"],
@@ -134,6 +134,7 @@ __all__ = [
     "Timeline",
     "TimelineRow",
     "Totals",
+    "TritonModel",
     "TrmlError",
     "UsageError",
     "Verification",
@@ -149,6 +150,7 @@ __all__ = [
     "copy_bundle",
     "deploy",
     "doctor",
+    "export_triton",
     "inspect",
     "lint",
     "load",

@@ -25,6 +25,7 @@ from trml_rt.cli.doctor import doctor
 from trml_rt.cli.eval import evaluate
 from trml_rt.cli.exits import Exits, interrupted_once
 from trml_rt.cli.export import export
+from trml_rt.cli.export_triton import export_triton
 from trml_rt.cli.infer import infer
 from trml_rt.cli.infer_job import merge
 from trml_rt.cli.inspect import inspect
@@ -67,7 +68,7 @@ def trml_rt(context: click.Context) -> None:
 
 for _command in (
     *(infer, stream, timeline, merge, build, verify, bench, inspect, doctor, lint, bundle, clean),
-    *(sign, check_signature, deploy, rollback),
+    *(sign, check_signature, deploy, rollback, export_triton),
     *(calibrate, calibrate_need, sample_data, check_data, config, train, evaluate, export, convert),
 ):
     trml_rt.add_command(_command)

@@ -1,5 +1,6 @@
-"""Put a bundle in service on a device, and go back to the one before."""
+"""Put a bundle in service: on a device, by a link, or on a server of Triton."""
 
 from trml_rt.fleet.deploy import Deployment, deploy, rollback
+from trml_rt.fleet.triton import TritonModel, export_triton
 
-__all__ = ["Deployment", "deploy", "rollback"]
+__all__ = ["Deployment", "TritonModel", "deploy", "export_triton", "rollback"]
