@@ -37,7 +37,8 @@ class State:
 
     Attributes:
         name: the state.
-        reason: why no frame comes: "connecting", "stalled" or "lost"; None where there is no need.
+        reason: why no frame comes: "connecting", "stalled", "frozen" or "lost"; None where there is
+            no need.
         epoch: that of the last frame.
         message: one sentence for people, without credentials.
     """

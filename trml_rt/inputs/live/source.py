@@ -29,6 +29,8 @@ Policy = Literal["every", "freshest"]
 _WORKER = "trml_rt.inputs.live.worker"
 _SLOTS = 4  # frames on their way from the child
 _CONNECT = 15.0  # seconds: a camera may answer late, and FFmpeg looks at a stream for a while
+_STALLED = "stalled", "no frame came"
+_FROZEN = "frozen", "the time of its frames stood still"
 _JITTER = 0.25  # part of a wait that chance adds, so that many devices do not come back at once
 
 
@@ -190,6 +192,7 @@ class LiveSource:
         self._child: Child | None = None
         self._state: StateName | None = None
         self._epoch = -1
+        self._t = 0.0  # of the last frame
         self._thread = threading.Thread(target=self._run, name="trml-rt source", daemon=True)
         self._thread.start()
 
@@ -281,13 +284,16 @@ class LiveSource:
     def _listen(self, child: Child) -> str | None:
         opened = running = False
         heard = time.monotonic()
+        still = -math.inf  # when a frame last came whose time stood still
         while not self._closing.is_set():
             silent = time.monotonic() - heard
             most = self._patience(opened)
             if silent >= most:
                 return f"no frame came for {most:g} s"
             if running and silent >= self._watch.stall:
-                self._change("stalled", "stalled", f"no frame came for {self._watch.stall:g} s")
+                frozen = time.monotonic() - still < self._watch.stall
+                reason, what = _FROZEN if frozen else _STALLED
+                self._change("stalled", reason, f"{what} for {self._watch.stall:g} s")
             next_look = self._watch.stall if self._state == "running" else most
             message = child.hear(max(0.0, min(next_look - silent, 1.0)))
             if message is None:
@@ -301,8 +307,11 @@ class LiveSource:
                 self._finite |= bool(message["finite"])
                 self._queue.policy = self._queue.policy or ("every" if self._finite else "freshest")
             elif "frame" in message:
-                self._take(child, message, fresh=not running)
+                moved = self._take(child, message, fresh=not running)
                 running = True
+                if not moved:  # it is no sign of life
+                    still = time.monotonic()
+                    continue
             elif "end" in message:
                 return None
             elif "lost" in message:
@@ -319,15 +328,20 @@ class LiveSource:
             return math.inf
         return self._watch.restart if opened else max(_CONNECT, self._watch.restart)
 
-    def _take(self, child: Child, message: Mapping[str, Any], fresh: bool) -> None:
+    def _take(self, child: Child, message: Mapping[str, Any], fresh: bool) -> bool:
+        """Take a frame, and say whether its time is another one than that before."""
         slot = int(message["frame"]) % _SLOTS
         [pixels] = child.frames(1, self._shape, slot * math.prod(self._shape))
         child.tell({"free": slot})
+        t = float(message["t"])
+        moved = bool(fresh or message["jumps"] or t != self._t)
         if fresh or message["jumps"]:
             self._epoch += 1
-        if self._state != "running":
+        if self._state != "running" and moved:
             self._change("running", None, "frames come")
-        self._queue.put(Frame(float(message["t"]), pixels, self._epoch, time.monotonic()))
+        self._t = t
+        self._queue.put(Frame(t, pixels, self._epoch, time.monotonic()))
+        return moved
 
     def _change(self, name: StateName, reason: str | None, what: str) -> None:
         if name != self._state:

@@ -127,9 +127,11 @@ class _Reader:
         t, jumps = self._clock.read(frame)
         if jumps:
             self._due = 0.0
-        if t < self._due:
-            if t > before:  # frames of one time are no sign of life
-                self._sign()
+        if t < self._due and t > before:
+            self._sign()
+            return
+        # Of frames whose time stands still one is sent now and then: it shows that they come.
+        if t < self._due and time.monotonic() - self._told < _SIGN:
             return
         if self._interval:
             self._due = (t // self._interval + 1) * self._interval
