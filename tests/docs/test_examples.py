@@ -42,6 +42,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = {
     "build/vit_b32": "takes minutes, and a backbone of 600 MB",
     "rtsp://camera": "needs a camera",
+    "/dev/video0": "needs a camera",
 }
 NEEDS_GPU = re.compile(r"--backend tensorrt( |$)")
 # An untrained backbone of 6 MB stands in for one of 600 MB that nobody may download here.
