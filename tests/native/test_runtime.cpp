@@ -51,6 +51,21 @@ TEST_CASE("video alone never loads the text encoder") {
   CHECK(world.backend->loaded == std::vector<std::string>{"frame", "fuse_video"});
 }
 
+TEST_CASE("what was opened through a link stays what it was") {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::temp_directory_path() / ("trml_rt_link_" + std::to_string(getpid()));
+  fs::create_directories(folder);
+  fs::create_directory_symlink(tiny, folder / "current");
+  auto backend = std::make_shared<SumBackend>();
+  const auto model = std::make_shared<Model>((folder / "current").string(), backend);
+  fs::remove(folder / "current");  // as a deploy that lets it name another bundle
+  fs::create_directory_symlink(folder, folder / "current");
+  Runtime runtime{model};
+  runtime.infer({text("good")}, false, false);  // which loads the first engines
+  CHECK(backend->loaded == std::vector<std::string>{"text", "fuse_text"});
+  fs::remove_all(folder);
+}
+
 TEST_CASE("clones share engines") {
   World world;
   Runtime twin(world.model);
