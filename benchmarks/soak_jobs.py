@@ -7,8 +7,8 @@ The rows have texts, clips or both. Two in a hundred clips are broken, and three
 that decodes them, as a fault in a decoder does. One job runs to its end undisturbed. Another one is
 killed, its workers or all of it, by SIGKILL, SIGTERM or SIGINT, and is started again each time.
 Where it ends before the next kill, its file is compared, and a new job begins. The last one runs to
-its end. A file must have every key once, and the bytes of the clean one. It ends with exit code 1
-where that does not hold.
+its end. A file must have every key once, and the bytes of the clean one, and nothing half written
+may lie beside it. It ends with exit code 1 where that does not hold.
 """
 
 from __future__ import annotations
@@ -146,6 +146,7 @@ def soak(data: Path, bundle: Path, kills: int, seconds: float) -> dict[str, Any]
     keys = Counter(record["key"] for record in records)
     rows = [json.loads(line)["id"] for line in data.read_text(encoding="utf-8").splitlines()]
     equal = killed.read_bytes() == clean.read_bytes()
+    left = sorted(path.name for path in data.parent.glob(".partial-*"))
     once = list(keys) == rows and set(keys.values()) == {1}
     return {
         "rows": len(rows),
@@ -155,8 +156,9 @@ def soak(data: Path, bundle: Path, kills: int, seconds: float) -> dict[str, Any]
         "errors": dict(Counter(record["error"] for record in records if "error" in record)),
         "every_key_once": once,
         "bytes_of_the_clean_run": equal,
+        "half_written_files_left": left,
         "sha256": hashlib.sha256(killed.read_bytes()).hexdigest(),
-        "passed": code == 0 and once and equal,
+        "passed": code == 0 and once and equal and not left,
     }
 
 

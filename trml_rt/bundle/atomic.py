@@ -13,6 +13,7 @@ import ctypes
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,15 +63,14 @@ def staged_file(path: Path) -> Iterator[BinaryIO]:
         OSError: the file cannot be written; `filename` is `path`, also where the disk is full.
     """
     try:
-        handle, name = tempfile.mkstemp(prefix=_PREFIX, dir=path.parent)
-        temporary = Path(name)
+        temporary, handle = _new_temporary(path)
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.chmod(0o644)  # mkstemp makes it private to the user
-            temporary.replace(path)
+                temporary.chmod(0o644)  # so far it was private to the user
+                temporary.replace(path)  # while it is held: the next writer takes no other's
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -78,6 +78,32 @@ def staged_file(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         error.filename = str(path)  # not a temporary name; an error of writing has none at all
         raise
+
+
+def _new_temporary(path: Path) -> tuple[Path, int]:
+    """Return an empty file beside `path`, and a descriptor that holds it for this process.
+
+    Its name is always the same, so that the next writer takes over what a killed one left. It is
+    another one where a second writer is at work, or where the file system has no locks.
+    """
+    fixed = path.with_name(_staging_prefix(path).removesuffix("-"))
+    with contextlib.suppress(OSError, AttributeError):  # AttributeError: Windows has none of these
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        handle = os.open(fixed, flags, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            here, there = os.fstat(handle), fixed.lstat()
+            # It may have been renamed between the two; and nobody else may have a name for it.
+            if os.path.samestat(here, there) and stat.S_ISREG(here.st_mode) and here.st_nlink == 1:
+                os.ftruncate(handle, 0)
+                os.fchmod(handle, 0o600)
+                return fixed, handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+    handle, name = tempfile.mkstemp(prefix=_PREFIX, dir=path.parent)
+    return Path(name), handle
 
 
 def check_target(target: Path, *, marker: str, what: str, replace: bool) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from trml_rt.bundle.atomic import _exchange, staged_folder, write_bytes
+from trml_rt.bundle.atomic import _exchange, staged_file, staged_folder, write_bytes
 from trml_rt.errors import UsageError
 
 
@@ -35,6 +36,58 @@ def test_a_folder_that_is_absent_is_named_by_the_file_that_was_to_be_written(tmp
     with pytest.raises(FileNotFoundError) as caught:
         write_bytes(tmp_path / "absent" / "file", b"")
     assert caught.value.filename == str(tmp_path / "absent" / "file")
+
+
+KILLED_FILE = """
+import os, signal, sys
+from pathlib import Path
+from trml_rt.bundle.atomic import staged_file
+with staged_file(Path(sys.argv[1])) as file:
+    file.write(b"a killed one's, which is longer")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def kill_a_writer_of_a_file(target):
+    ended = subprocess.run([sys.executable, "-c", KILLED_FILE, str(target)])
+    assert ended.returncode == -signal.SIGKILL
+
+
+def test_what_a_killed_writer_of_a_file_left_is_taken_over_by_the_next_one(tmp_path):
+    kill_a_writer_of_a_file(tmp_path / "file")
+    kill_a_writer_of_a_file(tmp_path / "file")
+    assert len(list(tmp_path.iterdir())) == 1
+    write_bytes(tmp_path / "file", b"new")
+    [file] = tmp_path.iterdir()
+    assert (file.name, file.read_bytes(), file.stat().st_mode & 0o777) == ("file", b"new", 0o644)
+
+
+def test_of_two_writers_of_one_file_each_has_a_place_of_its_own(tmp_path):
+    target = tmp_path / "file"
+    with staged_file(target) as one:
+        one.write(b"one")
+        write_bytes(target, b"other")
+        assert target.read_bytes() == b"other"
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"one")]
+
+
+@pytest.mark.parametrize("plant", ["symlink_to", "hardlink_to", "fifo", "folder"])
+def test_what_lies_under_the_name_of_a_half_written_file_is_not_written_to(tmp_path, plant):
+    victim, target = tmp_path / "victim", tmp_path / "folder" / "file"
+    target.parent.mkdir()
+    victim.write_bytes(b"a thesis")
+    kill_a_writer_of_a_file(target)
+    [left] = target.parent.iterdir()
+    left.unlink()
+    if plant == "fifo":
+        os.mkfifo(left)
+    elif plant == "folder":
+        left.mkdir()
+    else:
+        getattr(left, plant)(victim)
+    write_bytes(target, b"new")
+    assert (victim.read_bytes(), target.read_bytes()) == (b"a thesis", b"new")
 
 
 def make(target, whose, meanwhile=lambda: None, *, replace=False):
