@@ -62,6 +62,9 @@ class Config(BaseModel):
     equal_lengths: bool = _key(
         True, "bring pooled and virtual vectors to length 1 too, so that none drowns another"
     )
+    head_scale: Positive = _key(
+        1.0, "factor on both vectors at the head's door; short vectors teach a head slowly"
+    )
     standardise: bool = _key(
         False, "centre and scale each coordinate of text and frame vectors by those in training"
     )
@@ -201,7 +204,7 @@ def parse_recorded(
     return parse_config({**_BEFORE, **values}, where=where, error=error)
 
 
-_BEFORE = {"equal_lengths": False}
+_BEFORE = {"equal_lengths": False, "head_scale": 1.0}
 
 
 def load_config(

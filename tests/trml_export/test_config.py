@@ -69,6 +69,7 @@ def test_a_word_needs_no_quotes_in_an_override():
         ("thresholds=[0.5, -0.5]", "thresholds must rise"),
         ("thresholds=[-0.5, 3.0]", "inside score_range"),
         ("score_range=[1, 1]", "score_range must rise"),
+        ("head_scale=0", "head_scale"),
     ],
 )
 def test_a_wrong_override_is_refused_by_name(override, message):

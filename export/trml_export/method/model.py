@@ -137,18 +137,18 @@ class TRML(nn.Module):
         text = self.door_of_text(text)
         video = self._levelled(self.text_to_video(text))
         video = self._blended(self.video_gate, video, text)
-        return self.head(text, video, (True, False)), video
+        return self._predict(text, video, (True, False)), video
 
     def fuse_video(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the prediction and the virtual text (batch, d) of video alone."""
         video = self.pooled(frames, mask)
         text = self._levelled(self.video_to_text(video))
         text = self._blended(self.text_gate, text, video)
-        return self.head(text, video, (False, True)), text
+        return self._predict(text, video, (False, True)), text
 
     def fuse_text_video(self, text: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """Return the prediction from both real modalities."""
-        return self.head(self.door_of_text(text), self.pooled(frames, mask), (True, True))
+        return self._predict(self.door_of_text(text), self.pooled(frames, mask), (True, True))
 
     def pooled(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Return the vector (batch, d) of a clip that the head takes."""
@@ -182,6 +182,11 @@ class TRML(nn.Module):
 
     def _blended(self, gate: Gate | None, virtual: Tensor, real: Tensor) -> Tensor:
         return virtual if gate is None else self._levelled(gate(virtual, real))
+
+    def _predict(self, text: Tensor, video: Tensor, real: tuple[bool, bool]) -> Tensor:
+        """Return what the head says of two vectors (batch, d); `real` as in `Head.forward`."""
+        scale = self.config.head_scale
+        return self.head(scale * text, scale * video, real)
 
     def _levelled(self, vectors: Tensor) -> Tensor:
         """Return vectors (..., d) of one length, if the configuration wants that.
@@ -228,9 +233,9 @@ class TRML(nn.Module):
             text_rows=text_rows,
             video_rows=video_rows,
             both_rows=both_rows,
-            from_text=self.head(real_text, shown_video, (True, False)),
-            from_video=self.head(shown_text, real_video, (False, True)),
-            from_both=self.head(both_text, both_video, (True, True)),
+            from_text=self._predict(real_text, shown_video, (True, False)),
+            from_video=self._predict(shown_text, real_video, (False, True)),
+            from_both=self._predict(both_text, both_video, (True, True)),
             virtual_text=self._compared(virtual_text[with_text], "text"),
             virtual_video=self._compared(virtual_video[with_video], "video"),
             real_text=self._compared(both_text, "text"),
@@ -245,4 +250,5 @@ class TRML(nn.Module):
         if self.config.matching_level == "vector":
             return vectors
         text, video = self.head.hidden.weight.detach().chunk(2, dim=1)  # `fusion` is concat
-        return functional.linear(vectors, text if side == "text" else video)
+        weight = text if side == "text" else video
+        return functional.linear(self.config.head_scale * vectors, weight)

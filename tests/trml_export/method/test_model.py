@@ -187,6 +187,23 @@ def test_the_place_of_a_missing_modality_is_never_read():
     assert all(value.isfinite().all() for value in views)
 
 
+def test_a_scale_at_the_heads_door_is_one_of_its_first_layer():
+    plain, scaled = TRML(Config(), SIZE).eval(), TRML(Config(head_scale=3.0), SIZE).eval()
+    scaled.load_state_dict(plain.state_dict())
+    plain.head.hidden.weight.data *= 3
+    text, (frames, mask) = torch.randn(2, SIZE), _clips(3, 8)
+    answers = [_answers(model, text, frames, mask) for model in (plain, scaled)]
+    for one, other in zip(*answers, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def _answers(model: TRML, text, frames, mask):
+    from_text, virtual_video = model.fuse_text(text)
+    from_video, virtual_text = model.fuse_video(frames, mask)
+    both = model.fuse_text_video(text, frames, mask)
+    return from_text, from_video, both, virtual_text, virtual_video
+
+
 def test_standardised_vectors_lie_about_their_centre_and_keep_no_common_direction():
     model = TRML(Config(standardise=True), SIZE).eval()
     spread = torch.linspace(0.1, 3.0, SIZE)
