@@ -90,6 +90,12 @@ class Config(BaseModel):
     distil_weight: NotNegative = _key(
         0.0, "weight of drawing answers to one input towards the answer to both, which stays still"
     )
+    confidence_weight: NotNegative = _key(
+        0.0, "weight of the penalty on answers to one input that are surer than the answer to both"
+    )
+    learn_confidence: bool = _key(
+        True, "learn on valid how sure the answers of each presence case may be"
+    )
     detach_targets: bool = _key(True, "real vectors do not move towards virtual ones")
     task_teaches_generators: bool = _key(
         True, "false: the generators learn from the matching loss alone"
@@ -138,9 +144,12 @@ class Config(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = _key(0, "of all that is random in training")
 
     @model_validator(mode="after")
-    def _check_distilling(self) -> Config:
-        if self.distil_weight > 0 and self.trained_views != "all":
-            raise ValueError("distil_weight needs every view; set trained_views=all")
+    def _check_views(self) -> Config:
+        for key in ("distil_weight", "confidence_weight"):
+            if getattr(self, key) > 0 and self.trained_views != "all":
+                raise ValueError(f"{key} needs every view; set trained_views=all")
+        if self.confidence_weight > 0 and self.task == "regression":
+            raise ValueError("confidence_weight needs classes; a score has no confidence")
         return self
 
     @model_validator(mode="after")
@@ -204,7 +213,7 @@ def parse_recorded(
     return parse_config({**_BEFORE, **values}, where=where, error=error)
 
 
-_BEFORE = {"equal_lengths": False, "head_scale": 1.0}
+_BEFORE = {"equal_lengths": False, "head_scale": 1.0, "learn_confidence": False}
 
 
 def load_config(

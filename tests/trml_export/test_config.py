@@ -70,6 +70,7 @@ def test_a_word_needs_no_quotes_in_an_override():
         ("thresholds=[-0.5, 3.0]", "inside score_range"),
         ("score_range=[1, 1]", "score_range must rise"),
         ("head_scale=0", "head_scale"),
+        ("confidence_weight=1", "confidence_weight needs classes; a score has no confidence"),
     ],
 )
 def test_a_wrong_override_is_refused_by_name(override, message):

@@ -41,7 +41,13 @@ class Method:
 _TAUGHT_BY_TASK = {"matching_weight": 0.0, "task_teaches_generators": True}
 
 
-_ONE_CASE = {"generator": "zero", "gate": False, "matching_weight": 0.0, "distil_weight": 0.0}
+_ONE_CASE = {
+    "generator": "zero",
+    "gate": False,
+    "matching_weight": 0.0,
+    "distil_weight": 0.0,
+    "confidence_weight": 0.0,
+}
 
 
 def _control(title: str, generator: str) -> Method:
@@ -101,9 +107,10 @@ def train_method(
         record[view] = _record(result)
     first, *_ = parts.values()
     merged = {_VIEWS[view]: getattr(prediction, _VIEWS[view]) for view, prediction in parts.items()}
+    reach = {view: part.reach[view] for view, part in parts.items() if view in part.reach}
     if method.average and {"text", "video"} <= merged.keys():
         merged["both"] = _mean_answer(merged["text"], merged["video"], config)
-    return replace(first, **merged), record
+    return replace(first, **merged, reach=reach), record
 
 
 def _mean_answer(text: Floats, video: Floats, config: Config) -> Floats:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from trml_export.evaluation.metrics import main_metric
-from trml_export.evaluation.record import Evaluation, Statistic, table
+from trml_export.evaluation.record import Evaluation
+from trml_export.evaluation.statistic import Statistic, table
 
 __all__ = ["REFERENCE", "cases_of", "gains", "paired"]
 

@@ -6,7 +6,8 @@ rate: a rate only picks one of the three for each row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -28,7 +29,8 @@ class Predictions:
     """The raw predictions (rows, outputs) and vectors (rows, d) of some samples; NaN where none.
 
     `text`, `video` and `both` are the predictions from text alone, video alone, and both. A
-    model that runs as compiled graphs does not give `real_video`.
+    model that runs as compiled graphs does not give `real_video`. `reach` is that of scores, by
+    presence case, where the model learned one; see `training.confidence`.
     """
 
     text: Floats
@@ -38,6 +40,7 @@ class Predictions:
     virtual_video: Floats
     real_text: Floats
     real_video: Floats | None = None
+    reach: Mapping[str, float] = field(default_factory=dict)
 
     def at(self, presence: NDArray[np.int8]) -> Floats:
         """Return the predictions (rows, outputs) for the modalities each row keeps."""
@@ -74,4 +77,6 @@ def predict(model: TRML, features: Features) -> Predictions:
             ("real_video", video, model.pooled(x_v[video], mask[video])),
         ):
             columns[name][start + rows.nonzero().squeeze(1).numpy()] = values.numpy()
-    return Predictions(**columns)
+    cases = ("text", "video", "text_video")
+    reach = {} if model.reach is None else dict(zip(cases, model.reach.tolist(), strict=True))
+    return Predictions(**columns, reach=reach)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from trml_export.config import Config
+from trml_export.evaluation.confidence import score_confidence
 from trml_export.evaluation.masks import incomplete
 from trml_export.evaluation.methods import Method, train_method
 from trml_export.evaluation.scoring import score_cases, score_lengths, score_retrieval
@@ -75,8 +76,8 @@ def run_protocol(
 ) -> list[dict[str, Any]]:
     """Return one record a run, in the order of `runs`.
 
-    A record holds the run's fields, `training` (epochs and losses), `cases`, `retrieval` and
-    `lengths`.
+    A record holds the run's fields, `training` (epochs and losses), `cases`, `retrieval`,
+    `lengths` and `confidence`.
     Training loses modalities as `masks.incomplete` says; valid and test stay as they are.
 
     Args:
@@ -209,6 +210,7 @@ def _train(run: Run) -> dict[str, Any]:
         "cases": score_cases(predictions, features[split], config),
         "retrieval": {} if method.separate else score_retrieval(predictions, features[split]),
         "lengths": {} if method.separate else score_lengths(predictions),
+        "confidence": score_confidence(predictions, features[split], config),
     }
 
 
@@ -219,4 +221,4 @@ def _key(run: Run, material: Material, identity: str) -> str:
     return run_key(config, identity, material.features, facts, threads=1)
 
 
-_SCHEMA = 2  # raise it when what is scored, or how, changes
+_SCHEMA = 3  # raise it when what is scored, or how, changes

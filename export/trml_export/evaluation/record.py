@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from trml_export.config import Config, parse_recorded
 from trml_export.evaluation.collapse import control_remarks
+from trml_export.evaluation.confidence import confidence_table
 from trml_export.evaluation.masks import CASES
 from trml_export.evaluation.metrics import main_metric
+from trml_export.evaluation.statistic import Statistic, table
 
-__all__ = ["Evaluation", "Statistic", "table"]
+__all__ = ["Evaluation"]
 
 _NOT_METRICS = {"case", "kind", "rate", "samples", "interval"}
 _COLUMNS = ("as_is", "random_0.0", "video_missing_1.0", "text_missing_1.0", "random_0.3")
@@ -37,35 +37,16 @@ _RETRIEVAL = {
 
 
 @dataclass(frozen=True)
-class Statistic:
-    """Mean and standard deviation (n - 1) over seeds; the deviation of one seed is None."""
-
-    mean: float
-    deviation: float | None
-
-    @classmethod
-    def of(cls, values: list[float]) -> Statistic:
-        """Return the statistic of one value or more; NaN where one is NaN."""
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        return cls(float(np.mean(values)), spread)
-
-    def __str__(self) -> str:
-        if math.isnan(self.mean):
-            return "-"
-        spread = "" if self.deviation is None else f" ± {self.deviation:.4f}"
-        return f"{self.mean:.4f}{spread}"
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """All that was measured of one subject on one split.
 
     `subject` says what was evaluated, `data` on which samples, and `problems` which inputs
     were unusable. `floors` are the metrics of answers that look at no input, over all samples
     and over the complete ones. A run is a record with `method`, `completeness`, `seed`,
-    `training`, `cases`, `retrieval` and, unless it is older, `lengths`. Where one model is the
-    subject, a case has the `interval` of its main metric, two ends, and `rows` has the answer to
-    each row (`rows.row_answers`), which goes into tables of its own and not into the JSON.
+    `training`, `cases`, `retrieval` and, unless it is older, `lengths` and `confidence`. Where one
+    model is the subject, a case has the `interval` of its main metric, two ends, and `rows` has the
+    answer to each row (`rows.row_answers`), which goes into tables of its own and not into the
+    JSON.
     """
 
     subject: dict[str, Any]
@@ -218,6 +199,7 @@ class Evaluation:
                 lines.append(["rows", *(rows[case] for case in columns)])
             remarks = [f"Remark: {remark}." for remark in control_remarks(self, completeness)]
             parts += [table(lines), *remarks, *self._length_table(completeness)]
+            parts += confidence_table(self, completeness)
             parts += self._retrieval_tables(completeness)
         return "\n\n".join(parts) + "\n"
 
@@ -284,11 +266,6 @@ class Evaluation:
     def _metrics(self) -> list[str]:
         case = self.runs[0]["cases"][0]
         return [name for name in case if name not in _NOT_METRICS]
-
-
-def table(lines: list[list[str]]) -> str:
-    """Return lines of cells, the first a head and the second a rule, as a Markdown table."""
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _member(key: str, value: Any) -> str:

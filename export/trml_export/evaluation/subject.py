@@ -17,6 +17,7 @@ import numpy as np
 
 from trml_export.config import Config
 from trml_export.data import DataSet
+from trml_export.evaluation.confidence import score_confidence
 from trml_export.evaluation.predictions import Predictions
 from trml_export.evaluation.record import Evaluation
 from trml_export.evaluation.report import check_report_target, write_report
@@ -76,6 +77,7 @@ def model_run(
         "cases": score_cases(predictions, features, config, intervals=True),
         "retrieval": score_retrieval(predictions, features),
         "lengths": score_lengths(predictions),
+        "confidence": score_confidence(predictions, features, config),
     }
 
 

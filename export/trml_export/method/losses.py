@@ -1,13 +1,13 @@
 """The losses of TRML: the task's own, and the one that aligns virtual with real vectors.
 
-Total = task + lambda * matching + mu * distilling, and matching = alpha * L_v + (1 - alpha) * L_t.
-L_v compares virtual videos with real ones, L_t virtual texts with real ones. Distilling is off by
-default.
+Total = task + lambda * matching + mu * distilling + nu * surer, and
+matching = alpha * L_v + (1 - alpha) * L_t. L_v compares virtual videos with real ones, L_t virtual
+texts with real ones. Distilling and the penalty on surer answers are off by default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -27,17 +27,19 @@ __all__ = [
     "losses",
     "matching_loss",
     "sample_losses",
+    "surer_loss",
     "task_loss",
 ]
 
 
 class Losses(NamedTuple):
-    """Four scalars; `total` is the one to minimise."""
+    """Five scalars; `total` is the one to minimise."""
 
     total: Tensor
     task: Tensor
     matching: Tensor
     distilling: Tensor
+    surer: Tensor
 
 
 def losses(config: Config, views: Views, target: Tensor, groups: Tensor) -> Losses:
@@ -53,8 +55,10 @@ def losses(config: Config, views: Views, target: Tensor, groups: Tensor) -> Loss
     task = task_loss(config, views, target)
     matching = matching_loss(config, views, target, groups)
     distilling = distilling_loss(config, views)
+    surer = surer_loss(config, views)
     total = task + config.matching_weight * matching + config.distil_weight * distilling
-    return Losses(total, task, matching, distilling)
+    total = total + config.confidence_weight * surer
+    return Losses(total, task, matching, distilling, surer)
 
 
 def task_loss(config: Config, views: Views, target: Tensor) -> Tensor:
@@ -96,20 +100,43 @@ def distilling_loss(config: Config, views: Views) -> Tensor:
     Kullback and Leibler of classes. It is 0 where the batch has no complete sample.
     """
     whole = views.from_both.detach()
-    if config.distil_weight == 0 or len(whole) == 0:
-        return views.from_both.new_zeros(())
     total = views.from_both.new_zeros(())
-    for rows, prediction in (
-        (views.text_rows, views.from_text),
-        (views.video_rows, views.from_video),
-    ):
-        of_one = prediction[torch.isin(rows, views.both_rows)]
+    if config.distil_weight == 0 or len(whole) == 0:
+        return total
+    for of_one in _answers_to_one(views):
         if config.task == "regression":
             total = total + functional.l1_loss(of_one, whole) / 2
         else:
             logs = functional.log_softmax(of_one, dim=1), functional.log_softmax(whole, dim=1)
             total = total + functional.kl_div(*logs, reduction="batchmean", log_target=True) / 2
     return total
+
+
+def surer_loss(config: Config, views: Views) -> Tensor:
+    """Return by how much answers to one input are surer than the answer to both, which stays still.
+
+    It is the mean over the complete samples and the two inputs of `max(0, c_one - c_both)`. c is
+    the confidence, the largest probability of a class (after Ma et al. 2023, "Calibrating
+    Multimodal Learning"). It is 0 where the batch has no complete sample.
+    """
+    total = views.from_both.new_zeros(())
+    if config.confidence_weight == 0 or len(views.from_both) == 0:
+        return total
+    whole = _confidence(views.from_both).detach()
+    for of_one in _answers_to_one(views):
+        total = total + functional.relu(_confidence(of_one) - whole).mean() / 2
+    return total
+
+
+def _confidence(logits: Tensor) -> Tensor:
+    """Return the largest probability (rows,) of `logits` (rows, classes)."""
+    return functional.softmax(logits, dim=1).amax(dim=1)
+
+
+def _answers_to_one(views: Views) -> Iterator[Tensor]:
+    """Yield what the complete samples get from text alone, and from video alone."""
+    yield views.from_text[torch.isin(views.text_rows, views.both_rows)]
+    yield views.from_video[torch.isin(views.video_rows, views.both_rows)]
 
 
 def matching_loss(config: Config, views: Views, target: Tensor, groups: Tensor) -> Tensor:

@@ -19,6 +19,9 @@ from trml_export.method.generators import Gate, TrainingMean, make_generator
 
 __all__ = ["TRML", "TemporalEncoder", "Views", "normalise"]
 
+_PLACES = {(True, False): 0, (False, True): 1, (True, True): 2}
+"""Where a presence case stands, by whether (text, video) are real."""
+
 
 def normalise(vectors: Tensor) -> Tensor:
     """Return `vectors` (..., d) at length 1; a zero vector stays zero.
@@ -99,6 +102,7 @@ class TRML(nn.Module):
     x_v; they belong to the encoders' graphs. The `fuse_*` methods start from x_t (batch, d)
     and x_v (batch, n, d). The bool mask (batch, n) is True up to each clip's length.
     A prediction is a score (batch, 1), not clipped, or logits (batch, classes).
+    `softness` and `reach` (3,) say how sure text alone, video alone and both may be.
     """
 
     def __init__(self, config: Config, size: int) -> None:
@@ -114,6 +118,12 @@ class TRML(nn.Module):
             for name, value in (("mean", torch.zeros(2, size)), ("scale", torch.ones(2, size))):
                 self.register_buffer(f"vector_{name}", value)  # of texts, of frames
         width, heads = config.head_width or size, (config.outputs, config.dropout)
+        # By presence case; `training.confidence` learns them.
+        kind = config.task if config.learn_confidence else None
+        self.softness: Tensor | None
+        self.register_buffer("softness", torch.ones(3) if kind == "classification" else None)
+        self.reach: Tensor | None
+        self.register_buffer("reach", torch.full((3,), torch.inf) if kind == "regression" else None)
         self.head: Head | AttentionHead
         if config.fusion == "attention":
             self.head = AttentionHead(size, width, *heads)
@@ -137,18 +147,18 @@ class TRML(nn.Module):
         text = self.door_of_text(text)
         video = self._levelled(self.text_to_video(text))
         video = self._blended(self.video_gate, video, text)
-        return self._predict(text, video, (True, False)), video
+        return self._answer(text, video, (True, False)), video
 
     def fuse_video(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the prediction and the virtual text (batch, d) of video alone."""
         video = self.pooled(frames, mask)
         text = self._levelled(self.video_to_text(video))
         text = self._blended(self.text_gate, text, video)
-        return self._predict(text, video, (False, True)), text
+        return self._answer(text, video, (False, True)), text
 
     def fuse_text_video(self, text: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """Return the prediction from both real modalities."""
-        return self._predict(self.door_of_text(text), self.pooled(frames, mask), (True, True))
+        return self._answer(self.door_of_text(text), self.pooled(frames, mask), (True, True))
 
     def pooled(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Return the vector (batch, d) of a clip that the head takes."""
@@ -187,6 +197,11 @@ class TRML(nn.Module):
         """Return what the head says of two vectors (batch, d); `real` as in `Head.forward`."""
         scale = self.config.head_scale
         return self.head(scale * text, scale * video, real)
+
+    def _answer(self, text: Tensor, video: Tensor, real: tuple[bool, bool]) -> Tensor:
+        """Return what `_predict` does, as sure as its presence case may be."""
+        prediction = self._predict(text, video, real)
+        return prediction if self.softness is None else prediction / self.softness[_PLACES[real]]
 
     def _levelled(self, vectors: Tensor) -> Tensor:
         """Return vectors (..., d) of one length, if the configuration wants that.

@@ -17,6 +17,7 @@ from trml_export.features.features import Features
 from trml_export.method.losses import losses, sample_losses
 from trml_export.method.model import TRML, Views
 from trml_export.training.batches import Batch, batches
+from trml_export.training.confidence import learn_confidence
 from trml_export.training.state import TrainingState
 from trml_rt.errors import UsageError
 from trml_rt.progress import time_left
@@ -107,6 +108,7 @@ def _fit(run: TrainingState, train: Features, valid: Features, state: Path | Non
             time_left(start, run.epoch - resumed, config.epochs - resumed),
         )
     model.load_state_dict(run.best_weights)
+    learn_confidence(model, valid)
     return Fit(
         model.eval(),
         epochs=run.epoch,

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from trml_export.evaluation.paired import paired
-from trml_export.evaluation.record import Statistic
+from trml_export.evaluation.statistic import Statistic
 
 
 def test_gains_over_the_constant_are_taken_seed_by_seed(protocol):

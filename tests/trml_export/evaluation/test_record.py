@@ -8,7 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from trml_export.evaluation.record import Evaluation, Statistic
+from trml_export.evaluation.record import Evaluation
+from trml_export.evaluation.statistic import Statistic
 
 
 def test_the_summary_is_mean_and_deviation_over_the_seeds(protocol):

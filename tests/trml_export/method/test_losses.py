@@ -15,6 +15,7 @@ from trml_export.method.losses import (
     likeness,
     losses,
     matching_loss,
+    surer_loss,
     task_loss,
 )
 from trml_export.method.model import TRML, Views
@@ -179,6 +180,35 @@ def test_a_weight_of_zero_trains_on_the_task_alone():
     result = losses(config, views, torch.zeros(2), DIFFERENT[:2])
     assert result.total.item() == result.task.item()
     assert result.matching.item() > 0
+
+
+def _log_chances(*first: float) -> list[list[float]]:
+    return [[math.log(chance), math.log(1 - chance)] for chance in first]
+
+
+SURE = Config(task="classification", labels=("a", "b"), confidence_weight=1.0)
+
+
+def test_answers_to_one_input_cost_what_they_are_surer_than_the_answer_to_both():
+    # Row 2 has text alone, and nothing to compare it with.
+    text, video = _log_chances(0.9, 0.6, 0.99), _log_chances(0.6, 0.3)
+    views = _views([0, 1, 2], [0, 1], text, video, _log_chances(0.7, 0.8))
+    assert surer_loss(SURE, views).item() == pytest.approx(0.2 / 2 / 2)
+
+
+def test_the_answer_to_both_inputs_does_not_become_surer_by_the_penalty():
+    model = TRML(SURE, SIZE)
+    views = model(*_batch("both", "both", "both"))
+    views = views._replace(from_text=3 * views.from_text, from_video=3 * views.from_video)
+    views.from_both.retain_grad()
+    surer_loss(SURE, views).backward()
+    assert views.from_both.grad is None
+    assert model.head.out.weight.grad.abs().max() > 0
+
+
+def test_no_complete_sample_is_no_penalty():
+    views = _views([0], [1], _log_chances(0.9), _log_chances(0.9), [])
+    assert surer_loss(SURE, views).item() == 0
 
 
 def test_label_infonce_with_labels_that_all_differ_is_infonce():
