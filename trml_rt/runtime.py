@@ -180,11 +180,59 @@ class Runtime:
                 if model.is_sure(read):
                     return model.answer(read, (), Reason.NOT_NEEDED)
                 kept, spent = read.kept, {} if read.row is None else read.row.ms
-        prepared = self._inputs.prepare(
-            Sample(text, video), degrade=degrade, order=order, isolate=isolate
-        )
+        prepared = self.prepare(text, video, degrade=degrade, order=order, isolate=isolate)
         prepared.ms = {**spent, **prepared.ms}
         return self._answer([prepared], kept)[0]
+
+    def prepare(
+        self,
+        text: TextLike | None = None,
+        video: VideoLike | None = None,
+        *,
+        degrade: bool = False,
+        order: Order = "rgb",
+        isolate: bool = False,
+    ) -> Prepared:
+        """Do what `infer` does before the engines run; `answer_prepared` does the rest.
+
+        A program that reads clips in other threads than its engines run in calls the two apart.
+
+        Args:
+            text: as in `infer`.
+            video: as in `infer`.
+            degrade: as in `infer`.
+            order: as in `infer`.
+            isolate: as in `infer`.
+
+        Raises:
+            UsageError: neither is given.
+            InputUnusable: as for `infer`.
+            ArtefactMismatch: as for `infer`.
+            EnvironmentUnfit: as for `infer`.
+        """
+        sample = Sample(text, video)
+        return self._inputs.prepare(sample, degrade=degrade, order=order, isolate=isolate)
+
+    def answer_prepared(self, rows: Sequence[Prepared]) -> list[Answer]:
+        """Answer on rows that `prepare` gave, all of one presence, in groups that engines take.
+
+        A row alone gets to the bit the answer of `infer`, and one in a group gets it to float32
+        rounding.
+
+        Raises:
+            UsageError: the bundle does not serve the combination, or rows differ in it.
+            ArtefactMismatch: as for `infer`.
+        """
+        if len({row.present for row in rows}) > 1:
+            raise UsageError("rows: have not all the same inputs present; group them by present")
+        answers: list[Answer] = []
+        group: list[Prepared] = []
+        for row in rows:
+            if group and self._is_full([*group, row]):
+                answers += self._answer(group)
+                group = []
+            group.append(row)
+        return answers + (self._answer(group) if group else [])
 
     @overload
     def infer_batch(
@@ -453,9 +501,33 @@ class Runtime:
         for present in self._set_names:
             lengths = self._inputs.lengths if Modality.TEXT in present else [None]
             for length in lengths:
-                inputs = self._inputs.stack([self._inputs.blank(present, length)])
                 for _ in range(2 if self._inputs.few_shapes else 1):
-                    self._dispatcher.run(present, inputs)
+                    self.time_blank(present, tokens=length)
+        return (time.perf_counter() - start) * 1e3
+
+    def time_blank(
+        self,
+        present: Modality,
+        rows: int = 1,
+        *,
+        tokens: int | None = None,
+        frames: int | None = None,
+    ) -> float:
+        """Run one engine set on texts of padding and black frames, and return the milliseconds.
+
+        Args:
+            present: the modalities that are given.
+            rows: that run together, at most what `axes` of the manifest allows.
+            tokens: of a text; None: as many as may be.
+            frames: of a clip; None: as many as may be.
+
+        Raises:
+            UsageError: the bundle does not serve `present`.
+            ArtefactMismatch: as for `infer`.
+        """
+        inputs = self._inputs.stack([self._inputs.blank(present, tokens, frames)] * rows)
+        start = time.perf_counter()
+        self._dispatcher.run(present, inputs)
         return (time.perf_counter() - start) * 1e3
 
     def clone(self) -> Runtime:

@@ -616,3 +616,28 @@ def test_memory_that_the_machine_lacks_is_no_fault_of_the_graph(tmp_path):
 def test_limits_of_another_type_are_refused_where_they_are_given():
     with pytest.raises(trml_rt.UsageError, match="limits: must be a MediaLimits, not int"):
         trml_rt.load(TINY, limits=3)
+
+
+def test_a_row_that_is_prepared_apart_gets_the_answer_of_infer_to_the_bit(rt):
+    for inputs in ({"text": GOOD}, {"video": NOISE}, {"text": BAD, "video": WHITE}):
+        assert rt.answer_prepared([rt.prepare(**inputs)]) == [rt.infer(**inputs)]
+
+
+def test_rows_that_are_prepared_apart_are_answered_in_groups_that_the_engines_take(rt):
+    most = rt.bundle.manifest.axes.batch.max
+    texts = [GOOD, BAD] * most
+    answers = rt.answer_prepared([rt.prepare(text) for text in texts])
+    expected = [rt.infer(text).score for text in texts]
+    assert [answer.score for answer in answers] == pytest.approx(expected, abs=1e-6)
+    assert rt.answer_prepared([]) == []
+
+
+def test_rows_with_different_inputs_are_not_answered_together(rt):
+    with pytest.raises(trml_rt.UsageError, match="have not all the same inputs"):
+        rt.answer_prepared([rt.prepare(GOOD), rt.prepare(video=WHITE)])
+
+
+def test_an_engine_set_is_timed_on_rows_that_say_nothing(rt):
+    assert rt.time_blank(trml_rt.Modality.TEXT, 2, tokens=4) > 0
+    assert loaded(rt) == ["text", "fuse_text"]
+    assert rt.time_blank(trml_rt.Modality.VIDEO, frames=1) > 0
