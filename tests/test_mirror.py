@@ -47,6 +47,8 @@ ELSEWHERE = {
         "inspect": "cli/test_cli.py",
         "jobs/summary": "jobs/test_run.py",
         "lint": "../trml_calibration/test_lint.py",
+        "serve/mailbox": "serve/test_feed.py",
+        "serve/refusals": "serve/test_app.py",
         "stream/accounts": "stream/test_core.py",
         "stream/answer": "stream/test_core.py",
         "stream/model": "stream/test_core.py",

@@ -6,7 +6,8 @@
 
 Behind every command of `trml-rt` stands a function of the same name: `build`, `calibrate`,
 `calibrate_need`, `check_data`, `verify`, `bench`, `inspect`, `doctor`, `lint`, `clean`, `sign`,
-`check_signature`, `deploy`, `rollback`, `export_triton`. `copy_bundle` stands behind `bundle copy`.
+`check_signature`, `deploy`, `rollback`, `export_triton`, `serve`.
+`copy_bundle` stands behind `bundle copy`.
 """
 
 # ruff: noqa: E402 - what comes before the imports must hold while they run
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from trml_rt.lint import LintReport, lint
     from trml_rt.proof.check_data import DataCheck, DataProblem, check_data
     from trml_rt.proof.need import NeedReport, calibrate_need
+    from trml_rt.serve import serve
     from trml_rt.stream.answer import StreamAnswer, StreamEvent, Totals
     from trml_rt.stream.core import Stream
     from trml_rt.stream.record import Replay
@@ -90,6 +92,7 @@ _LATER = {
     "lint": ["LintReport", "lint"],
     "proof.check_data": ["DataCheck", "DataProblem", "check_data"],
     "proof.need": ["NeedReport", "calibrate_need"],
+    "serve": ["serve"],
     "stream.answer": ["StreamAnswer", "StreamEvent", "Totals"],
     "stream.core": ["Stream"],
     "stream.record": ["Replay"],
@@ -127,6 +130,8 @@ __all__ = [
     "RowsFailed",
     "Runtime",
     "Sample",
+    "ServeReport",
+    "Server",
     "Signature",
     "Stream",
     "StreamAnswer",
@@ -156,6 +161,7 @@ __all__ = [
     "load",
     "preview_build",
     "rollback",
+    "serve",
     "sign",
     "timeline",
     "verify",

@@ -27,6 +27,7 @@ pytest.importorskip("tensorrt_rtx", reason="the pages also show TensorRT for RTX
 pytest.importorskip("openvino", reason="the pages also show OpenVINO")
 
 pytest.importorskip("pyarrow", reason="the pages also show Parquet")
+pytest.importorskip("uvicorn", reason="the pages also show a server")
 
 import trml_rt
 from tests import tiny
@@ -43,6 +44,7 @@ NOT_RUN = {
     "build/vit_b32": "takes minutes, and a backbone of 600 MB",
     "rtsp://camera": "needs a camera",
     "/dev/video0": "needs a camera",
+    "trml-rt serve": "runs until it is stopped; tests/trml_rt/serve/test_run.py starts it",
 }
 NEEDS_GPU = re.compile(r"--backend tensorrt( |$)")
 # An untrained backbone of 6 MB stands in for one of 600 MB that nobody may download here.

@@ -33,6 +33,7 @@ from trml_rt.cli.lint import lint
 from trml_rt.cli.logs import logs_on_stderr
 from trml_rt.cli.options import Commands
 from trml_rt.cli.sample_data import sample_data
+from trml_rt.cli.serve import serve
 from trml_rt.cli.sign import check_signature, sign
 from trml_rt.cli.stream import stream
 from trml_rt.cli.timeline import timeline
@@ -67,8 +68,8 @@ def trml_rt(context: click.Context) -> None:
 
 
 for _command in (
-    *(infer, stream, timeline, merge, build, verify, bench, inspect, doctor, lint, bundle, clean),
-    *(sign, check_signature, deploy, rollback, export_triton),
+    *(infer, stream, timeline, serve, merge, build, verify, bench, inspect, doctor, lint),
+    *(bundle, clean, sign, check_signature, deploy, rollback, export_triton),
     *(calibrate, calibrate_need, sample_data, check_data, config, train, evaluate, export, convert),
 ):
     trml_rt.add_command(_command)

@@ -63,9 +63,10 @@ COMMANDS = sorted(BY_WORDS)
 
 def test_every_command_of_this_version_is_there():
     expected = "bench build bundle calibrate calibrate-need check-data check-signature clean"
-    expected += " config convert doctor"
+    expected += " config convert deploy doctor"
     expected += (
-        " eval export infer inspect lint merge sample-data sign stream timeline train verify"
+        " eval export export-triton infer inspect lint merge rollback sample-data serve sign stream"
+        " timeline train verify"
     )
     assert expected.split() == sorted(trml_rt.commands)
     assert sorted(trml_rt.commands["bundle"].commands) == ["copy", "path"]
@@ -73,8 +74,10 @@ def test_every_command_of_this_version_is_there():
 
 def test_help_lists_the_commands_in_order_of_use_with_whole_summaries(run):
     listed = run("--help").output.split("Commands:\n")[1].split("\n\n")[0].splitlines()
-    expected = "infer stream timeline merge build verify bench inspect doctor lint bundle clean"
-    expected += " sign check-signature calibrate calibrate-need"
+    expected = (
+        "infer stream timeline serve merge build verify bench inspect doctor lint bundle clean"
+    )
+    expected += " sign check-signature deploy rollback export-triton calibrate calibrate-need"
     expected += " sample-data check-data config train eval export convert"
     assert [line.split()[0] for line in listed] == expected.split()
     for line in listed:
