@@ -6,6 +6,7 @@ from trml_export.evaluation.curves import curves
 from trml_export.evaluation.dots import dots
 from trml_export.evaluation.metrics import METRIC_TITLES, main_metric
 from trml_export.evaluation.record import Evaluation
+from trml_export.evaluation.reliability import reliability, reliability_picture
 from trml_export.plots.picture import COLOURS
 
 __all__ = ["evaluation_pictures", "headline"]
@@ -16,6 +17,7 @@ def evaluation_pictures(evaluation: Evaluation) -> dict[str, dict[str, bytes]]:
 
         missing_<c>  the main metric against the missing rate, training c complete
         gains_<c>    each method's gain over the learned constant, sorted, one row a method
+        reliability  what one model says against what was true, where its rows are known
 
     There are no curves where no sample is complete, for then nothing can be taken away, nor
     where the methods outnumber the colours. There are no gains of a single method. Without a
@@ -29,6 +31,10 @@ def evaluation_pictures(evaluation: Evaluation) -> dict[str, dict[str, bytes]]:
             pictures[f"missing_{share:g}"] = curves(evaluation, share, title)
         if several:
             pictures[f"gains_{share:g}"] = dots(evaluation, share, title)
+    if evaluation.rows:
+        bins = reliability(evaluation.rows, evaluation.config)
+        title = headline(evaluation, 1.0)
+        pictures["reliability"] = reliability_picture(bins, evaluation.config, title)
     return pictures
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from trml_export.evaluation.paired import paired
 from trml_export.evaluation.plots import evaluation_pictures
 from trml_export.evaluation.record import Evaluation
+from trml_export.evaluation.reliability import reliability, reliability_csv
 from trml_export.evaluation.rows import confusion_csv, predictions_csv
 from trml_export.plots.picture import check_drawing, write_pictures
 from trml_rt.bundle import atomic
@@ -31,6 +32,7 @@ def write_report(evaluation: Evaluation, out: Path, *, force: bool = False) -> N
         results.md         the main metric as tables
         predictions.csv    the answer to every row in every case, the worst first; of one model
         confusion.csv      how often each label was taken for each; of one model
+        reliability.csv    what the model says beside what was true, in bins; of one model
         paired.md          gains over the learned constant, where that was trained
         *.png, *.svg       see `evaluation_pictures`
 
@@ -55,6 +57,7 @@ def _write(evaluation: Evaluation, folder: Path) -> None:
         tables = {
             "predictions.csv": predictions_csv(evaluation.rows),
             "confusion.csv": confusion_csv(evaluation.rows, labels),
+            "reliability.csv": reliability_csv(reliability(evaluation.rows, evaluation.config)),
         }
         for name, content in tables.items():
             (folder / name).write_text(content, encoding="utf-8")

@@ -15,9 +15,10 @@ from trml_export.config import Config
 from trml_export.evaluation.predictions import Predictions
 from trml_export.features.features import Features
 
-__all__ = ["confusion_csv", "predictions_csv", "row_answers"]
+__all__ = ["CASES", "confusion_csv", "csv_text", "predictions_csv", "row_answers"]
 
-_CASES = ("text_video", "text", "video")
+CASES = ("text_video", "text", "video")
+"""The presence cases of a row."""
 
 
 def row_answers(
@@ -32,7 +33,7 @@ def row_answers(
     parts = (predictions.both, predictions.text, predictions.video)
     records = []
     for row, sample in enumerate(features.samples):
-        for case, part in zip(_CASES, parts, strict=True):
+        for case, part in zip(CASES, parts, strict=True):
             if np.isnan(part[row]).any():
                 continue
             records.append(
@@ -64,21 +65,21 @@ def predictions_csv(records: Sequence[dict[str, Any]]) -> str:
 
     Scores are sorted by their error. Of classes, wrong answers come first, the surest at the top.
     """
-    ordered = sorted(records, key=lambda each: (_CASES.index(each["case"]), *_worst_first(each)))
+    ordered = sorted(records, key=lambda each: (CASES.index(each["case"]), *_worst_first(each)))
     columns = ["case", "id", "true", "chosen", "target", "score"]
-    return _csv([columns, *([each[column] for column in columns] for each in ordered)])
+    return csv_text([columns, *([each[column] for column in columns] for each in ordered)])
 
 
 def confusion_csv(records: Sequence[dict[str, Any]], labels: Sequence[str]) -> str:
     """Return a line for each case and true label, with a column for each label that was chosen."""
     counts = Counter((each["case"], each["true"], each["chosen"]) for each in records)
-    cases = [case for case in _CASES if any(each["case"] == case for each in records)]
+    cases = [case for case in CASES if any(each["case"] == case for each in records)]
     lines = [
         [case, true, *(counts[case, true, chosen] for chosen in labels)]
         for case in cases
         for true in labels
     ]
-    return _csv([["case", "true", *labels], *lines])
+    return csv_text([["case", "true", *labels], *lines])
 
 
 def _worst_first(record: dict[str, Any]) -> tuple[float, float]:
@@ -88,7 +89,8 @@ def _worst_first(record: dict[str, Any]) -> tuple[float, float]:
     return (float(right), record["score"] if right else -record["score"])
 
 
-def _csv(lines: Sequence[Sequence[Any]]) -> str:
+def csv_text(lines: Sequence[Sequence[Any]]) -> str:
+    """Return lines of cells as CSV, floats with six digits."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerows([_shown(cell) for cell in line] for line in lines)
