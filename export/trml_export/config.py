@@ -131,6 +131,10 @@ class Config(BaseModel):
     thresholds: tuple[Finite, ...] = _key(
         (-0.5, 0.5), "the scores where one label of regression ends and the next begins"
     )
+    class_weights: Literal["none", "balanced"] | tuple[Positive, ...] = _key(
+        "none",
+        "what a sample of each class counts in the task loss; balanced: all classes alike in sum",
+    )
 
     # The optimiser.
     learning_rate: Positive = _key(1e-3, "of AdamW, at the beginning of its cosine")
@@ -160,6 +164,15 @@ class Config(BaseModel):
             raise ValueError(
                 "fusion=attention sees real vectors alone and has no use for mask_bits"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_class_weights(self) -> Config:
+        weights = self.class_weights
+        if weights != "none" and self.task == "regression":
+            raise ValueError("class_weights need classes; set task=classification")
+        if isinstance(weights, tuple) and len(weights) != len(self.labels):
+            raise ValueError(f"{len(self.labels)} labels need as many class_weights")
         return self
 
     @model_validator(mode="after")

@@ -71,11 +71,21 @@ def test_a_word_needs_no_quotes_in_an_override():
         ("score_range=[1, 1]", "score_range must rise"),
         ("head_scale=0", "head_scale"),
         ("confidence_weight=1", "confidence_weight needs classes; a score has no confidence"),
+        ("class_weights=balanced", "class_weights need classes; set task=classification"),
+        ("class_weights=[1, 0]", "class_weights"),
+        ("class_weights=often", "class_weights"),
     ],
 )
 def test_a_wrong_override_is_refused_by_name(override, message):
     with pytest.raises(UsageError, match=message):
         load_config(overrides=[override])
+
+
+def test_there_are_as_many_class_weights_as_labels():
+    classes = ["task=classification", 'labels=["a", "b"]']
+    assert load_config(overrides=[*classes, "class_weights=[1, 5]"]).class_weights == (1, 5)
+    with pytest.raises(UsageError, match="2 labels need as many class_weights"):
+        load_config(overrides=[*classes, "class_weights=[1, 5, 1]"])
 
 
 def test_classification_reads_no_thresholds():

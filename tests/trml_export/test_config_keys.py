@@ -38,6 +38,7 @@ def test_every_key_has_its_default_and_a_meaning_and_stands_in_the_page():
         ("temporal_encoder", "one of gru, mean"),
         ("labels", "list, each a string"),
         ("score_range", "list of 2, each a number"),
+        ("class_weights", "one of none, balanced, or list, each a number above 0"),
         ("dropout", "number at least 0 and below 1"),
     ],
 )

@@ -86,7 +86,9 @@ def sample_losses(config: Config, views: Views, target: Tensor) -> Tensor:
         if config.task == "regression":
             loss = (prediction.squeeze(1) - targets).abs()
         else:
-            loss = functional.cross_entropy(prediction, targets, reduction="none")
+            weights = config.class_weights  # numbers by now, see `training.fitting.fit`
+            each = prediction.new_tensor(weights) if isinstance(weights, tuple) else None
+            loss = functional.cross_entropy(prediction, targets, each, reduction="none")
         total = total.index_add(0, rows, loss)
         count = count.index_add(0, rows, torch.ones_like(loss))
     counted = count > 0

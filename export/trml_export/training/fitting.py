@@ -68,14 +68,32 @@ def fit(
         UsageError: the loss is no longer finite.
         ArtefactMismatch: `state` is damaged.
     """
-    with torch.random.fork_rng(devices=[]):
+    config = config.model_copy(update={"class_weights": _class_weights(config, train)})
+    device = torch.get_default_device()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         model = TRML(config, size)
         model.learn_spaces(*_vectors_of(train))
         run = TrainingState.start(model, config)
         if state is not None and state.exists():
             run.load(state)
-        return _fit(run, train, valid, state)
+        for record in run.history:
+            watch(record)
+        return _fit(run, train, valid, state, watch)
+
+
+def _class_weights(config: Config, train: Features) -> Any:
+    """Return what each class counts in numbers, or "none".
+
+    Balanced weights are n / (classes * rows of the class), so that their mean over the training
+    rows is 1. A class without rows has 1.
+    """
+    if config.class_weights != "balanced":
+        return config.class_weights
+    classes = len(config.labels)
+    rows = np.bincount([sample.target for sample in train.samples], minlength=classes)
+    weights = np.where(rows > 0, rows.sum() / (classes * np.maximum(rows, 1)), 1.0)
+    return tuple(weights.tolist())
 
 
 def _vectors_of(features: Features) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,6 +15,7 @@ from trml_export.method.losses import (
     likeness,
     losses,
     matching_loss,
+    sample_losses,
     surer_loss,
     task_loss,
 )
@@ -307,3 +308,12 @@ def test_the_weights_add_the_losses_up():
     expected = result.task + 0.5 * result.matching + 2 * result.distilling
     torch.testing.assert_close(result.total, expected)
     assert result.distilling > 0
+
+
+def test_a_class_counts_what_its_weight_says():
+    config = Config(task="classification", labels=("a", "b"), class_weights=(1.0, 5.0))
+    plain = config.model_copy(update={"class_weights": "none"})
+    views = _views([0, 1], [0, 1], *[[[1.0, 0.0], [1.0, 0.0]]] * 3)
+    target = torch.tensor([0, 1])
+    weighted, each = (sample_losses(c, views, target) for c in (config, plain))
+    torch.testing.assert_close(weighted, each * torch.tensor([1.0, 5.0]))

@@ -65,6 +65,19 @@ def test_classes_are_learnt():
     assert valid["text_video_accuracy"] > 0.9
 
 
+def test_balanced_classes_weigh_alike_and_the_model_keeps_their_weights():
+    features = learnable(12)
+    classes = [0] * 9 + [2] * 3
+    samples = [
+        Sample(s.id, s.split, s.text, s.video, target)
+        for s, target in zip(features.samples, classes, strict=True)
+    ]
+    features = replace(features, samples=tuple(samples))
+    config = Config(task="classification", class_weights="balanced", epochs=1)
+    weights = fit(features, features, config, SIZE).model.config.class_weights
+    assert weights == pytest.approx((12 / 27, 1, 12 / 9))
+
+
 @pytest.mark.parametrize("equal_lengths", [True, False])
 def test_vectors_of_equal_lengths_keep_both_inputs_off_the_floor(equal_lengths):
     # Without them virtual vectors grow, and the head does not hear the real second input.
