@@ -40,6 +40,9 @@ __all__ = ["train"]
     type=click.Choice(["auto"]),
     help="Try TRML in several forms and its controls, three seeds each, and take one on valid.",
 )
+@click.option(
+    "--tensorboard", type=any_path, help="Folder for the losses of each epoch, for TensorBoard."
+)
 @click.option("--force", is_flag=True, help="Replace an existing checkpoint.")
 @as_json
 def train(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,13 @@ class Fit:
 
 
 def fit(
-    train: Features, valid: Features, config: Config, size: int, *, state: Path | None = None
+    train: Features,
+    valid: Features,
+    config: Config,
+    size: int,
+    *,
+    state: Path | None = None,
+    watch: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Fit:
     """Train a model on `train`, stop when `valid` no longer gets better, keep its best epoch.
 
@@ -64,6 +71,7 @@ def fit(
             ends with the numbers of an unbroken run. The caller names a file that belongs to
             these very arguments, and deletes it in the end.
 
+        watch: takes the record of each epoch as it ends, those of a stopped run first.
     Raises:
         UsageError: the loss is no longer finite.
         ArtefactMismatch: `state` is damaged.
@@ -105,7 +113,13 @@ def _vectors_of(features: Features) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(features.vectors[texts]), torch.from_numpy(features.vectors[rows])
 
 
-def _fit(run: TrainingState, train: Features, valid: Features, state: Path | None) -> Fit:
+def _fit(
+    run: TrainingState,
+    train: Features,
+    valid: Features,
+    state: Path | None,
+    watch: Callable[[dict[str, Any]], None],
+) -> Fit:
     model, config, resumed = run.model, run.model.config, run.epoch
     if resumed:
         _log.info("going on after epoch %d of %d", resumed, config.epochs)
@@ -123,6 +137,7 @@ def _fit(run: TrainingState, train: Features, valid: Features, state: Path | Non
         _log.info(
             "epoch %d of %d: loss %.4f, valid %.4f%s",
             *(run.epoch, config.epochs, train_loss, valid_loss),
+        watch(run.history[-1])
             time_left(start, run.epoch - resumed, config.epochs - resumed),
         )
     model.load_state_dict(run.best_weights)

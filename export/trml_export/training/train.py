@@ -20,6 +20,7 @@ from trml_export.evaluation.scoring import score_lengths
 from trml_export.features.features import Features, compute_split
 from trml_export.plots.picture import check_drawing
 from trml_export.plots.training import training_picture
+from trml_export.training.board import check_board, open_board
 from trml_export.training.checkpoint import (
     TrainingRecord,
     check_checkpoint_target,
@@ -75,6 +76,7 @@ def train(
     layout: str = "jsonl",
     force: bool = False,
     recipe: str | None = None,
+    tensorboard: Path | None = None,
 ) -> TrainReport:
     """Train on the splits train and valid of `data` and write the checkpoint `out`.
 
@@ -92,17 +94,20 @@ def train(
         force: replace the checkpoint `out` if there is one.
         recipe: "auto" tries those of `recipes.RECIPES` with several seeds, and takes one on valid;
             None trains as `config` says.
+        tensorboard: folder for the losses and metrics of each epoch, as TensorBoard reads them;
+            None writes none.
 
     Raises:
         UsageError: the data set, the backbone or `out` is not what it should be.
         ArtefactMismatch: weights that do not fit, or a damaged cache.
-        EnvironmentUnfit: `out` or `cache` cannot be written.
+        EnvironmentUnfit: `out`, `cache` or `tensorboard` cannot be written.
         InputUnusable: no sample of a split has an input that can be used.
     """
     config = config or Config()
     if recipe not in (None, "auto"):
         raise UsageError(f"recipe: {recipe!r} is none; give auto, or leave it out")
     check_checkpoint_target(out, force=force)  # before an hour of work, not after
+    check_board(tensorboard)
     drawing = _can_draw()
     dataset = read_dataset(data, config, layout)
     encoders = load_backbone(backbone, weights=weights)
@@ -121,12 +126,13 @@ def train(
 
     parts = features["train"], features["valid"]
     chosen, tried = None, []
-    if recipe is not None:
-        chosen, tried = choose_recipe(*parts, config, encoders.size, state_of=state_of)
-        _log.info("recipe taken: %s", chosen.name)
-        config = chosen.config
-    result = fit(*parts, config, encoders.size, state=state_of(config))
-    predictions = predict(result.model, features["valid"])
+    with open_board(tensorboard) as watch:
+        if recipe is not None:
+            chosen, tried = choose_recipe(*parts, config, encoders.size, state_of=state_of)
+            _log.info("recipe taken: %s", chosen.name)
+            config = chosen.config
+        result = fit(*parts, config, encoders.size, state=state_of(config), watch=watch)
+        predictions = predict(result.model, features["valid"])
     remarks = model_remarks(predictions, features["valid"], features["train"], config)
     for remark in remarks:
         _log.warning("on valid, %s", remark)
