@@ -65,6 +65,11 @@ def collate(features: Features, rows: npt.NDArray[np.int64], config: Config) -> 
 def batches(
     features: Features, order: npt.NDArray[np.int64], count: int, config: Config
 ) -> Iterator[Batch]:
-    """Yield the samples `order` in batches of `count`, the last one with what is left."""
+    """Yield the samples `order` in batches of `count`, the last one with what is left.
+
+    They lie where PyTorch makes its tensors, see `trml_export.device.tensors_on`.
+    """
+    device = torch.get_default_device()
     for start in range(0, len(order), count):
-        yield collate(features, order[start : start + count], config)
+        batch = collate(features, order[start : start + count], config)
+        yield Batch(*(tensor.to(device) for tensor in batch))

@@ -60,7 +60,8 @@ def fit(
     """Train a model on `train`, stop when `valid` no longer gets better, keep its best epoch.
 
     The same seed, data and number of threads give the same numbers. The caller's random state
-    stays as it was.
+    stays as it was. The model is trained where PyTorch makes its tensors, and stays there; see
+    `trml_export.device.tensors_on`. It starts from the same weights on every device.
 
     Args:
         train: what to learn from.
@@ -70,8 +71,8 @@ def fit(
         state: file for the state after each epoch. If it exists, the run goes on from it, and
             ends with the numbers of an unbroken run. The caller names a file that belongs to
             these very arguments, and deletes it in the end.
-
         watch: takes the record of each epoch as it ends, those of a stopped run first.
+
     Raises:
         UsageError: the loss is no longer finite.
         ArtefactMismatch: `state` is damaged.
@@ -80,8 +81,10 @@ def fit(
     device = torch.get_default_device()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        model = TRML(config, size)
-        model.learn_spaces(*_vectors_of(train))
+        with torch.device("cpu"):
+            model = TRML(config, size)
+            model.learn_spaces(*_vectors_of(train))
+        model.to(device)
         run = TrainingState.start(model, config)
         if state is not None and state.exists():
             run.load(state)
@@ -134,10 +137,10 @@ def _fit(
             run.keep(valid_loss)
         if state is not None:
             run.save(state)
+        watch(run.history[-1])
         _log.info(
             "epoch %d of %d: loss %.4f, valid %.4f%s",
             *(run.epoch, config.epochs, train_loss, valid_loss),
-        watch(run.history[-1])
             time_left(start, run.epoch - resumed, config.epochs - resumed),
         )
     model.load_state_dict(run.best_weights)
@@ -160,7 +163,7 @@ def _epoch(run: TrainingState, train: Features) -> float:
     # Seeded by the epoch, so that a run that goes on draws what it would have drawn.
     torch.manual_seed(config.seed * 10_000 + run.epoch)
     model.train()
-    order = torch.randperm(len(train.samples)).numpy()
+    order = torch.randperm(len(train.samples), device="cpu").numpy()
     total = 0.0
     for step, batch in enumerate(batches(train, order, config.batch_size, config)):
         progress = ((run.epoch - 1) * steps + step) / (config.epochs * steps)
