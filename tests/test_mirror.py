@@ -63,6 +63,7 @@ ELSEWHERE = {
         "data/plain_pickle": "data/test_processed.py",
         "data/samples": "data/test_jsonl.py",
         "data/tables": "data/test_meld.py",
+        "features/filling": "cli/test_encode.py",
         "to_bundle/golden": "to_bundle/test_export.py",
     },
 }

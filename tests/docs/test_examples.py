@@ -46,6 +46,8 @@ NOT_RUN = {
     "/dev/video0": "needs a camera",
     "trml-rt serve": "runs until it is stopped; tests/trml_rt/serve/test_run.py starts it",
 }
+TRAINING = ("encode", "train", "eval", "export")
+"""Commands that run one after another, in this order."""
 NEEDS_GPU = re.compile(r"--backend tensorrt( |$)")
 # An untrained backbone of 6 MB stands in for one of 600 MB that nobody may download here.
 BACKBONE = re.compile(r"--backbone ViT-B-32-quickgelu --weights \S+")
@@ -155,7 +157,7 @@ def test_what_is_not_run_is_still_in_the_pages():
         line
         for line in commands()
         if not any(word in line for word in NOT_RUN)
-        and line.split()[1] not in ("train", "eval", "export")
+        and line.split()[1] not in TRAINING
         and "made" not in line
     ],
 )
@@ -181,11 +183,11 @@ def test_a_command_of_the_pages_runs(world, line):
 
 
 def test_the_commands_from_training_to_a_bundle_run_one_after_another(world):
-    lines = [line for line in commands() if line.split()[1] in ("train", "eval", "export")]
+    lines = [line for line in commands() if line.split()[1] in TRAINING]
     lines = [line for line in lines if "made" not in line]
     assert len(lines) >= 3
     lines = dict.fromkeys(BACKBONE.sub("--backbone clip --set epochs=2", line) for line in lines)
-    for line in sorted(lines, key=lambda line: ("train", "eval", "export").index(line.split()[1])):
+    for line in sorted(lines, key=lambda line: TRAINING.index(line.split()[1])):
         words = line + (" --force" if " export " in line else "")
         result = run(words)
         assert result.exit_code == 0, (words, result.output)

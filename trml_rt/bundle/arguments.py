@@ -15,6 +15,7 @@ from typing import TypeGuard
 from trml_rt.errors import UsageError
 
 __all__ = [
+    "DEVICES",
     "LAYOUTS",
     "WHOLE",
     "check_data",
@@ -32,6 +33,9 @@ __all__ = [
 
 LAYOUTS = ("jsonl", "mmsa", "meld")
 """The layouts of data sets that calibration and verification read."""
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""What encoding and training may compute on, by the names of PyTorch."""
 
 WHOLE: Mapping[str, tuple[int, int | None]] = {
     "batch": (1, 4096),

@@ -22,6 +22,7 @@ from trml_rt.cli.config import config
 from trml_rt.cli.convert import convert
 from trml_rt.cli.deploy import deploy, rollback
 from trml_rt.cli.doctor import doctor
+from trml_rt.cli.encode import encode
 from trml_rt.cli.eval import evaluate
 from trml_rt.cli.exits import Exits, interrupted_once
 from trml_rt.cli.export import export
@@ -70,7 +71,8 @@ def trml_rt(context: click.Context) -> None:
 for _command in (
     *(infer, stream, timeline, serve, merge, build, verify, bench, inspect, doctor, lint),
     *(bundle, clean, sign, check_signature, deploy, rollback, export_triton),
-    *(calibrate, calibrate_need, sample_data, check_data, config, train, evaluate, export, convert),
+    *(calibrate, calibrate_need, sample_data, check_data, config, encode),
+    *(train, evaluate, export, convert),
 ):
     trml_rt.add_command(_command)
 

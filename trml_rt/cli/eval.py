@@ -16,6 +16,8 @@ from trml_rt.cli.options import (
     any_path,
     as_json,
     data_layout,
+    device_option,
+    mixed_option,
     precision_choice,
     refuse_absent,
     refuse_strangers,
@@ -66,6 +68,8 @@ Examples:
     help="Share of training samples that keep both modalities.  [default: 1.0, 0.5, 0.1]",
 )
 @click.option("--workers", type=whole("workers"), help="Trainings at a time.  [default: cores]")
+@device_option
+@mixed_option
 @click.option("--cache", type=any_path, help="Feature cache.  [default: .trml-cache here]")
 @click.option("--out", type=any_path, help="Folder to write: JSON, CSV, tables, plots.")
 @click.option("--force", is_flag=True, help="Replace an earlier report.")
@@ -104,10 +108,10 @@ def evaluate(
 # Options that mean something for one subject only; with another one they would be ignored.
 _OWN = {
     "--bundle": {"backend", "precision"},
-    "--checkpoint": {"cache"},
+    "--checkpoint": {"cache", "device", "mixed"},
     "--backbone": {
         *("weights", "config", "overrides", "seeds", "methods", "completeness", "workers"),
-        "cache",
+        *("cache", "device", "mixed"),
     },
 }
 
@@ -147,7 +151,7 @@ def _subject(
 
     cache = cache or Path(".trml-cache")
     if checkpoint is not None:
-        yield CheckpointSubject(checkpoint, cache)
+        yield CheckpointSubject(checkpoint, cache, options["device"], options["mixed"])
     elif bundle is not None:
         from trml_rt.runtime import load
 
@@ -158,21 +162,25 @@ def _subject(
 
 
 def _method(layout: str, backbone: str | None, cache: Path, **options: Any) -> Subject:
-    from trml_export.backbone.backbone import load_backbone
+    from trml_export.backbone.backbone import load_backbone, place
     from trml_export.config import load_config
     from trml_export.data import FORMATS
+    from trml_export.device import find_device
     from trml_export.evaluation import MethodSubject, methods_named
 
     assert backbone is not None
     defaults = FORMATS[layout].defaults
     settings = load_config(options["config"], overrides=options["overrides"], defaults=defaults)
     methods = methods_named(options["methods"])
+    device = find_device(options["device"])
+    encoders = load_backbone(backbone, weights=options["weights"])
     return MethodSubject(
-        load_backbone(backbone, weights=options["weights"]),
+        place(encoders, device, mixed=options["mixed"]),
         settings,
         cache,
         methods=methods,
         completeness=options["completeness"] or None,
         seeds=options["seeds"],
         workers=options["workers"],
+        device=device,
     )

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from trml_rt.bundle.arguments import LAYOUTS, WHOLE, refuse_unread
+from trml_rt.bundle.arguments import DEVICES, LAYOUTS, WHOLE, refuse_unread
 from trml_rt.bundle.engine_folder import PRECISIONS
 from trml_rt.bundle.folder import default_bundle
 from trml_rt.errors import UsageError
@@ -23,8 +23,10 @@ __all__ = [
     "backend_option",
     "bundle_option",
     "data_layout",
+    "device_option",
     "limits_of",
     "media_limits",
+    "mixed_option",
     "of_data",
     "precision_choice",
     "refuse_absent",
@@ -198,6 +200,20 @@ data_layout = click.option(
     show_default=True,
     help="Layout of the data set: JSON lines or a .csv or .tsv table, CMU-MOSI and -MOSEI as "
     "MMSA has them, or MELD.",
+)
+
+device_option = click.option(
+    "--device",
+    type=click.Choice(DEVICES),
+    default="auto",
+    show_default=True,
+    help="What encodes and trains: auto takes a GPU if PyTorch finds one.",
+)
+
+mixed_option = click.option(
+    "--mixed",
+    is_flag=True,
+    help="Encode in half precision, held against FP32 on the first rows.",
 )
 
 of_data = ("layout", "split", "rows")

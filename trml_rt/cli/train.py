@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trml_rt.cli.options import any_path, as_json, data_layout, refuse_absent
+from trml_rt.cli.options import (
+    any_path,
+    as_json,
+    data_layout,
+    device_option,
+    mixed_option,
+    refuse_absent,
+)
 from trml_rt.cli.printing import print_json, print_lines, printable
 from trml_rt.errors import lacks_package
 
@@ -43,6 +50,8 @@ __all__ = ["train"]
 @click.option(
     "--tensorboard", type=any_path, help="Folder for the losses of each epoch, for TensorBoard."
 )
+@device_option
+@mixed_option
 @click.option("--force", is_flag=True, help="Replace an existing checkpoint.")
 @as_json
 def train(

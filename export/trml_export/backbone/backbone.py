@@ -15,10 +15,11 @@ safetensors only: a pickle can run code.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,18 @@ from trml_export.backbone.config import (
     read_backbone_config,
     text_files_unusable,
 )
+from trml_export.backbone.folding import fold_batch_norms
 from trml_export.backbone.graph_backbone import GraphBackbone, open_graphs
 from trml_export.backbone.one_token import OneToken
+from trml_export.backbone.placing import ON_CPU, Placement, half_type, move
 from trml_export.backbone.weights import read_weights
 from trml_rt.bundle.atomic import write_bytes
 from trml_rt.errors import ArtefactMismatch, UsageError, shell_word
 from trml_rt.inputs.image import Preprocessing
 
-__all__ = ["Backbone", "Encoders", "load_backbone"]
+__all__ = ["Backbone", "Encoders", "load_backbone", "place"]
+
+_log = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
 _WEIGHT_NAMES = (WEIGHTS, "open_clip_model.safetensors")
@@ -54,6 +59,8 @@ class Backbone:
         tokenizer: open_clip's; call `tokenize` instead.
         weights: the safetensors file that was read, or None when the weights are random.
         seed: the seed of random weights, or None.
+        placement: where and in which type the towers compute; see `place`.
+        image_tower: what computes in the place of `model.visual`, if `place` found a faster form.
     """
 
     config: BackboneConfig
@@ -61,6 +68,8 @@ class Backbone:
     tokenizer: Any
     weights: Path | None
     seed: int | None
+    placement: Placement = ON_CPU
+    image_tower: nn.Module | None = None
 
     @property
     def name(self) -> str:
@@ -111,7 +120,7 @@ class Backbone:
         if isinstance(last, OneToken):
             x = last(x, mask, place)[:, 0]
         else:
-            x = last(x, attn_mask=mask)[torch.arange(len(x)), place]
+            x = last(x, attn_mask=mask)[torch.arange(len(x), device=x.device), place]
         x = text.ln_final(x)  # (batch, width)
         projection = text.text_projection
         if projection is None:
@@ -124,15 +133,16 @@ class Backbone:
 
     def encode_frames(self, frames: Tensor) -> Tensor:
         """Return raw image vectors (n, d) for `frames` (n, height, width, 3) uint8."""
+        preprocess = self.config.preprocess
         mean, std = (
-            torch.tensor(v) for v in (self.config.preprocess.mean, self.config.preprocess.std)
+            torch.tensor(v, device=frames.device) for v in (preprocess.mean, preprocess.std)
         )
         scaled = (frames.float() / 255 - mean) / std
         return self.encode_image(scaled.permute(0, 3, 1, 2))
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Return raw image vectors (n, d) for normalised `pixels` (n, 3, height, width)."""
-        return self.model.visual(pixels)
+        return (self.model.visual if self.image_tower is None else self.image_tower)(pixels)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -140,7 +150,7 @@ class Backbone:
         digest = hashlib.sha256(self.config.identity())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
-            digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+            digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
@@ -155,8 +165,11 @@ class Backbone:
         if self.weights is None:
             from safetensors.torch import save
 
-            # safetensors refuses tensors that share memory, so each is a copy.
-            tensors = {name: value.clone() for name, value in self.model.state_dict().items()}
+            # safetensors refuses tensors that share memory, so each is a copy, in plain order.
+            tensors = {
+                name: value.cpu().clone(memory_format=torch.contiguous_format)
+                for name, value in self.model.state_dict().items()
+            }
             write_bytes(target, save(tensors))
             return
         try:
@@ -199,6 +212,37 @@ def load_backbone(
         read_weights(model, weights)
     model.requires_grad_(False).eval()
     return Backbone(config, model, config.tokenizer(), weights, seed)
+
+
+def place(encoders: Encoders, device: torch.device, *, mixed: bool = False) -> Encoders:
+    """Return `encoders` ready to compute many vectors; use those that were given no more.
+
+    Args:
+        encoders: from `load_backbone`. The graphs of a bundle stay on the CPU.
+        device: where to compute.
+        mixed: in half precision, where PyTorch's autocast allows it.
+
+    Raises:
+        UsageError: `mixed` for the graphs of a bundle.
+    """
+    if isinstance(encoders, GraphBackbone):
+        if mixed:
+            raise UsageError(
+                f"{encoders.name}: the graphs of a bundle have a type of their own; leave --mixed "
+                "out"
+            )
+        if device.type != "cpu":
+            _log.info("encoding runs on the CPU, as the graphs of a bundle do")
+        return encoders
+    preprocessing = encoders.preprocessing
+    shape = (2, 3, preprocessing.height, preprocessing.width)
+    pixels = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    tower = fold_batch_norms(encoders.model.visual, pixels)
+    for module in (encoders.model, tower):
+        if module is not None:
+            move(module, device)
+    placement = Placement(device, half_type(device) if mixed else None)
+    return replace(encoders, placement=placement, image_tower=tower)
 
 
 def _place(text: nn.Module, ids: Tensor) -> Tensor:

@@ -24,7 +24,6 @@ TEXTS = [
 _TOLERANCE = 1e-5
 
 
-@torch.inference_mode()
 def cutting_is_exact(backbone: Encoders) -> bool:
     """Say whether texts of several lengths, alone or padded to a neighbour, may be cut.
 
@@ -32,11 +31,11 @@ def cutting_is_exact(backbone: Encoders) -> bool:
     """
     if isinstance(backbone, GraphBackbone):
         return backbone.record.text.cut  # tried when its bundle was made
-    ids = backbone.tokenize(TEXTS)
-    full = backbone.encode_full_text(ids)
+    ids, run = backbone.tokenize(TEXTS), backbone.placement.in_fp32.run
+    full = run(backbone.encode_full_text, ids)
     try:
-        together = backbone.encode_text(cut(backbone, ids))
-        alone = [backbone.encode_text(cut(backbone, row[None])) for row in ids]
+        together = run(backbone.encode_text, cut(backbone, ids))
+        alone = [run(backbone.encode_text, cut(backbone, row[None])) for row in ids]
     except (RuntimeError, IndexError):
         return False  # the tower takes full sequences only
     worst = max(float((vectors - full).abs().max()) for vectors in (together, torch.cat(alone)))

@@ -22,6 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from trml_export.backbone.placing import ON_CPU, Placement
 from trml_export.config import Config
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
 from trml_rt.bundle.atomic import write_bytes
@@ -63,11 +64,13 @@ class GraphBackbone:
         record: what the bundle said of them.
         files: the paths of `text`, `frame` and `tokenizer`.
         seed: None, for the weights are never random.
+        placement: the CPU, where ONNX Runtime runs the graphs.
     """
 
     record: GraphRecord
     files: dict[str, Path]
     seed: None = field(default=None, init=False)
+    placement: Placement = field(default=ON_CPU, init=False)
 
     @property
     def name(self) -> str:

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from trml_export.backbone.backbone import Encoders
 from trml_export.config import Config
+from trml_export.device import CPU, device_name
 from trml_export.evaluation.methods import METHODS, Method
 from trml_export.evaluation.protocol import COMPLETENESS, Material, Run, run_protocol
 from trml_export.evaluation.record import Evaluation
@@ -31,6 +34,7 @@ class MethodSubject:
             alone where no training sample is complete.
         seeds: how many.
         workers: trainings at a time; None takes one a core.
+        device: what to train on; the backbone has its own placement.
     """
 
     backbone: Encoders
@@ -40,6 +44,7 @@ class MethodSubject:
     completeness: Sequence[float] | None = None
     seeds: int = 5
     workers: int | None = None
+    device: torch.device = CPU
 
     def evaluate(self, split: DataSplit) -> Evaluation:
         """Train every method on the split train, choose epochs on valid, and score on `split`.
@@ -52,7 +57,7 @@ class MethodSubject:
             for name in dict.fromkeys(("train", "valid", split.name))
         }
         records = run_protocol(
-            Material(features, self.config, self.methods, split.name),
+            Material(features, self.config, self.methods, split.name, self.device),
             self._runs(features["train"]),
             identity=f"{dataset.sha256} {self.backbone.fingerprint}",
             folder=self.cache / "protocol",
@@ -66,6 +71,7 @@ class MethodSubject:
             },
             "methods": {name: method.title for name, method in self.methods.items()},
             "training_samples": count_inputs(features["train"]),
+            "device": device_name(self.device),
         }
         return assemble(subject, self.config, split, dataset, features[split.name], records)
 

@@ -52,7 +52,10 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(model: TRML, features: Features) -> Predictions:
-    """Run `model`, in eval mode, on every view that each sample allows."""
+    """Run `model`, in eval mode, on every view that each sample allows.
+
+    The model lies where PyTorch makes its tensors, as `fit` leaves it.
+    """
     count, width, size = len(features.samples), model.config.outputs, model.size
     widths = {
         **dict.fromkeys(("text", "video", "both"), width),
@@ -76,7 +79,8 @@ def predict(model: TRML, features: Features) -> Predictions:
             ("real_text", text, model.door_of_text(x_t[text])),
             ("real_video", video, model.pooled(x_v[video], mask[video])),
         ):
-            columns[name][start + rows.nonzero().squeeze(1).numpy()] = values.numpy()
+            places = start + rows.nonzero().squeeze(1).cpu().numpy()
+            columns[name][places] = values.cpu().numpy()
     cases = ("text", "video", "text_video")
     reach = {} if model.reach is None else dict(zip(cases, model.reach.tolist(), strict=True))
     return Predictions(**columns, reach=reach)

@@ -22,7 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from trml_export.config import Config
+from trml_export.device import CPU, device_name
 from trml_export.evaluation.confidence import score_confidence
 from trml_export.evaluation.masks import incomplete
 from trml_export.evaluation.methods import Method, train_method
@@ -58,12 +61,14 @@ class Material:
         config: of TRML; a method changes it, and each run its seed.
         methods: by name.
         split: the split to score.
+        device: what to train on.
     """
 
     features: dict[str, Features]
     config: Config
     methods: Mapping[str, Method]
     split: str
+    device: torch.device = CPU
 
 
 def run_protocol(
@@ -174,10 +179,10 @@ def _prepare(material: Material) -> None:
     # From now on Ctrl-C, which the parent gets too and tells of, ends this process without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    import torch
-
     global _material
     torch.set_num_threads(1)  # one process a core
+    if material.device.type != "cpu":
+        torch.set_default_device(material.device)
     _material = material
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -217,7 +222,8 @@ def _train(run: Run) -> dict[str, Any]:
 def _key(run: Run, material: Material, identity: str) -> str:
     method = material.methods[run.method]
     config = material.config.model_copy(update={**method.changes, "seed": run.seed})
-    facts = [_SCHEMA, run.completeness, method.separate, method.average, material.split]
+    on_gpu = [] if material.device.type == "cpu" else [device_name(material.device)]
+    facts = [_SCHEMA, run.completeness, method.separate, method.average, material.split, *on_gpu]
     return run_key(config, identity, material.features, facts, threads=1)
 
 

@@ -13,7 +13,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,14 +22,15 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from trml_export.backbone.backbone import Encoders
 from trml_export.backbone.cutting import cut, cutting_is_exact
 from trml_export.data import Sample
 from trml_export.features.clips import digest, seconds
+from trml_export.features.ranks import ALONE, Ranks
 from trml_export.features.store import Failure, FeatureStore, Stored
-from trml_rt.errors import ArtefactMismatch, InputUnusable
+from trml_export.features.tower import Tower
+from trml_rt.errors import InputUnusable
 from trml_rt.inputs.image import to_pixels
 from trml_rt.inputs.video import read_frames
 from trml_rt.progress import counted
@@ -38,9 +39,10 @@ __all__ = ["encode_clips", "encode_texts"]
 
 _log = logging.getLogger(__name__)
 
-_VERSION = 2  # raise it when frames are chosen, pixels made or batches cut in another way
+_VERSION = 3  # raise it when frames are chosen, pixels made or batches cut in another way
 _CHUNK = 32  # texts or clips
-_FRAMES = 32  # pictures in one call of the encoder
+_FRAMES = 4  # pictures in one call of the encoder, few enough for the cache of a CPU
+_FRAMES_OF_GPU = 256
 _WORKERS = os.cpu_count() or 1
 _AHEAD = 2 * _CHUNK  # the most clips decoded and not yet encoded, for the sake of memory
 In = TypeVar("In")
@@ -48,32 +50,37 @@ Out = TypeVar("Out")
 
 
 def encode_texts(
-    samples: Sequence[Sample], backbone: Encoders, store: FeatureStore
+    samples: Sequence[Sample], backbone: Encoders, store: FeatureStore, ranks: Ranks = ALONE
 ) -> dict[str, str]:
     """Store the vector of every new text, and return the key of each text."""
     # Texts of like length share a chunk, which is cut to the longest of them.
     texts = sorted({s.text for s in samples if s.text is not None}, key=lambda t: (len(t), t))
     keys = {text: _key(backbone, "text", text.encode()) for text in texts}
-    with _missing(store, keys.values(), "texts") as missing:
+    with _missing(store, keys.values(), "texts", ranks) as missing:
 
         def missing_of(chunk: Sequence[str]) -> int:
             return sum(keys[text] in missing for text in chunk)
 
         exact = bool(missing) and cutting_is_exact(backbone)
-        for chunk in counted(_chunks(texts), len(missing), "encoding texts", _log, missing_of):
+        tower = Tower(backbone, "texts", backbone.encode_text, _CHUNK)
+        chunks = _chunks(texts, ranks)
+        total = sum(map(missing_of, chunks))
+        for chunk in counted(chunks, total, "encoding texts", _log, missing_of):
             new = [text for text in chunk if keys[text] in missing]
             if not new:
                 continue
-            with torch.inference_mode():
-                ids = backbone.tokenize(new)
-                encoded = backbone.encode_text(cut(backbone, ids) if exact else ids)
-            vectors = _checked(encoded, backbone)
+            ids = backbone.tokenize(new)
+            vectors = tower(cut(backbone, ids) if exact else ids)
             store.add({keys[t]: Stored(v[np.newaxis]) for t, v in zip(new, vectors, strict=True)})
     return keys
 
 
 def encode_clips(
-    samples: Sequence[Sample], backbone: Encoders, frames: int, store: FeatureStore
+    samples: Sequence[Sample],
+    backbone: Encoders,
+    frames: int,
+    store: FeatureStore,
+    ranks: Ranks = ALONE,
 ) -> tuple[dict[Path, str], dict[Path, str]]:
     """Store the vectors of every new clip, or why it has none.
 
@@ -83,11 +90,13 @@ def encode_clips(
     paths = list(dict.fromkeys(s.video for s in samples if s.video is not None))
     keys, unread = {}, {}
     by_key: dict[str, Path] = {}
+    batch = _FRAMES if backbone.placement.device.type == "cpu" else _FRAMES_OF_GPU
+    tower = Tower(backbone, "frames", backbone.encode_frames, batch)
 
     def decode(key: str) -> _Decoded:
         return _decode(by_key[key], backbone, frames)
 
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(max(1, _WORKERS // ranks.count)) as pool:
         content = zip(paths, _ahead(pool, _digest, paths), strict=True)
         for path, digest in counted(content, len(paths), "reading clips", _log):
             if isinstance(digest, OSError):
@@ -95,39 +104,47 @@ def encode_clips(
             else:
                 keys[path] = _key(backbone, f"clip {frames}", digest)
                 by_key.setdefault(keys[path], path)
-        with (
-            _missing(store, by_key, "clips") as missing,
-            closing(_ahead(pool, decode, missing)) as decoded,
-        ):
+        with _missing(store, by_key, "clips", ranks) as missing:
 
             def missing_of(chunk: Sequence[str]) -> int:
                 return sum(key in missing for key in chunk)
 
-            for chunk in counted(
-                _chunks(list(by_key)), len(missing), "encoding clips", _log, missing_of
-            ):
-                new = {key: next(decoded) for key in chunk if key in missing}
-                if new:
-                    store.add(dict(zip(new, _encode(list(new.values()), backbone), strict=True)))
+            chunks = _chunks(list(by_key), ranks)
+            mine = [key for chunk in chunks for key in chunk if key in missing]
+            with closing(_ahead(pool, decode, mine)) as decoded:
+                for chunk in counted(chunks, len(mine), "encoding clips", _log, missing_of):
+                    new = {key: next(decoded) for key in chunk if key in missing}
+                    if new:
+                        vectors = _encode(list(new.values()), tower)
+                        store.add(dict(zip(new, vectors, strict=True)))
     return keys, unread
 
 
 @contextmanager
-def _missing(store: FeatureStore, keys: Collection[str], what: str) -> Iterator[dict[str, None]]:
-    """Yield those of `keys` that the store lacks, in order; it is locked while there are any."""
+def _missing(
+    store: FeatureStore, keys: Collection[str], what: str, ranks: Ranks
+) -> Iterator[dict[str, None]]:
+    """Yield those of `keys` that the store lacks, in order; it is locked while there are any.
+
+    The first of several processes holds the lock for all of them. All leave the block together.
+    """
 
     def missing() -> dict[str, None]:
         stored = store.find(keys)
         return {key: None for key in keys if key not in stored}
 
     new = missing()
-    if not new:
+    if not new and ranks.count == 1:
         yield new
         return
-    with store.writing():
+    with store.writing() if ranks.first else nullcontext():
+        ranks.wait()
         new = missing()  # another process may have made them while this one waited
-        _log.info("%s to encode: %d; in the cache: %d", what, len(new), len(keys) - len(new))
+        ranks.wait()  # none adds before all have looked
+        if new:
+            _log.info("%s to encode: %d; in the cache: %d", what, len(new), len(keys) - len(new))
         yield new
+        ranks.wait()
 
 
 @dataclass(frozen=True)
@@ -160,26 +177,14 @@ def _decode(path: Path, backbone: Encoders, frames: int) -> _Decoded:
     return _Decoded(np.stack(clip.frames), clip.incomplete, length)
 
 
-def _encode(clips: Sequence[_Decoded], backbone: Encoders) -> Iterator[Stored]:
+def _encode(clips: Sequence[_Decoded], tower: Tower) -> Iterator[Stored]:
     """Yield what to store of each clip."""
     pixels = torch.from_numpy(np.concatenate([clip.pixels for clip in clips]))
-    parts = [np.zeros((0, backbone.size), np.float32)]
-    for batch in pixels.split(_FRAMES) if len(pixels) else ():
-        with torch.inference_mode():
-            parts.append(_checked(backbone.encode_frames(batch), backbone))
-    vectors, start = np.concatenate(parts), 0
+    vectors, start = tower(pixels), 0
     for clip in clips:
         of_clip = vectors[start : start + len(clip.pixels)]
         start += len(of_clip)
         yield Stored(of_clip, clip.incomplete, clip.seconds, clip.failure)
-
-
-def _checked(vectors: Tensor, backbone: Encoders) -> npt.NDArray[np.float32]:
-    if not vectors.isfinite().all():
-        name = backbone.name
-        raise ArtefactMismatch(f"{name}: gives vectors that are no numbers; check its weights")
-    array: npt.NDArray[np.float32] = vectors.numpy()
-    return array
 
 
 def _ahead(
@@ -199,12 +204,15 @@ def _ahead(
             future.cancel()
 
 
-def _chunks(items: Sequence[In]) -> Iterator[Sequence[In]]:
-    for first in range(0, len(items), _CHUNK):
-        yield items[first : first + _CHUNK]
+def _chunks(items: Sequence[In], ranks: Ranks) -> list[Sequence[In]]:
+    """Return the chunks of `items` that this process encodes."""
+    starts = range(0, len(items), _CHUNK)
+    return [items[s : s + _CHUNK] for number, s in enumerate(starts) if ranks.mine(number)]
 
 
 def _key(backbone: Encoders, kind: str, content: bytes) -> str:
+    if backbone.placement.half is not None:
+        kind += f" {backbone.placement.type_name}"
     digest = hashlib.sha256(f"{_VERSION} {backbone.fingerprint} {kind}\0".encode())
     digest.update(content)
     return digest.hexdigest()

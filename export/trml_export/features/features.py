@@ -23,6 +23,7 @@ from trml_export.config import Config
 from trml_export.data import DataSet, InputProblem, Sample
 from trml_export.features.clips import check_length
 from trml_export.features.encoding import encode_clips, encode_texts
+from trml_export.features.ranks import ALONE, Ranks, refuse_ranks
 from trml_export.features.store import Entry, FeatureStore
 from trml_rt.errors import InputUnusable
 
@@ -148,12 +149,14 @@ def compute_features(
     config: Config,
     *,
     cache: Path,
+    ranks: Ranks = ALONE,
 ) -> Features:
     """Return the features of `samples`, computing those that `cache` does not hold yet.
 
     An interrupted call goes on where it was, and ends with the very same numbers. A clip that
     cannot be decoded, or is outside of the limits of `config`, counts as a missing modality and is
-    reported. A sample without any usable input is dropped.
+    reported. A sample without any usable input is dropped. Several processes that make the same
+    call share the work, as `ranks` says.
 
     Raises:
         ArtefactMismatch: the backbone gives vectors that are no numbers, or a damaged cache.
@@ -162,8 +165,8 @@ def compute_features(
     if isinstance(backbone, GraphBackbone):
         backbone.check_config(config)
     store = FeatureStore(cache / backbone.fingerprint[:16], backbone.size)
-    texts = encode_texts(samples, backbone, store)
-    clips, unread = encode_clips(samples, backbone, config.frames, store)
+    texts = encode_texts(samples, backbone, store, ranks)
+    clips, unread = encode_clips(samples, backbone, config.frames, store, ranks)
     entries = store.find([*texts.values(), *clips.values()])
     usable: list[tuple[Sample, int, int, int]] = []
     problems: list[InputProblem] = []
@@ -199,7 +202,9 @@ def compute_split(
 
     Raises:
         InputUnusable: no sample of the split has an input that can be used.
+        UsageError: a launcher started several processes, which would all do the same.
     """
+    refuse_ranks("training and evaluation")
     samples = [sample for sample in dataset.samples if sample.split == split]
     features = compute_features(samples, backbone, config, cache=cache)
     refuse_empty(features, split)

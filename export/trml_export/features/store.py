@@ -92,7 +92,7 @@ class FeatureStore:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the lock, so that one process adds at a time; a second one waits, and logs it."""
+        """Hold the lock while new vectors are made; a second process waits, and logs it."""
         lock = filelock.FileLock(self._folder / ".lock")
         with self._guarded():
             try:
@@ -121,9 +121,15 @@ class FeatureStore:
         return entries
 
     def add(self, items: Mapping[str, Stored]) -> None:
-        """Store all of `items` under their keys, or none of them; call it inside `writing`."""
+        """Store all of `items` under their keys, or none of them.
+
+        Call it inside `writing`, or in a process of a group whose first one is inside it.
+        """
         rows, vectors = [], []
         with self._guarded(), self._connected() as index:
+            index.execute(
+                "BEGIN IMMEDIATE"
+            )  # several processes may add for one that holds the lock
             end = start = self._end(index)
             for key, item in items.items():
                 failure = item.failure

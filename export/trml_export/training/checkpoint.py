@@ -68,7 +68,7 @@ class TrainingRecord(Strict):
     """What training did; losses and metrics by name, at the epoch that was kept.
 
     `lengths` are the mean lengths of the vectors that the head took on valid; older records have
-    none.
+    none. `device` is what it ran on, and `encoded_in` the type that the encoders computed in.
     """
 
     data_sha256: str
@@ -78,6 +78,8 @@ class TrainingRecord(Strict):
     train: dict[str, float]
     valid: dict[str, float]
     lengths: dict[str, float] = Field(default_factory=dict)
+    device: str = "cpu"
+    encoded_in: str = "float32"
 
 
 class CheckpointRecord(Strict):

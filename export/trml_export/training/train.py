@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from trml_export.backbone.backbone import load_backbone
+from trml_export.backbone.backbone import load_backbone, place
 from trml_export.config import Config
 from trml_export.data import InputProblem, read_dataset
+from trml_export.device import device_name, find_device, tensors_on
 from trml_export.evaluation.collapse import model_remarks
 from trml_export.evaluation.predictions import predict
 from trml_export.evaluation.scoring import score_lengths
@@ -76,12 +77,14 @@ def train(
     layout: str = "jsonl",
     force: bool = False,
     recipe: str | None = None,
+    device: str = "auto",
+    mixed: bool = False,
     tensorboard: Path | None = None,
 ) -> TrainReport:
     """Train on the splits train and valid of `data` and write the checkpoint `out`.
 
     Called again, a stopped run goes on after its last whole epoch. The configuration, data,
-    backbone, version of PyTorch and number of threads must be the same.
+    backbone, version of PyTorch, device and number of threads must be the same.
 
     Args:
         data: a data set in the layout `layout`.
@@ -94,13 +97,17 @@ def train(
         force: replace the checkpoint `out` if there is one.
         recipe: "auto" tries those of `recipes.RECIPES` with several seeds, and takes one on valid;
             None trains as `config` says.
+        device: what to encode and to train on, see `find_device`.
+        mixed: encode in half precision; see `trml_export.features.tower` for what is checked.
         tensorboard: folder for the losses and metrics of each epoch, as TensorBoard reads them;
             None writes none.
 
     Raises:
         UsageError: the data set, the backbone or `out` is not what it should be.
         ArtefactMismatch: weights that do not fit, or a damaged cache.
-        EnvironmentUnfit: `out`, `cache` or `tensorboard` cannot be written.
+        EnvironmentUnfit: `out`, `cache` or `tensorboard` cannot be written, or there is no such
+            device.
+        VerificationFailed: `mixed` for a backbone that needs FP32.
         InputUnusable: no sample of a split has an input that can be used.
     """
     config = config or Config()
@@ -108,25 +115,29 @@ def train(
         raise UsageError(f"recipe: {recipe!r} is none; give auto, or leave it out")
     check_checkpoint_target(out, force=force)  # before an hour of work, not after
     check_board(tensorboard)
+    where = find_device(device)
     drawing = _can_draw()
     dataset = read_dataset(data, config, layout)
-    encoders = load_backbone(backbone, weights=weights)
+    if where.type != "cpu":
+        _log.info("device: %s", device_name(where))
+    encoders = place(load_backbone(backbone, weights=weights), where, mixed=mixed)
     cache = cache or out.absolute().parent / ".trml-cache"
     features = {
         split: compute_split(dataset, split, encoders, config, cache=cache)
         for split in ("train", "valid")
     }
     identity = f"{dataset.sha256} {encoders.fingerprint}"
+    on_gpu = [] if where.type == "cpu" else [device_name(where)]
     states: set[Path] = set()
 
     def state_of(one: Config) -> Path:
-        key = run_key(one, identity, features, threads=torch.get_num_threads())
+        key = run_key(one, identity, features, on_gpu, threads=torch.get_num_threads())
         states.add(cache / "training" / f"{key}.safetensors")
         return cache / "training" / f"{key}.safetensors"
 
     parts = features["train"], features["valid"]
     chosen, tried = None, []
-    with open_board(tensorboard) as watch:
+    with open_board(tensorboard) as watch, tensors_on(where):
         if recipe is not None:
             chosen, tried = choose_recipe(*parts, config, encoders.size, state_of=state_of)
             _log.info("recipe taken: %s", chosen.name)
@@ -144,6 +155,8 @@ def train(
         train=result.train,
         valid=result.valid,
         lengths=score_lengths(predictions),
+        device=device_name(where),
+        encoded_in=encoders.placement.type_name,
     )
     name = model_name(out, encoders.name, config)
     beside = _curves(result, record, name, drawing=drawing)

@@ -65,8 +65,8 @@ def test_every_command_of_this_version_is_there():
     expected = "bench build bundle calibrate calibrate-need check-data check-signature clean"
     expected += " config convert deploy doctor"
     expected += (
-        " eval export export-triton infer inspect lint merge rollback sample-data serve sign stream"
-        " timeline train verify"
+        " encode eval export export-triton infer inspect lint merge rollback sample-data serve sign"
+        " stream timeline train verify"
     )
     assert expected.split() == sorted(trml_rt.commands)
     assert sorted(trml_rt.commands["bundle"].commands) == ["copy", "path"]
@@ -78,7 +78,7 @@ def test_help_lists_the_commands_in_order_of_use_with_whole_summaries(run):
         "infer stream timeline serve merge build verify bench inspect doctor lint bundle clean"
     )
     expected += " sign check-signature deploy rollback export-triton calibrate calibrate-need"
-    expected += " sample-data check-data config train eval export convert"
+    expected += " sample-data check-data config encode train eval export convert"
     assert [line.split()[0] for line in listed] == expected.split()
     for line in listed:
         assert len(line) <= 80
