@@ -7,6 +7,7 @@ import os
 import shutil
 from copy import deepcopy
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from typing import Any
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
-from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError, lacks_package
 
 __all__ = ["CONFIG_FILE", "BackboneConfig", "PreprocessConfig", "read_backbone_config"]
 
@@ -145,7 +146,9 @@ def read_backbone_config(source: str | Path) -> BackboneConfig:
     Raises:
         UsageError: no such folder or name, or a model that needs files from the network.
         ArtefactMismatch: a configuration that cannot be read.
+        EnvironmentUnfit: open_clip cannot be loaded.
     """
+    _check_open_clip()
     folder = Path(source)
     if folder.is_dir():
         folder = folder.resolve()
@@ -172,6 +175,22 @@ def read_backbone_config(source: str | Path) -> BackboneConfig:
         text_folder=_local(name, where, text.get("hf_model_name"), ["config.json"]),
         tokenizer_folder=_local(name, where, text.get("hf_tokenizer_name"), _TOKENIZER_FILES),
     )
+
+
+def _check_open_clip() -> None:
+    try:
+        import open_clip  # noqa: F401
+    except ImportError as error:
+        raise lacks_package("opening a backbone", error, "train") from None
+    except (RuntimeError, AttributeError) as error:  # what a torchvision of another torch raises
+        first, *_ = str(error).splitlines() or [type(error).__name__]
+        found = " and ".join(
+            f"{name} {metadata.version(name)}" for name in ("torch", "torchvision")
+        )
+        raise EnvironmentUnfit(
+            f"open_clip cannot be loaded ({first}): {found} may not fit each other; install both "
+            "again, of one release"
+        ) from None
 
 
 def text_files_unusable(config: BackboneConfig, problem: OSError | ValueError) -> ArtefactMismatch:

@@ -5,7 +5,7 @@ transformers. So the file must say all that those do to a text before it becomes
 `tokenizer_cleaning` lists what the format cannot say of ftfy. That touches none of the 23,703 VADER
 sentences and none of the 54,263 GoEmotions comments.
 
-`write_tokenizer` compares the file with the tokenizer on `tokenizer_texts.json` before it returns.
+What is written was compared with the tokenizer on `tokenizer_texts.json` before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from trml_rt.errors import UsageError, VerificationFailed, lacks_package
 
 from .tokenizer_cleaning import CLEAN_KINDS, cleaning
 
-__all__ = ["TokenizerInfo", "check_tokenizer", "sample_texts", "write_tokenizer"]
+__all__ = [
+    "TokenizerInfo",
+    "check_tokenizer",
+    "portable_tokenizer",
+    "sample_texts",
+    "write_tokenizer",
+]
 
 # open_clip's pattern; ſ because Python's regex counts it as an s when it ignores case.
 _CLIP_WORDS = r"'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
@@ -42,11 +48,21 @@ class TokenizerInfo:
 
 
 def write_tokenizer(tokenizer: Any, context: int, path: str | Path) -> TokenizerInfo:
-    """Write `tokenizer` (open_clip's SimpleTokenizer or HFTokenizer) to `path` as tokenizer.json.
+    """Write `tokenizer` to `path` as tokenizer.json, or nothing; see `portable_tokenizer`."""
+    json_tokenizer, info = portable_tokenizer(tokenizer, context)
+    Path(path).write_text(json_tokenizer.to_str(pretty=False), encoding="utf-8")
+    return info
+
+
+def portable_tokenizer(tokenizer: Any, context: int) -> tuple[Any, TokenizerInfo]:
+    """Return `tokenizer` (open_clip's SimpleTokenizer or HFTokenizer) as the runtimes read it.
 
     Texts are cut to `context` tokens as open_clip cuts them: the closing special token stays.
-    Raises UsageError for a tokenizer that the format cannot carry, EnvironmentUnfit without
-    open_clip's packages and VerificationFailed where ids differ; `path` is then not written.
+
+    Raises:
+        UsageError: the format cannot carry this tokenizer.
+        EnvironmentUnfit: open_clip's packages are not there.
+        VerificationFailed: ids differ.
     """
     try:
         from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
@@ -79,8 +95,7 @@ def write_tokenizer(tokenizer: Any, context: int, path: str | Path) -> Tokenizer
             f"tokenizer.json gives other ids than {type(tokenizer).__name__} for {len(differing)} "
             f"of {len(texts)} sample texts, first {differing[0]!r}; report it with the model's name"
         )
-    Path(path).write_text(json_tokenizer.to_str(pretty=False), encoding="utf-8")
-    return info
+    return json_tokenizer, info
 
 
 def check_tokenizer(

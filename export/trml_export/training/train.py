@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from trml_export.backbone.backbone import load_backbone, place
+from trml_export.backbone.backbone import Backbone, load_backbone, place
 from trml_export.config import Config
 from trml_export.data import InputProblem, read_dataset
 from trml_export.device import device_name, find_device, tensors_on
@@ -21,6 +21,7 @@ from trml_export.evaluation.scoring import score_lengths
 from trml_export.features.features import Features, compute_split
 from trml_export.plots.picture import check_drawing
 from trml_export.plots.training import training_picture
+from trml_export.to_bundle.tokenizer import portable_tokenizer
 from trml_export.training.board import check_board, open_board
 from trml_export.training.checkpoint import (
     TrainingRecord,
@@ -121,6 +122,8 @@ def train(
     if where.type != "cpu":
         _log.info("device: %s", device_name(where))
     encoders = place(load_backbone(backbone, weights=weights), where, mixed=mixed)
+    if isinstance(encoders, Backbone):  # what no export could carry is refused before the work
+        portable_tokenizer(encoders.tokenizer, encoders.context_length)
     cache = cache or out.absolute().parent / ".trml-cache"
     features = {
         split: compute_split(dataset, split, encoders, config, cache=cache)

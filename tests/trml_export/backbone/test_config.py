@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sys
 
 import pytest
 
@@ -10,7 +11,8 @@ torch = pytest.importorskip("torch")
 from tests import tiny
 from tests.trml_export.backbone.edits import edit_config
 from trml_export.backbone.backbone import load_backbone
-from trml_rt.errors import ArtefactMismatch, UsageError
+from trml_export.backbone.config import read_backbone_config
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, UsageError
 
 
 def test_preprocessing_is_the_configurations_own(folder):
@@ -23,8 +25,6 @@ def test_preprocessing_is_the_configurations_own(folder):
 
 def test_the_reference_is_opened_by_name_with_openais_preprocessing():
     pytest.importorskip("open_clip")
-    from trml_export.backbone.config import read_backbone_config
-
     config = read_backbone_config("ViT-B-32-quickgelu")
     assert (config.embed_dim, config.context_length) == (512, 77)
     assert config.preprocess.std == (0.26862954, 0.26130258, 0.27577711)
@@ -65,3 +65,19 @@ def test_a_configuration_without_towers_is_refused(folder, text):
     (folder / "open_clip_config.json").write_text(text)
     with pytest.raises(ArtefactMismatch, match="open_clip_config"):
         load_backbone(folder)
+
+
+class _Broken:
+    """What importing open_clip ends in where torchvision was built for another torch."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "open_clip":
+            raise RuntimeError("operator torchvision::nms does not exist\nmore lines")
+
+
+def test_packages_that_do_not_fit_each_other_are_named(clip_folder, monkeypatch):
+    monkeypatch.delitem(sys.modules, "open_clip")
+    monkeypatch.setattr(sys, "meta_path", [_Broken, *sys.meta_path])
+    with pytest.raises(EnvironmentUnfit, match=r"nms does not exist\): torch .* and torchvision"):
+        read_backbone_config(clip_folder)
