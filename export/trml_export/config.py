@@ -14,7 +14,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from trml_rt.bundle.records import problem_text
@@ -33,6 +41,19 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _said_once(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Say in one sentence what neither of two types takes."""
+    try:
+        return check(tuple(value) if isinstance(value, list) else value)  # JSON has no tuples
+    except ValidationError:
+        raise ValueError("none, balanced or a list of numbers above 0 expected") from None
+
+
+ClassWeights = Annotated[
+    Literal["none", "balanced"] | tuple[Positive, ...], WrapValidator(_said_once)
+]
 
 
 def _key(default: Any, meaning: str) -> Any:
@@ -131,7 +152,7 @@ class Config(BaseModel):
     thresholds: tuple[Finite, ...] = _key(
         (-0.5, 0.5), "the scores where one label of regression ends and the next begins"
     )
-    class_weights: Literal["none", "balanced"] | tuple[Positive, ...] = _key(
+    class_weights: ClassWeights = _key(
         "none",
         "what a sample of each class counts in the task loss; balanced: all classes alike in sum",
     )

@@ -72,8 +72,14 @@ def test_a_word_needs_no_quotes_in_an_override():
         ("head_scale=0", "head_scale"),
         ("confidence_weight=1", "confidence_weight needs classes; a score has no confidence"),
         ("class_weights=balanced", "class_weights need classes; set task=classification"),
-        ("class_weights=[1, 0]", "class_weights"),
-        ("class_weights=often", "class_weights"),
+        (
+            "class_weights=[1, 0]",
+            "config: class_weights: none, balanced or a list of numbers above 0",
+        ),
+        (
+            "class_weights=often",
+            "config: class_weights: none, balanced or a list of numbers above 0",
+        ),
     ],
 )
 def test_a_wrong_override_is_refused_by_name(override, message):
