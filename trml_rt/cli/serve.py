@@ -115,7 +115,7 @@ Examples:
     metavar="KEY",
     help="As for `trml-rt infer`.",
 )
-@media_limits
+@media_limits()
 @as_json
 def serve(as_json: bool, **arguments: Any) -> None:
     """Answer over HTTP until SIGTERM or Ctrl-C; requests that were accepted are answered first.
