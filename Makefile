@@ -13,7 +13,7 @@ LOCK := $(wildcard .ci/lock-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sy
 PIP := bin/pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) $(addprefix --constraint ,$(LOCK))
 CALLS ?= 4000
-MINUTES ?= 60
+FRAMES ?= 90000
 
 .PHONY: demo test test-ray test-runtime lint docs bench soak soak-jobs soak-live fuzz reference wheel lock audit \
 	encoders default-bundle clean native native-packages native-sanitized native-bench bindings mutations plots speed
@@ -59,8 +59,8 @@ soak: $(TRAIN)/.ready  ## 5,000 video calls; memory, threads and files must stay
 	$(TRAIN)/bin/python benchmarks/soak.py --out build/soak.json
 	$(TRAIN)/bin/python benchmarks/soak_callers.py --calls $(CALLS) --out build/soak_callers.json
 
-soak-live: $(TRAIN)/.ready  ## a live source for MINUTES, whose reader is killed or stopped every 20 s
-	$(TRAIN)/bin/python benchmarks/soak_live.py --minutes $(MINUTES) --out build/soak_live.json
+soak-live: $(TRAIN)/.ready  ## FRAMES of a live source, an hour's of a camera, whose reader is killed or stopped every 500
+	$(TRAIN)/bin/python benchmarks/soak_live.py --frames $(FRAMES) --out build/soak_live.json
 
 soak-jobs: $(TRAIN)/.ready  ## a job of 10,000 rows, killed 100 times, ends as one that ran undisturbed
 	$(TRAIN)/bin/python benchmarks/soak_jobs.py --out build/soak_jobs.json
