@@ -126,8 +126,12 @@ class Work:
         """Return why an answer is on the text alone though a frame came, if it is."""
         if self._video.state != "running":
             return None
-        if self._model.is_sure(text):
-            return Reason.NOT_NEEDED
+        try:
+            if self._model.is_sure(text):
+                return Reason.NOT_NEEDED
+        except BaseException:
+            self._accounts.drop("unfinished")  # it never came into a window
+            raise
         return None if self._in_time(frame, now) else Reason.DEADLINE
 
     def _in_time(self, frame: Waiting, now: float) -> bool:

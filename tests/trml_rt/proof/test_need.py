@@ -193,6 +193,23 @@ def test_a_stream_leaves_out_frames_that_a_sure_text_does_not_need(rt, clip, tmp
     assert rt.replay(record).equal
 
 
+def test_a_frame_beside_a_text_that_damaged_engines_cannot_answer_stays_in_the_sum(
+    found, clip, tmp_path
+):
+    folder = shutil.copytree(found[0], tmp_path / "bundle")
+    with trml_rt.load(folder) as rt, rt.stream(policy="every", video_if_needed=True) as stream:
+        stream.push_frame(clip[0], t=0.0)
+        assert stream.poll() is not None
+        engine = folder / "onnx" / "text.onnx"
+        engine.write_bytes(engine.read_bytes()[::-1])
+        stream.push_text("a good day", t=0.1)
+        stream.push_frame(clip[1], t=0.1)
+        with pytest.raises(trml_rt.ArtefactMismatch, match="onnx"):
+            stream.poll()
+    assert stream.totals.dropped == {"unfinished": 1}
+    assert (stream.totals.seen, stream.totals.answered, stream.totals.waiting) == (2, 1, 0)
+
+
 def test_who_asks_a_bundle_that_does_not_say_is_told_what_to_do(tiny_bundle, clip):
     with trml_rt.load(tiny_bundle) as rt:
         for ask in (
