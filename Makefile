@@ -65,6 +65,9 @@ soak-live: $(TRAIN)/.ready  ## FRAMES of a live source, an hour's of a camera, w
 soak-jobs: $(TRAIN)/.ready  ## a job of 10,000 rows, killed 100 times, ends as one that ran undisturbed
 	$(TRAIN)/bin/python benchmarks/soak_jobs.py --out build/soak_jobs.json
 
+load-serve: $(TRAIN)/.ready  ## a server under 64 mixed clients, under one, and under 1,000 bad uploads
+	$(TRAIN)/bin/python benchmarks/serve.py --out build/serve.json
+
 INPUTS ?= 100000
 fuzz: $(TRAIN)/.ready  ## change good files at random, INPUTS times for each reader; every reader must take or refuse them
 	$(TRAIN)/bin/python benchmarks/fuzz_readers.py --inputs $(INPUTS) --out build/fuzz_readers.json

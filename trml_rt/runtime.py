@@ -501,33 +501,9 @@ class Runtime:
         for present in self._set_names:
             lengths = self._inputs.lengths if Modality.TEXT in present else [None]
             for length in lengths:
+                inputs = self._inputs.stack([self._inputs.blank(present, length)])
                 for _ in range(2 if self._inputs.few_shapes else 1):
-                    self.time_blank(present, tokens=length)
-        return (time.perf_counter() - start) * 1e3
-
-    def time_blank(
-        self,
-        present: Modality,
-        rows: int = 1,
-        *,
-        tokens: int | None = None,
-        frames: int | None = None,
-    ) -> float:
-        """Run one engine set on texts of padding and black frames, and return the milliseconds.
-
-        Args:
-            present: the modalities that are given.
-            rows: that run together, at most what `axes` of the manifest allows.
-            tokens: of a text; None: as many as may be.
-            frames: of a clip; None: as many as may be.
-
-        Raises:
-            UsageError: the bundle does not serve `present`.
-            ArtefactMismatch: as for `infer`.
-        """
-        inputs = self._inputs.stack([self._inputs.blank(present, tokens, frames)] * rows)
-        start = time.perf_counter()
-        self._dispatcher.run(present, inputs)
+                    self._dispatcher.run(present, inputs)
         return (time.perf_counter() - start) * 1e3
 
     def clone(self) -> Runtime:

@@ -635,9 +635,3 @@ def test_rows_that_are_prepared_apart_are_answered_in_groups_that_the_engines_ta
 def test_rows_with_different_inputs_are_not_answered_together(rt):
     with pytest.raises(trml_rt.UsageError, match="have not all the same inputs"):
         rt.answer_prepared([rt.prepare(GOOD), rt.prepare(video=WHITE)])
-
-
-def test_an_engine_set_is_timed_on_rows_that_say_nothing(rt):
-    assert rt.time_blank(trml_rt.Modality.TEXT, 2, tokens=4) > 0
-    assert loaded(rt) == ["text", "fuse_text"]
-    assert rt.time_blank(trml_rt.Modality.VIDEO, frames=1) > 0

@@ -206,12 +206,10 @@ class Inputs:
         """
         return to_pixels(picture, self.preprocessing)
 
-    def blank(
-        self, present: Modality, tokens: int | None = None, frames: int | None = None
-    ) -> Prepared:
-        """Return a text of padding and black frames where `present`.
+    def blank(self, present: Modality, tokens: int | None = None) -> Prepared:
+        """Return a text of padding and black frames, as long as may be, where `present`.
 
-        `tokens` is the length of the text, and `frames` that of the clip; None: as long as may be.
+        `tokens` is the length of the text; None: as long as may be.
         """
         prepared = Prepared()
         if Modality.TEXT in present:
@@ -221,7 +219,7 @@ class Inputs:
             prepared.tokens = Tokens(padding, truncated=False)
         if Modality.VIDEO in present:
             video = self._bundle.manifest.video
-            black = np.zeros((frames or video.frames, video.height, video.width, 3), np.uint8)
+            black = np.zeros((video.frames, video.height, video.width, 3), np.uint8)
             self._video(black, prepared, order="rgb", isolate=False)
         return prepared
 

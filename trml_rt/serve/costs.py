@@ -1,61 +1,80 @@
-"""How many rows pay to run together on this device: measured once, when a server starts."""
+"""How many rows pay to run together on this device, by what groups took while it serves.
+
+A measurement at the start would tell of the load at that moment, and of texts that nobody sends.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable
+from statistics import fmean
 
-from trml_rt.bundle.modality import Modality
-from trml_rt.runtime import Runtime
+from trml_rt.bundle.manifest import Manifest
 from trml_rt.serve.lane import Kind
 
-__all__ = ["rows_together"]
+__all__ = ["Costs", "limits_of"]
 
-_log = logging.getLogger(__name__)
-
-_TRIES = 3  # of which the shortest counts: what disturbs a measurement makes it longer
-_PAYS = 0.95  # of the time of a row; a group twice as large must take less than that
-_TOKENS = 16  # of the texts; what people say in one breath
+_KEPT = 20  # times of one size of group; the oldest gives way
+_FEW = 3  # times that are no ground to prefer a size
+_TRY = 16  # groups of a kind, of which one tries a size in turn
 
 
-def rows_together(runtime: Runtime, most: int) -> Mapping[Kind, int]:
-    """Return how many rows of each kind pay to run together, at most `most`.
+def limits_of(manifest: Manifest, most: int) -> Callable[[Kind], int]:
+    """Return how many rows of a kind the engines take together, at most `most`."""
 
-    Groups of 1, 2, 4 and so on are timed until one does not take less time a row than the group
-    half as large. Rows are texts of padding and black frames, which cost what others do.
+    def limit(kind: Kind) -> int:
+        _, frames = kind
+        rows = min(most, manifest.axes.batch.max)
+        return max(1, min(rows, manifest.axes.frames.max // frames)) if frames else rows
+
+    return limit
+
+
+class _Kind:
+    """The seconds of a row in groups of 1, 2, 4 and so on."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.seconds: dict[int, deque[float]] = {}
+        size = 1
+        while size <= limit:
+            self.seconds[size] = deque(maxlen=_KEPT)
+            size *= 2
+        self.groups = 0
+
+    @property
+    def best(self) -> int:
+        """The size in which a row takes the least time; the limit, where too little is known."""
+        known = {size: fmean(each) for size, each in self.seconds.items() if len(each) >= _FEW}
+        best = min(known, key=known.__getitem__, default=self.limit)
+        return self.limit if len(known) < 2 or 2 * best > self.limit else best
+
+
+class Costs:
+    """What groups took, and how large the next one may be.
+
+    Args:
+        limit: the most rows of a kind that may run together.
     """
-    if most == 1:
-        return {}
-    manifest = runtime.bundle.manifest
-    found: dict[Kind, int] = {}
-    for engine_set in manifest.engine_sets:
-        present = engine_set.present
-        of_video = Modality.VIDEO in present
-        for frames in sorted({1, manifest.video.frames}) if of_video else [0]:
-            limit = min(most, manifest.axes.batch.max)
-            if of_video:
-                limit = min(limit, manifest.axes.frames.max // frames)
-            found[present, frames == 1] = _rows(runtime, present, frames, limit)
-    for (present, is_picture), rows in found.items():
-        what = "pictures" if is_picture else "clips"
-        kind = f"{present}, {what}" if Modality.VIDEO in present else f"{present}"
-        _log.info("%s: %d rows pay to run together", kind, rows)
-    return found
 
+    def __init__(self, limit: Callable[[Kind], int]) -> None:
+        self._limit = limit
+        self._kinds: dict[Kind, _Kind] = {}
 
-def _rows(runtime: Runtime, present: Modality, frames: int, limit: int) -> int:
-    rows, each = 1, _time(runtime, present, 1, frames)
-    while 2 * rows <= limit:
-        doubled = _time(runtime, present, 2 * rows, frames) / (2 * rows)
-        if doubled > _PAYS * each:
-            break
-        rows, each = 2 * rows, doubled
-    return rows
+    def most(self, kind: Kind) -> int:
+        """Return how many rows of a kind may run together now.
 
+        That is the size in which a row takes the least time. Now and then it is another size, so
+        that what changes is noticed.
+        """
+        known = self._kinds.setdefault(kind, _Kind(self._limit(kind)))
+        known.groups += 1
+        turn, rest = divmod(known.groups, _TRY)
+        sizes = [*known.seconds]
+        return known.best if rest else sizes[turn % len(sizes)]
 
-def _time(runtime: Runtime, present: Modality, rows: int, frames: int) -> float:
-    tokens = min(_TOKENS, runtime.bundle.manifest.text.context)
-    return min(
-        runtime.time_blank(present, rows, tokens=tokens, frames=frames or None)
-        for _ in range(_TRIES)
-    )
+    def add(self, kind: Kind, rows: int, seconds: float) -> None:
+        """Note that a group of so many rows took so long."""
+        known = self._kinds.setdefault(kind, _Kind(self._limit(kind)))
+        size = 1 << (min(rows, known.limit).bit_length() - 1)
+        known.seconds[size].append(seconds / rows)

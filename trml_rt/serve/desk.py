@@ -19,13 +19,15 @@ from trml_rt.bundle.modality import Modality
 from trml_rt.errors import InputUnusable, TrmlError
 from trml_rt.inputs.prepare import Prepared
 from trml_rt.runtime import Runtime
-from trml_rt.serve.lane import Kind, Lane, too_late
+from trml_rt.serve.costs import Costs
+from trml_rt.serve.lane import Lane, too_late
 from trml_rt.serve.metrics import Metrics
 from trml_rt.serve.refusals import Refused
 from trml_rt.stream.times import Times
 
 __all__ = ["Ask", "Desk"]
 
+_SHORT = 2000  # characters of a text that is not worth another thread
 _RECENT = 0.1  # of the mean time of answers, what the newest one counts
 
 
@@ -59,7 +61,7 @@ class Desk:
 
     Args:
         runtime: answers.
-        together: how many rows of each kind pay to run together.
+        costs: says how many rows of a kind run together.
         metrics: count.
         queue: how many requests may be here at once.
         decoders: how many clips may be decoded at once.
@@ -68,7 +70,7 @@ class Desk:
     def __init__(
         self,
         runtime: Runtime,
-        together: Mapping[Kind, int],
+        costs: Costs,
         metrics: Metrics,
         *,
         queue: int,
@@ -77,11 +79,13 @@ class Desk:
         self._runtime, self._metrics, self._queue = runtime, metrics, queue
         self._lane = Lane(
             runtime.answer_prepared,
-            together,
+            costs,
             lambda answers: metrics.groups.add(answers[0].engine_set, len(answers)),
         )
         self._clips = ThreadPoolExecutor(decoders, "trml-rt clips")
-        self._texts = ThreadPoolExecutor(1, "trml-rt texts")  # which must not wait behind clips
+        self._texts = ThreadPoolExecutor(
+            1, "trml-rt texts"
+        )  # long ones, which must not wait behind clips
         self._times = Times()
         self._mean = 1.0  # seconds that an answer took of late
         self.inside = 0
@@ -172,6 +176,8 @@ class Desk:
             degrade=ask.degrade,
             isolate=not isinstance(ask.video, np.ndarray),
         )
+        if ask.video is None and len(ask.text or "") <= _SHORT:
+            return prepare()
         pool = self._texts if ask.video is None else self._clips
         return await asyncio.get_running_loop().run_in_executor(pool, prepare)
 

@@ -1,17 +1,18 @@
 """One thread that runs the engines, on rows that other threads have prepared.
 
-Rows wait in a queue for each kind: an engine set, and of those with video one for pictures and one
-for clips. A row that comes while nothing runs is run at once, alone. While the engines are busy
-rows gather, and then as many of one kind run together as pay on this device.
+Rows wait in a queue for each kind: an engine set, and how many frames they show. A row that comes
+while nothing runs is run at once, alone. While the engines are busy rows gather, and then as many
+of one kind run together as pay on this device.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from trml_rt.answer import Answer
 from trml_rt.bundle.modality import Modality
@@ -19,15 +20,18 @@ from trml_rt.errors import TrmlError
 from trml_rt.inputs.prepare import Prepared
 from trml_rt.serve.refusals import Refused
 
+if TYPE_CHECKING:
+    from trml_rt.serve.costs import Costs
+
 __all__ = ["Kind", "Lane", "kind_of", "too_late"]
 
-Kind = tuple[Modality, bool]
-"""What is present, and whether the video is one picture."""
+Kind = tuple[Modality, int]
+"""What is present, and how many frames there are."""
 
 
 def kind_of(row: Prepared) -> Kind:
     """Return the kind of a row."""
-    return row.present, row.pixels is not None and len(row.pixels) == 1
+    return row.present, 0 if row.pixels is None else len(row.pixels)
 
 
 def too_late(seconds: float) -> Refused:
@@ -60,17 +64,17 @@ class Lane:
 
     Args:
         answer: answers on rows of one presence, as `Runtime.answer_prepared`.
-        together: how many rows of each kind pay to run together; a kind that is not there: one.
+        costs: says how many rows of a kind may run together, and is told what that took.
         on_group: is told, in the lane's thread, the answers on what ran together.
     """
 
     def __init__(
         self,
         answer: Callable[[Sequence[Prepared]], list[Answer]],
-        together: Mapping[Kind, int],
+        costs: Costs,
         on_group: Callable[[list[Answer]], None] = lambda _: None,
     ) -> None:
-        self._answer, self._together, self._on_group = answer, together, on_group
+        self._answer, self._costs, self._on_group = answer, costs, on_group
         self._queues: dict[Kind, list[Waiting]] = {}
         self._changed = threading.Condition()
         self._count = 0
@@ -136,7 +140,7 @@ class Lane:
         first = queue[0]
         by_length = sorted(queue, key=lambda each: abs(each.length - first.length))
         others = [each for each in by_length if each is not first]
-        group = [first, *others[: self._together.get(kind, 1) - 1]]
+        group = [first, *others[: self._costs.most(kind) - 1]]
         left = [each for each in queue if each not in group]
         if left:
             queues[kind] = left
@@ -145,6 +149,7 @@ class Lane:
         return group
 
     def _run(self, group: Sequence[Waiting]) -> None:
+        start = time.perf_counter()
         try:
             answers = self._answer([each.row for each in group])
         except TrmlError as error:
@@ -158,6 +163,7 @@ class Lane:
             for each in group:
                 each.future.set_exception(error)
             return
+        self._costs.add(kind_of(group[0].row), len(group), time.perf_counter() - start)
         self._on_group(answers)
         for each, answer in zip(group, answers, strict=True):
             each.future.set_result(answer)

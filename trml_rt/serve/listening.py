@@ -53,10 +53,11 @@ def listen(host: str, port: int, unix: Path | None) -> socket.socket:
             listening = socket.socket(socket.AF_UNIX)
             where: Any = os.fspath(unix)
         else:
-            family, kind, _, _, where = socket.getaddrinfo(
+            family, kind, protocol, _, where = socket.getaddrinfo(
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
-            listening = socket.socket(family, kind)
+            # Only of a socket that is said to be TCP does asyncio send small parts at once.
+            listening = socket.socket(family, kind, protocol)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     except (socket.gaierror, UnicodeError):
         raise UsageError(f"host: {host!r} is no address of a machine; correct it") from None

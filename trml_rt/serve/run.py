@@ -101,7 +101,7 @@ def serve(
     for name, value in {**numbers, "body_mib": body_mib, "port": port}.items():
         check_whole(name, value)
     # Imported here: who only loads a bundle has no use for any of it.
-    from trml_rt.serve.costs import rows_together
+    from trml_rt.serve.costs import Costs, limits_of
     from trml_rt.serve.desk import Desk
     from trml_rt.serve.feed import Feed
     from trml_rt.serve.gate import Gate
@@ -135,8 +135,8 @@ def serve(
         )
         runtime.warm_up()
         metrics = Metrics()
-        together = rows_together(runtime, batch)
-        desk = Desk(runtime, together, metrics, queue=queue, decoders=usable_cores())
+        costs = Costs(limits_of(runtime.bundle.manifest, batch))
+        desk = Desk(runtime, costs, metrics, queue=queue, decoders=usable_cores())
         undo.callback(desk.close)
         feed = None
         if video is not None or text is not None:

@@ -9,6 +9,7 @@ import pytest
 
 from trml_rt.answer import Reason
 from trml_rt.errors import InputUnusable
+from trml_rt.serve.costs import Costs
 from trml_rt.serve.desk import Ask, Desk
 from trml_rt.serve.metrics import Metrics
 from trml_rt.serve.refusals import Refused
@@ -18,7 +19,7 @@ SLOW = 5.0  # seconds that nothing here takes; what a desk believes of answers
 
 @pytest.fixture
 def desk(server):
-    desk = Desk(server._rooms.runtime, {}, Metrics(), queue=2, decoders=1)
+    desk = Desk(server._rooms.runtime, Costs(lambda _: 1), Metrics(), queue=2, decoders=1)
     yield desk
     desk.close()
 

@@ -15,8 +15,7 @@ from trml_rt.inputs.tokenizer import Tokens
 from trml_rt.serve.lane import Lane, kind_of
 from trml_rt.serve.refusals import Refused
 
-TEXT = (Modality.TEXT, False)
-BOTH = Modality.TEXT | Modality.VIDEO
+TEXT, CLIP = (Modality.TEXT, 0), (Modality.VIDEO, 2)
 
 
 def text(length):
@@ -25,6 +24,19 @@ def text(length):
 
 def video(frames):
     return Prepared(pixels=np.zeros((frames, 2, 2, 3), np.uint8))
+
+
+class Costs:
+    """How many rows of each kind run together, as a test says; of others one."""
+
+    def __init__(self, together):
+        self.together, self.added = together, []
+
+    def most(self, kind):
+        return self.together.get(kind, 1)
+
+    def add(self, kind, rows, seconds):
+        self.added.append((kind, rows))
 
 
 class Engines:
@@ -54,14 +66,13 @@ def busy(lane, engines):
     return first
 
 
-def test_the_kind_of_a_row_is_its_presence_and_whether_it_shows_one_picture():
+def test_the_kind_of_a_row_is_its_presence_and_how_many_frames_it_shows():
     assert kind_of(text(3)) == TEXT
-    assert kind_of(video(1)) == (Modality.VIDEO, True)
-    assert kind_of(video(2)) == (Modality.VIDEO, False)
+    assert kind_of(video(2)) == CLIP
 
 
 def test_a_lone_row_runs_at_once_and_alone(engines):
-    lane = Lane(engines, {TEXT: 8})
+    lane = Lane(engines, Costs({TEXT: 8}))
     for length in (1, 2):
         assert lane.put(text(length)).result(10)
     lane.close()
@@ -69,7 +80,7 @@ def test_a_lone_row_runs_at_once_and_alone(engines):
 
 
 def test_rows_that_came_while_the_engines_were_busy_run_together_whatever_came_between(engines):
-    lane = Lane(engines, {TEXT: 8, (Modality.VIDEO, False): 8})
+    lane = Lane(engines, Costs({TEXT: 8, CLIP: 8}))
     busy(lane, engines)
     rows = [text(1), video(2), text(1), video(2), text(1)]
     futures = [lane.put(row) for row in rows]
@@ -80,8 +91,19 @@ def test_rows_that_came_while_the_engines_were_busy_run_together_whatever_came_b
     assert [future.result() for future in futures] == [id(row) for row in rows]
 
 
+def test_what_a_group_took_is_noted(engines):
+    costs = Costs({TEXT: 8})
+    lane = Lane(engines, costs)
+    busy(lane, engines)
+    for row in (text(1), text(1), video(2)):
+        lane.put(row)
+    engines.free.set()
+    lane.close()
+    assert costs.added == [(TEXT, 1), (TEXT, 2), (CLIP, 1)]
+
+
 def test_no_more_rows_run_together_than_pay(engines):
-    lane = Lane(engines, {TEXT: 2})
+    lane = Lane(engines, Costs({TEXT: 2}))
     busy(lane, engines)
     for _ in range(5):
         lane.put(text(1))
@@ -93,7 +115,7 @@ def test_no_more_rows_run_together_than_pay(engines):
 
 
 def test_the_row_that_waits_longest_takes_those_of_its_length_along(engines):
-    lane = Lane(engines, {TEXT: 3})
+    lane = Lane(engines, Costs({TEXT: 3}))
     busy(lane, engines)
     rows = [text(length) for length in (5, 50, 6, 20, 4)]
     for row in rows:
@@ -104,7 +126,7 @@ def test_the_row_that_waits_longest_takes_those_of_its_length_along(engines):
 
 
 def test_a_row_whose_deadline_has_passed_is_refused_and_not_run(engines):
-    lane = Lane(engines, {})
+    lane = Lane(engines, Costs({}))
     busy(lane, engines)
     late, in_time = lane.put(text(1), time.monotonic()), lane.put(text(1), time.monotonic() + 60)
     engines.free.set()
@@ -115,7 +137,7 @@ def test_a_row_whose_deadline_has_passed_is_refused_and_not_run(engines):
 
 
 def test_a_row_that_is_wanted_no_more_is_not_run(engines):
-    lane = Lane(engines, {})
+    lane = Lane(engines, Costs({}))
     busy(lane, engines)
     assert lane.put(text(1)).cancel()
     engines.free.set()
@@ -129,7 +151,7 @@ def test_a_row_that_cannot_be_answered_costs_its_group_nothing(engines):
             raise VerificationFailed("no number")
         return engines(rows)
 
-    lane = Lane(answer, {TEXT: 8})
+    lane = Lane(answer, Costs({TEXT: 8}))
     busy(lane, engines)
     futures = [lane.put(text(length)) for length in (2, 3, 4)]
     engines.free.set()
@@ -143,7 +165,7 @@ def test_a_bug_reaches_who_asked_and_the_next_row_is_answered(engines):
             raise AttributeError("a bug")
         return engines(rows)
 
-    lane = Lane(answer, {})
+    lane = Lane(answer, Costs({}))
     with pytest.raises(AttributeError):
         lane.put(video(1)).result(10)
     assert lane.put(text(1)).result(10)

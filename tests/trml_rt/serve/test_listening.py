@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from trml_rt.errors import EnvironmentUnfit, UsageError
@@ -21,6 +23,12 @@ def test_port_0_takes_a_port_that_is_free():
     with listen("127.0.0.1", 0, None) as one, listen("127.0.0.1", 0, None) as other:
         assert address_of(one).startswith("http://127.0.0.1:")
         assert address_of(one) != address_of(other)
+
+
+def test_small_parts_of_a_response_are_sent_at_once():
+    # As asyncio does for TCP alone; else each response waits 40 ms for a packet of its client.
+    with listen("127.0.0.1", 0, None) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
 
 
 def test_a_path_that_no_socket_can_have_is_refused(tmp_path):
