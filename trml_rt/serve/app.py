@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +25,7 @@ from trml_rt._version import __version__
 from trml_rt.errors import TrmlError
 from trml_rt.runtime import Runtime
 from trml_rt.serve import open_inference
-from trml_rt.serve.asked import ask_of, from_request, parsed
+from trml_rt.serve.asked import aside, ask_of, from_request, parsed
 from trml_rt.serve.desk import Desk
 from trml_rt.serve.feed import Feed
 from trml_rt.serve.live import watch
@@ -157,7 +158,9 @@ def _open_infer(rooms: Rooms) -> Any:
             if request.headers.get("content-encoding", "identity") != "identity":
                 raise Refused(415, "media_type", "compressed bodies are not read; send it plain")
             length = request.headers.get(open_inference.LENGTH)
-            asked = open_inference.read(await request.body(), length, rooms.runtime)
+            body = await request.body()
+            read = partial(open_inference.read, body, length, rooms.runtime)
+            asked = await aside(len(body), read)
             _check_rows(len(asked.rows), rooms.request_rows)
             tasks = [rooms.desk.answer(row, arrived) for row in asked.rows]
             found = await asyncio.gather(*tasks, return_exceptions=True)
@@ -167,8 +170,8 @@ def _open_infer(rooms: Rooms) -> Any:
                 if isinstance(each, BaseException):
                     raise each
             answers = [each for each in found if not isinstance(each, BaseException)]
-        body, headers = open_inference.response(answers, asked, rooms.runtime)
-        return Response(body, headers=headers)
+        content, headers = open_inference.response(answers, asked, rooms.runtime)
+        return Response(content, headers=headers)
 
     return respond
 
@@ -220,14 +223,14 @@ async def _lines(rooms: Rooms, body: IO[bytes], arrived: float) -> AsyncIterator
 async def _row(rooms: Rooms, line: bytes, arrived: float) -> bytes:
     said: dict[str, Any] = {}
     try:
-        content = parsed(line)
+        content = await aside(len(line), partial(parsed, line))
         if "id" in content:
             said["id"] = content.pop("id")
         answer = await rooms.desk.answer(ask_of(content), arrived)
         said |= answer.to_dict()
     except (TrmlError, Refused) as error:
         said["error"] = record_of(error)
-    return json.dumps(said, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(said).encode() + b"\n"
 
 
 def _stream(rooms: Rooms) -> Any:

@@ -5,12 +5,13 @@ Nothing of a request names a file of this machine: a clip comes as its bytes.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from trml_rt.answer import Reason
 from trml_rt.errors import InputUnusable
@@ -21,11 +22,14 @@ from trml_rt.serve.refusals import Refused
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-__all__ = ["KEYS", "ask_of", "bad", "deadline_of", "from_request", "parsed"]
+__all__ = ["KEYS", "aside", "ask_of", "bad", "deadline_of", "from_request", "parsed"]
 
 KEYS = ("text", "video", "degrade", "deadline_ms")
 """What a row may say."""
 
+Result = TypeVar("Result")
+
+_LARGE = 1 << 17  # bytes of a body that are read in a thread of their own
 _FIELD = 1 << 20  # bytes of a field of a form; a text has at most as many
 _WORDS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -42,13 +46,22 @@ def parsed(body: bytes | str) -> dict[str, Any]:
         Refused: it is none.
     """
     try:
-        content = json.loads(body)
+        content = json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise bad(f"the body is no JSON ({why}); send an object with text and video") from None
     if not isinstance(content, dict):
         raise bad("the body is JSON, but no object; send one with text and video")
     return content
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")
+
+
+async def aside(size: int, work: Callable[[], Result]) -> Result:
+    """Return what `work` on a body gives; a large one is read in a thread, and nobody waits."""
+    return work() if size <= _LARGE else await asyncio.to_thread(work)
 
 
 def ask_of(content: Mapping[str, Any]) -> Ask:
@@ -106,7 +119,8 @@ async def from_request(request: Request) -> Ask:
     if kind == "multipart/form-data":
         return await _from_form(request)
     if kind == "application/json":
-        return ask_of(parsed(await request.body()))
+        body = await request.body()
+        return await aside(len(body), lambda: ask_of(parsed(body)))
     raise Refused(
         415,
         "media_type",
@@ -115,7 +129,12 @@ async def from_request(request: Request) -> Ask:
 
 
 async def _from_form(request: Request) -> Ask:
-    form = await request.form(max_files=2, max_fields=len(KEYS), max_part_size=_FIELD)
+    from python_multipart.exceptions import FormParserError  # of the extra serve
+
+    try:
+        form = await request.form(max_files=2, max_fields=len(KEYS), max_part_size=_FIELD)
+    except FormParserError as error:  # which newer versions of Starlette refuse themselves
+        raise bad(f"the form is broken ({error}); send multipart/form-data") from None
     names = [name for name, _ in form.multi_items()]
     if unknown := sorted({*names} - {*KEYS}):
         raise bad(f"unknown fields {', '.join(unknown)}; a form has {', '.join(KEYS)}")

@@ -19,7 +19,7 @@ from collections.abc import (
     MutableMapping,
 )
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from trml_rt.serve.refusals import Refused, error_body
 
@@ -130,12 +130,12 @@ class Gate:
             Refused: by its host, its origin, its token or the length of its body.
         """
         host = headers.get("host", "")
-        if self._hosts is not None and _name(host) not in self._hosts:
+        if self._hosts is not None and _split(f"//{host}").hostname not in self._hosts:
             raise Refused(
                 421, "host", f"this server is not {host!r}; call it by the address that it states"
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _split(origin).netloc != host:
             raise Refused(403, "origin", f"pages of {origin} may not ask this server")
         if self._token is not None and scope["path"] not in _OPEN:
             borne = _token_of(headers, scope.get("subprotocols", ()))
@@ -176,6 +176,8 @@ class _Body:
                 "too_slow",
                 f"no part of the body came for {self._seconds:g} s; send it faster",
             ) from None
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "gone", "the client went away within the body")
         self._more(len(message.get("body", b"")))
         return message
 
@@ -192,9 +194,12 @@ class _Body:
                 left -= len((await self._next(_PATIENCE)).get("body", b""))
 
 
-def _name(host: str) -> str:
-    """Return a host without its port."""
-    return urlsplit(f"//{host}").hostname or ""
+def _split(address: str) -> SplitResult:
+    """Return the parts of an address; one that is none has none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _token_of(headers: Mapping[str, str], subprotocols: Iterable[str]) -> str | None:

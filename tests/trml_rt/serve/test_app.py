@@ -70,7 +70,7 @@ def test_a_text_that_is_no_text_is_no_bug(server):
 
 def test_a_batch_has_a_line_for_each_row_in_order_and_an_error_costs_its_row(server, rt, picture):
     rows = [
-        {"id": "a", "text": "what a day"},
+        {"id": "\ud800", "text": "what a day"},
         {"id": 2, "video": encoded(picture)},
         {"video": encoded(b"no clip")},
         {"id": "d", "words": "x"},
@@ -81,7 +81,7 @@ def test_a_batch_has_a_line_for_each_row_in_order_and_an_error_costs_its_row(ser
     reply = call(server, "/infer/batch", body)
     assert reply.headers["Content-Type"].startswith("application/jsonl")
     said = [json.loads(line) for line in reply.body.splitlines()]
-    assert [each.get("id") for each in said] == ["a", 2, None, None, "d", None]
+    assert [each.get("id") for each in said] == ["\ud800", 2, None, None, "d", None]
     kinds = [each["error"]["kind"] if "error" in each else None for each in said]
     assert kinds == [None, None, "InputUnusable", "Refused", "Refused", None]
     assert said[0]["score"] == rt.infer("what a day").to_dict()["score"]

@@ -36,7 +36,9 @@ def test_a_row_that_makes_no_sense_is_refused(row, words):
     assert refused.value.status == 400
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"7", b"\xff", b'{"text": NaN}', b"[" * 100_000]
+)
 def test_a_body_that_is_no_object_is_refused(body):
     with pytest.raises(Refused, match="the body is"):
         parsed(body)

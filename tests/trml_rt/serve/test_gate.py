@@ -87,6 +87,22 @@ def test_a_body_of_unknown_length_is_read_up_to_the_limit(server):
         assert caller.recv(100).startswith(b"HTTP/1.1 413")
 
 
+@pytest.mark.parametrize("name", ["Host", "Origin"])
+def test_an_address_that_is_none_is_refused(server, name):
+    assert call(server, "/about", **{name: "http://["}).status in (403, 421)
+
+
+def test_a_client_that_goes_away_within_its_body_is_counted_and_no_bug(server, caplog):
+    place = urlsplit(server.address)
+    counted = 'trml_rt_refused_total{cause="gone"}'
+    with socket.create_connection((place.hostname, place.port), timeout=30) as caller:
+        head = "POST /infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        caller.sendall(f"{head}Content-Length: 9\r\n\r\n{{".encode())
+    while counted not in call(server, "/metrics").body.decode():
+        pass
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
 def test_a_refusal_below_v2_is_the_sentence_alone(server):
     reply = call(server, "/v2", Origin="http://elsewhere.example")
     assert reply.json == {"error": "pages of http://elsewhere.example may not ask this server"}
