@@ -41,7 +41,7 @@ __all__ = [
 _WORDY = (OSError, RuntimeError, ImportError)
 _SHORTAGE = re.compile(
     "out of memory|can't start new thread|failed to map segment|failed to allocate|bad_?alloc|"
-    "resource temporarily unavailable",
+    "resource temporarily unavailable|can't allocate memory|not enough memory",
     re.IGNORECASE,
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from trml_rt.cli.options import (
 )
 from trml_rt.cli.printing import print_json, print_lines, printable
 from trml_rt.errors import lacks_package
+
+if TYPE_CHECKING:
+    from trml_export.features.filling import EncodeReport
 
 __all__ = ["encode"]
 
@@ -57,9 +60,7 @@ def encode(
     Under torchrun each process takes a GPU of its own and a share of the rows.
     """
     refuse_absent({"--data": data, "--config": config, "--weights": arguments["weights"]})
-    if os.environ.get("RANK", "0") != "0":  # the first process speaks for all
-        expect_silence()
-        logging.getLogger("trml_export").setLevel(logging.WARNING)
+    _leave_words_to_the_first()
     try:
         from trml_export.config import load_config
         from trml_export.data import FORMATS
@@ -69,18 +70,25 @@ def encode(
     except ImportError as error:
         raise lacks_package("encoding", error, "train") from None
     report = fill(data, backbone, cache, config=settings, layout=layout, **arguments)
-    if not report.first:
-        return
-    if as_json:
+    if report.first and as_json:
         print_json(report.to_dict())
-        return
-    for problem in report.problems:
-        click.echo(printable(f"{problem.id}: {problem.reason}: {problem.message}"), err=True)
+    elif report.first:
+        for problem in report.problems:
+            click.echo(printable(f"{problem.id}: {problem.reason}: {problem.message}"), err=True)
+        print_lines([_for_people(report)])
+
+
+def _leave_words_to_the_first() -> None:
+    """Silence a process that a launcher started beside the first one, but for warnings."""
+    if os.environ.get("RANK", "0") != "0":
+        expect_silence()
+        logging.getLogger("trml_export").setLevel(logging.WARNING)
+
+
+def _for_people(report: EncodeReport) -> str:
     shares = f", by {report.processes} processes" if report.processes > 1 else ""
-    print_lines(
-        [
-            f"encoded: {report.cache} holds {report.texts} texts and {report.clips} clips of "
-            f"{report.samples} samples; {report.seconds:.1f} s on {report.device} in "
-            f"{report.encoded_in}{shares}"
-        ]
+    return (
+        f"encoded: {report.cache} holds {report.texts} texts and {report.clips} clips of "
+        f"{report.samples} samples; {report.seconds:.1f} s on {report.device} in "
+        f"{report.encoded_in}{shares}"
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trml_export.backbone.backbone import Encoders
 from trml_export.backbone.placing import Placement
-from trml_rt.errors import ArtefactMismatch, VerificationFailed
+from trml_rt.errors import ArtefactMismatch, VerificationFailed, lacking, lacks_resource
 
 __all__ = ["Tower"]
 
@@ -45,6 +45,7 @@ class Tower:
 
         Raises:
             ArtefactMismatch: vectors that are no numbers.
+            EnvironmentUnfit: the machine, or its GPU, lacks memory.
             VerificationFailed: vectors in half precision that are far from those in FP32.
         """
         vectors = self._run(inputs, self._backbone.placement)
@@ -56,7 +57,7 @@ class Tower:
     def _run(self, inputs: Tensor, placement: Placement) -> npt.NDArray[np.float32]:
         parts = [np.zeros((0, self._backbone.size), np.float32)]
         for batch in inputs.split(self._batch) if len(inputs) else ():
-            parts.append(placement.run(self._call, batch).numpy())
+            parts.append(self._call_on(batch, placement))
         vectors = np.concatenate(parts)
         if not np.isfinite(vectors).all():
             remedy = "check its weights" if placement.half is None else "leave --mixed out"
@@ -64,6 +65,15 @@ class Tower:
             name = self._backbone.name
             raise ArtefactMismatch(f"{name}: gives vectors that are no numbers{how}; {remedy}")
         return vectors
+
+    def _call_on(self, batch: Tensor, placement: Placement) -> npt.NDArray[np.float32]:
+        try:
+            return placement.run(self._call, batch).numpy()
+        except RuntimeError as error:  # what PyTorch says of memory, too
+            if not lacks_resource(error):
+                raise
+            first, *_ = str(error).splitlines()
+            raise lacking(f"{self._backbone.name}:", f"encode {self._inputs}", first) from None
 
     def _compare(self, inputs: Tensor, vectors: npt.NDArray[np.float32]) -> None:
         placement = self._backbone.placement

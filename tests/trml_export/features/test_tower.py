@@ -11,7 +11,7 @@ from tests.trml_export.features.small import clip_vectors, compute, picture, sam
 from trml_export.backbone.backbone import load_backbone, place
 from trml_export.backbone.placing import ON_CPU, Placement
 from trml_export.features.tower import Tower
-from trml_rt.errors import ArtefactMismatch, VerificationFailed
+from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit, VerificationFailed
 
 HALF = Placement(torch.device("cpu"), torch.bfloat16)
 
@@ -68,3 +68,26 @@ def test_features_in_half_precision_are_others_in_the_same_cache(clip_folder, cl
 
 def test_no_input_is_no_call():
     assert Tower(backbone(HALF), "frames", None, 2)(torch.ones(0, 2)).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB.\nMore words",
+        "[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory: you ...",
+    ],
+)
+def test_a_lack_of_memory_is_a_fault_of_the_machine(words):
+    def fail(_):
+        raise RuntimeError(words)
+
+    with pytest.raises(EnvironmentUnfit, match=r"a model: .* to encode frames \(.*memory"):
+        Tower(backbone(ON_CPU), "frames", fail, 2)(torch.ones(1, 2))
+
+
+def test_any_other_error_of_pytorch_is_a_bug():
+    def fail(_):
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        Tower(backbone(ON_CPU), "frames", fail, 2)(torch.ones(1, 2))
