@@ -165,6 +165,7 @@ def compute_features(
     if isinstance(backbone, GraphBackbone):
         backbone.check_config(config)
     store = FeatureStore(cache / backbone.fingerprint[:16], backbone.size)
+    ranks.wait()  # whoever makes the store holds its lock for a moment
     texts = encode_texts(samples, backbone, store, ranks)
     clips, unread = encode_clips(samples, backbone, config.frames, store, ranks)
     entries = store.find([*texts.values(), *clips.values()])
