@@ -83,8 +83,10 @@ class Config(BaseModel):
     equal_lengths: bool = _key(
         True, "bring pooled and virtual vectors to length 1 too, so that none drowns another"
     )
-    head_scale: Positive = _key(
-        1.0, "factor on both vectors at the head's door; short vectors teach a head slowly"
+    head_scale: Positive | None = _key(
+        None,
+        "factor on both vectors at the head's door; null is the root of d for vectors of equal "
+        "length, so that a coordinate is about 1, and else 1",
     )
     standardise: bool = _key(
         False, "centre and scale each coordinate of text and frame vectors by those in training"

@@ -7,6 +7,7 @@ small graph of the bundle. d is the size of the encoders' shared space.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -118,6 +119,9 @@ class TRML(nn.Module):
             for name, value in (("mean", torch.zeros(2, size)), ("scale", torch.ones(2, size))):
                 self.register_buffer(f"vector_{name}", value)  # of texts, of frames
         width, heads = config.head_width or size, (config.outputs, config.dropout)
+        # Layers begin at random for coordinates near 1, and learn slowly from smaller ones.
+        level = math.sqrt(size) if config.equal_lengths else 1.0
+        self.head_scale = level if config.head_scale is None else config.head_scale
         # By presence case; `training.confidence` learns them.
         kind = config.task if config.learn_confidence else None
         self.softness: Tensor | None
@@ -195,8 +199,7 @@ class TRML(nn.Module):
 
     def _predict(self, text: Tensor, video: Tensor, real: tuple[bool, bool]) -> Tensor:
         """Return what the head says of two vectors (batch, d); `real` as in `Head.forward`."""
-        scale = self.config.head_scale
-        return self.head(scale * text, scale * video, real)
+        return self.head(self.head_scale * text, self.head_scale * video, real)
 
     def _answer(self, text: Tensor, video: Tensor, real: tuple[bool, bool]) -> Tensor:
         """Return what `_predict` does, as sure as its presence case may be."""
@@ -266,4 +269,4 @@ class TRML(nn.Module):
             return vectors
         text, video = self.head.hidden.weight.detach().chunk(2, dim=1)  # `fusion` is concat
         weight = text if side == "text" else video
-        return functional.linear(self.config.head_scale * vectors, weight)
+        return functional.linear(self.head_scale * vectors, weight)

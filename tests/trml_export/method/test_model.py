@@ -188,13 +188,21 @@ def test_the_place_of_a_missing_modality_is_never_read():
 
 
 def test_a_scale_at_the_heads_door_is_one_of_its_first_layer():
-    plain, scaled = TRML(Config(), SIZE).eval(), TRML(Config(head_scale=3.0), SIZE).eval()
+    plain = TRML(Config(head_scale=1.0), SIZE).eval()
+    scaled = TRML(Config(head_scale=3.0), SIZE).eval()
     scaled.load_state_dict(plain.state_dict())
     plain.head.hidden.weight.data *= 3
     text, (frames, mask) = torch.randn(2, SIZE), _clips(3, 8)
     answers = [_answers(model, text, frames, mask) for model in (plain, scaled)]
     for one, other in zip(*answers, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    ("settings", "scale"), [({}, 4.0), ({"equal_lengths": False}, 1.0), ({"head_scale": 2.0}, 2.0)]
+)
+def test_the_scale_is_the_root_of_d_for_vectors_of_equal_length(settings, scale):
+    assert TRML(Config(**settings), SIZE).head_scale == scale
 
 
 def _answers(model: TRML, text, frames, mask):

@@ -19,6 +19,7 @@ from tests.trml_export.learnable import (
 )
 from trml_export.config import Config
 from trml_export.data import Sample
+from trml_export.evaluation.collapse import case_values
 from trml_export.evaluation.metrics import measure
 from trml_export.evaluation.predictions import predict
 from trml_export.features.features import Features
@@ -97,6 +98,28 @@ def test_vectors_of_equal_lengths_keep_both_inputs_off_the_floor(equal_lengths):
     else:
         assert both < always_the_commonest + 0.05
         assert lengths[0].mean() > 3 * lengths[2].mean()
+
+
+@pytest.mark.parametrize("head_scale", [None, 1.0])
+def test_a_head_learns_from_vectors_whose_coordinates_are_near_1(head_scale):
+    # Of vectors of length 1 it learns so slowly that every presence case stays at its floor.
+    train, valid = unaligned(400, seed=0), unaligned(400, seed=1)
+    changes = {"head_scale": head_scale, "learning_rate": 1e-3, "head_width": 64}
+    config = UNALIGNED.model_copy(update=changes)
+    predicted = predict(fit(train, valid, config, UNALIGNED_SIZE).model, valid)
+    values = case_values(predicted, valid, config)
+    floor = case_values(replace(predicted, **_commonest(predicted)), valid, config)
+    for case, value in values.items():
+        if head_scale is None:
+            assert value > floor[case] + 0.08
+        else:
+            assert value < floor[case] + 0.03
+
+
+def _commonest(predicted):
+    """Answers of the commonest class, in each presence case."""
+    answers = np.tile(np.array([0, 0, 1], np.float32), (len(predicted.both), 1))
+    return dict.fromkeys(("text", "video", "both"), answers)
 
 
 def test_matching_brings_virtual_vectors_to_the_real_ones():
