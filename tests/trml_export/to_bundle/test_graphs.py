@@ -106,3 +106,26 @@ def test_every_way_to_fuse_gives_pytorchs_answers_with_standard_operators(settin
     with torch.inference_mode():
         expected = model.fuse_text_video(*given.values())
     np.testing.assert_allclose(answer, expected.numpy(), atol=1e-5)
+
+
+def test_the_softness_of_a_presence_case_is_inside_of_its_graph(tmp_path):
+    import onnxruntime
+
+    from trml_export.config import Config
+    from trml_export.method.model import TRML
+    from trml_export.to_bundle.graphs import Fuse, GraphSpec, write_onnx
+    from trml_rt.bundle.manifest import TensorSpec
+
+    model = TRML(Config(task="classification"), 8).eval()
+    text = TensorSpec(name="text_vector", dtype="float32", shape=["batch", 8])
+    outputs = [
+        TensorSpec(name="prediction", dtype="float32", shape=["batch", 3]),
+        TensorSpec(name="virtual_video", dtype="float32", shape=["batch", 8]),
+    ]
+    vectors = torch.nn.functional.normalize(torch.randn(5, 8))
+    plain = model.fuse_text(vectors)[0].detach()
+    model.softness[0] = 2.5
+    write_onnx(GraphSpec(Fuse(model, "fuse_text"), [text], outputs), tmp_path / "g.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "g.onnx")
+    (answered,) = session.run(["prediction"], {"text_vector": vectors.numpy()})
+    torch.testing.assert_close(torch.from_numpy(answered), plain / 2.5, atol=1e-5, rtol=0)
