@@ -1,14 +1,14 @@
 """Choose how to train on valid: TRML in several forms, against controls that infer nothing.
 
-A recipe must earn what it costs. So the simpler one is taken wherever the better one is better by
-no more than its own deviation over seeds.
+A recipe must earn what it costs, and lose nowhere. So the simplest one is taken that no other beats
+in any presence case by more than noise.
 """
 
 from __future__ import annotations
 
 import logging
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,17 @@ from trml_export.evaluation.predictions import predict
 from trml_export.features.features import Features
 from trml_export.training.fitting import fit
 
-__all__ = ["RECIPES", "SEEDS", "Tried", "choose_recipe"]
+__all__ = ["CONTROLS", "RECIPES", "SEEDS", "Tried", "best_recipe", "choose_recipe"]
 
 _log = logging.getLogger(__name__)
 
 SEEDS = 3
 
+CONTROLS = ("zero", "constant", "attention")
+"""The recipes that infer nothing."""
+
 RECIPES: dict[str, dict[str, Any]] = {
-    **{name: METHODS[name].changes for name in ("zero", "constant", "attention")},
+    **{name: METHODS[name].changes for name in CONTROLS},
     "configured": {},
     "standardised": {"standardise": True},
     "gated": {"gate": True},
@@ -50,14 +53,19 @@ class Tried:
     config: Config
     cases: list[dict[str, float]]
 
-    @property
-    def means(self) -> list[float]:
-        """The mean over presence cases, one a seed."""
-        return [statistics.fmean(values.values()) for values in self.cases]
+    def mean(self, case: str) -> float:
+        """Return the mean over seeds of a presence case."""
+        return statistics.fmean(values[case] for values in self.cases)
+
+    def deviation(self, case: str) -> float:
+        """Return the deviation over seeds of a presence case; 0 of one seed."""
+        values = [each[case] for each in self.cases]
+        return statistics.stdev(values) if len(values) > 1 else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON-ready values."""
-        return {"recipe": self.name, "cases": self.cases, "mean": statistics.fmean(self.means)}
+        means = {case: self.mean(case) for case in self.cases[0]}
+        return {"recipe": self.name, "cases": self.cases, "means": means}
 
 
 def choose_recipe(
@@ -92,18 +100,32 @@ def choose_recipe(
             cases.append(case_values(predict(model, valid), valid, config))
         tried.append(Tried(name, changed, cases))
         _log.info(
-            "recipe %d of %d, %s: mean %s %.4f on valid",
-            *(number, len(recipes), name, METRIC_TITLES[metric], statistics.fmean(tried[-1].means)),
+            "recipe %d of %d, %s: %s on valid: %s",
+            *(number, len(recipes), name, METRIC_TITLES[metric]),
+            ", ".join(f"{case} {tried[-1].mean(case):.4f}" for case in cases[0]),
         )
-    return _simplest_of_the_best(tried, 1 if metric == "mae" else -1), tried
+    return best_recipe(tried, metric), tried
 
 
-def _simplest_of_the_best(tried: list[Tried], sign: int) -> Tried:
-    """Return the first that the best one does not beat by more than its own deviation.
+def best_recipe(tried: Sequence[Tried], metric: str) -> Tried:
+    """Return the first that no other beats by more than noise in any presence case.
 
-    `sign` is 1 where less is better, and -1 where more is.
+    The noise of a case is the deviation over seeds of the recipe that is best there. Where each
+    one loses somewhere, the one that loses the least in its worst case is returned.
+
+    Args:
+        tried: on the same rows, from the simplest on.
+        metric: the main metric, which the presence cases hold.
     """
-    best = min(tried, key=lambda each: sign * statistics.fmean(each.means))
-    noise = statistics.stdev(best.means) if len(best.means) > 1 else 0.0
-    limit = sign * statistics.fmean(best.means) + noise
-    return next(each for each in tried if sign * statistics.fmean(each.means) <= limit)
+    sign = -1 if metric == "mae" else 1
+    best: dict[str, Tried] = {}
+    for case in tried[0].cases[0]:
+        best[case] = max(tried, key=lambda each: sign * each.mean(case))
+
+    def losses(each: Tried) -> dict[str, float]:
+        return {case: sign * (top.mean(case) - each.mean(case)) for case, top in best.items()}
+
+    for each in tried:
+        if all(loss <= best[case].deviation(case) for case, loss in losses(each).items()):
+            return each
+    return min(tried, key=lambda each: max(losses(each).values()))

@@ -6,30 +6,36 @@ torch = pytest.importorskip("torch")
 
 from tests.trml_export.learnable import SIZE, SMALL, learnable
 from trml_export.config import Config, parse_config
-from trml_export.training import recipes
-from trml_export.training.recipes import RECIPES, Tried, choose_recipe
+from trml_export.training.recipes import RECIPES, Tried, best_recipe, choose_recipe
 
 
-def _tried(**means: tuple[float, ...]) -> list[Tried]:
+def _tried(**recipes: tuple[tuple[float, float], ...]) -> list[Tried]:
+    """Recipes with a metric of both inputs and of text alone for each seed."""
     return [
-        Tried(name, Config(), [{"both inputs": value} for value in values])
-        for name, values in means.items()
+        Tried(name, Config(), [{"both inputs": b, "text alone": t} for b, t in values])
+        for name, values in recipes.items()
     ]
 
 
-def _taken(tried, sign=-1):
-    return recipes._simplest_of_the_best(tried, sign).name
+def test_a_recipe_that_is_better_beyond_the_noise_in_one_case_is_taken():
+    low, high = ((0.60, 0.5), (0.61, 0.5)), ((0.70, 0.5), (0.71, 0.5))
+    assert best_recipe(_tried(constant=low, trml=high), "macro_f1").name == "trml"
+    assert best_recipe(_tried(constant=high, trml=low), "mae").name == "trml"
 
 
-def test_a_recipe_that_is_better_beyond_the_noise_is_taken():
-    assert _taken(_tried(constant=(0.60, 0.61, 0.60), trml=(0.70, 0.71, 0.70))) == "trml"
-    errors = _tried(constant=(0.7, 0.7, 0.7), trml=(0.5, 0.6, 0.55))
-    assert _taken(errors, sign=1) == "trml"
+def test_within_the_noise_the_simplest_one_is_taken():
+    noisy = ((0.72, 0.5), (0.66, 0.5))
+    tried = _tried(zero=((0.5, 0.5), (0.5, 0.5)), constant=((0.68, 0.5), (0.68, 0.5)), trml=noisy)
+    assert best_recipe(tried, "macro_f1").name == "constant"
 
 
-def test_within_the_noise_the_simpler_one_is_taken():
-    assert _taken(_tried(constant=(0.69, 0.68), trml=(0.72, 0.67))) == "constant"
-    assert _taken(_tried(zero=(0.5, 0.5), constant=(0.69, 0.68), trml=(0.72, 0.67))) == "constant"
+def test_a_better_mean_does_not_pay_for_a_case_that_loses():
+    tried = _tried(
+        constant=((0.80, 0.60), (0.81, 0.60)),
+        bold=((0.70, 0.90), (0.71, 0.90)),
+        even=((0.79, 0.85), (0.78, 0.85)),
+    )
+    assert best_recipe(tried, "macro_f1").name == "even"
 
 
 def test_every_recipe_is_a_configuration():
