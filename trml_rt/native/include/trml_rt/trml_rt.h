@@ -10,13 +10,19 @@
  * TRML_RT_USAGE and closing it frees nothing: open the bundle in each process.
  *
  * OWNERSHIP. What a function gives through `out` belongs to the caller, who frees it:
- * trml_rt_close for handles, trml_rt_result_free for results. Strings that a getter returns belong
- * to the result (or handle) and live as long as it does. Texts and pixels that are passed in stay
- * the caller's and are not kept after the call. Clones and results outlive the handle they came
- * from.
+ * trml_rt_close for handles, trml_rt_result_free for results. Strings that a getter returns belong to the result
+ * (or handle) and live as long as it does. Texts and pixels that are passed in stay the caller's
+ * and are not kept after the call. Clones and results outlive the handle they came from.
  *
  * ERRORS. Every call that can fail returns a status; trml_rt_last_error() then says in one sentence
  * what is wrong and what to do. No exception and no signal leaves the library.
+ *
+ * CHECKS. A handle or a result that was closed, freed or made up is refused with TRML_RT_USAGE,
+ * also when another was opened since. So are two threads in one handle, a struct_size, count,
+ * stride or flag that cannot be meant, and text that is no UTF-8. What cannot be checked: that
+ * pointers to structs, texts, pixels and `out` lead to as much memory as their sizes say; that no
+ * other thread changes it during the call; that a string of a getter is not read after its owner is
+ * gone; that a `log` function returns.
  *
  * STRUCTS begin with `struct_size`, which the caller sets to sizeof: later versions append fields,
  * and a program compiled against an older header keeps working. Zero means the default everywhere.
@@ -164,6 +170,7 @@ typedef struct trml_rt_info {
   const char* backend; /* "openvino" or "tensorrt" */
 } trml_rt_info;
 
+/* Numbers in the guise of pointers: they lead to no memory. */
 typedef struct trml_rt trml_rt;               /* a handle: one model, ready to answer */
 typedef struct trml_rt_result trml_rt_result; /* one answer */
 
@@ -182,11 +189,11 @@ TRML_RT_API const char* trml_rt_last_reason(void);
 TRML_RT_API trml_rt_status trml_rt_open(const trml_rt_options* options, trml_rt** out);
 /* A second handle on the same model, for another thread. */
 TRML_RT_API trml_rt_status trml_rt_clone(const trml_rt* rt, trml_rt** out);
-/* Free a handle; NULL is fine. */
-TRML_RT_API void trml_rt_close(trml_rt* rt);
+/* Free a handle; NULL is fine. One that is closed already is TRML_RT_USAGE. A call of another
+ * thread on it ends as if it were open. */
+TRML_RT_API trml_rt_status trml_rt_close(trml_rt* rt);
 /* Fill `info`, whose struct_size the caller has set. */
 TRML_RT_API trml_rt_status trml_rt_get_info(const trml_rt* rt, trml_rt_info* info);
-
 /* Load every engine and run each engine set on padding and black frames, so that no later call of
  * this handle waits for it. On TensorRT this makes the CUDA graphs of one row, for every length
  * that texts are padded to, with and without a whole clip; each clone has its own. */
@@ -201,7 +208,7 @@ TRML_RT_API trml_rt_status trml_rt_infer(trml_rt* rt, const trml_rt_sample* samp
 TRML_RT_API trml_rt_status trml_rt_infer_batch(trml_rt* rt, const trml_rt_sample* samples,
                                                size_t count, uint32_t flags, trml_rt_result** out);
 
-/* Getters. A NULL result gives NULL or 0. */
+/* Getters. A result that is NULL, or was freed, gives NULL or 0. */
 TRML_RT_API const char* trml_rt_result_label(const trml_rt_result* result);
 /* In the model's range (regression), or the probability of the label (classification). */
 TRML_RT_API double trml_rt_result_score(const trml_rt_result* result);
@@ -232,8 +239,8 @@ TRML_RT_API int32_t trml_rt_result_verified(const trml_rt_result* result);
 TRML_RT_API double trml_rt_result_ms(const trml_rt_result* result, const char* name);
 /* The answer as the JSON that `trml-rt infer --json` prints. */
 TRML_RT_API const char* trml_rt_result_json(const trml_rt_result* result);
-/* Free a result; NULL is fine. */
-TRML_RT_API void trml_rt_result_free(trml_rt_result* result);
+/* Free a result; NULL is fine. One that was freed already is TRML_RT_USAGE. */
+TRML_RT_API trml_rt_status trml_rt_result_free(trml_rt_result* result);
 
 #ifdef __cplusplus
 }

@@ -12,6 +12,8 @@ namespace {
 // An extreme picture (1 x 30000) would be resized to more pixels than memory holds.
 constexpr double most_pixels = 1 << 26;
 constexpr std::int32_t most_side = 1 << 16;
+// No row is as long; a negative stride, of a picture from the bottom up, would be.
+constexpr std::size_t most_stride = std::size_t(1) << 28;
 
 struct Size {
   double width, height;  // whole numbers; doubles, because a narrow picture's may be very large
@@ -103,10 +105,12 @@ void check_frame(const trml_rt_frame& frame) {
     problem = "memory " + std::to_string(frame.memory);
   } else if (frame.matrix < TRML_RT_BT601 || frame.matrix > TRML_RT_BT709) {
     problem = "matrix " + std::to_string(frame.matrix);
-  } else if (stride_of(frame) < std::size_t(frame.width) * bytes_a_pixel(frame.format)) {
+  } else if (stride_of(frame) < std::size_t(frame.width) * bytes_a_pixel(frame.format) ||
+             stride_of(frame) > most_stride) {
     problem = "a stride of " + std::to_string(frame.stride) + " bytes";
   } else if (frame.format == TRML_RT_NV12 && frame.uv_stride != 0 &&
-             frame.uv_stride < (std::size_t(frame.width) + 1) / 2 * 2) {
+             (frame.uv_stride < (std::size_t(frame.width) + 1) / 2 * 2 ||
+              frame.uv_stride > most_stride)) {
     problem = "a uv_stride of " + std::to_string(frame.uv_stride) + " bytes";
   } else if (frame.format == TRML_RT_NV12 && frame.uv_stride == 0 && frame.width % 2 != 0 &&
              stride_of(frame) == std::size_t(frame.width)) {

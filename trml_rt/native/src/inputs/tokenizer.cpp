@@ -13,8 +13,8 @@
 namespace trml::core {
 namespace {
 
-constexpr const char* next_step = "export the bundle again";
 constexpr std::size_t most_text = 1'000'000;  // bytes
+constexpr const char* next_step = "export the bundle again";
 
 bool is_word_character(char32_t c) {
   const auto mask = U_MASK(u_charType(UChar32(c)));
@@ -141,13 +141,14 @@ std::vector<Tokenizer::Part> Tokenizer::find_added(std::u16string_view text,
 }
 
 Tokens Tokenizer::encode(std::string_view text, Scratch& scratch) const {
+  // Before it is read: a length that is wrong leads beyond the text.
+  if (text.size() > most_text) {
+    throw InputUnusable("the text is larger than 1 MB; pass one utterance", "undecodable");
+  }
   if (const auto bad = invalid_utf8_at(text)) {
     throw InputUnusable(
         "the text is not valid Unicode at byte " + std::to_string(*bad) + "; pass UTF-8",
         "undecodable");
-  }
-  if (text.size() > most_text) {  // whose first tokens alone would be kept, after seconds
-    throw InputUnusable("the text is larger than 1 MB; pass one utterance", "undecodable");
   }
   Tokens tokens{before_};
   const std::u16string whole = to_utf16(text);
