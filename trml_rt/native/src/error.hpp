@@ -55,6 +55,11 @@ inline std::string join(const std::vector<std::string>& parts, const std::string
   return joined;
 }
 
+// A queue has no room for another sample.
+struct QueueFull : Error {
+  explicit QueueFull(const std::string& m) : Error(TRML_RT_BUSY, m) {}
+};
+
 // Raise one ArtefactMismatch that lists all problems of `source`.
 [[noreturn]] inline void refuse(const std::string& source,
                                 const std::vector<std::string>& problems) {

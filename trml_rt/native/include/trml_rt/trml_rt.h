@@ -10,7 +10,8 @@
  * TRML_RT_USAGE and closing it frees nothing: open the bundle in each process.
  *
  * OWNERSHIP. What a function gives through `out` belongs to the caller, who frees it:
- * trml_rt_close for handles, trml_rt_result_free for results. Strings that a getter returns belong to the result
+ * trml_rt_close for handles, trml_rt_queue_close for queues, trml_rt_result_free for
+ * results. Strings that a getter returns belong to the result
  * (or handle) and live as long as it does. Texts and pixels that are passed in stay the caller's
  * and are not kept after the call. Clones and results outlive the handle they came from.
  *
@@ -71,7 +72,7 @@ extern "C" {
 /* Raised when a program compiled against an older header would no longer work. */
 #define TRML_RT_ABI_VERSION 1
 
-/* The status codes are the exit codes of the trml-rt command. */
+/* The status codes to 6 are the exit codes of the trml-rt command. */
 typedef enum trml_rt_status {
   TRML_RT_OK = 0,
   TRML_RT_INTERNAL = 1,     /* a bug, or memory ran out */
@@ -79,7 +80,8 @@ typedef enum trml_rt_status {
   TRML_RT_ENVIRONMENT = 3,  /* the machine or this build lacks something */
   TRML_RT_VERIFICATION = 4, /* the engines gave NaN or infinity */
   TRML_RT_ARTEFACT = 5,     /* the bundle is damaged, newer, or made for another device */
-  TRML_RT_INPUT = 6         /* an input cannot be used; see trml_rt_last_reason */
+  TRML_RT_INPUT = 6,        /* an input cannot be used; see trml_rt_last_reason */
+  TRML_RT_BUSY = 8          /* a queue has no room: take an answer, and submit again */
 } trml_rt_status;
 
 /* Modalities, the bits of the bundle format. */
@@ -207,6 +209,46 @@ TRML_RT_API trml_rt_status trml_rt_infer(trml_rt* rt, const trml_rt_sample* samp
  */
 TRML_RT_API trml_rt_status trml_rt_infer_batch(trml_rt* rt, const trml_rt_sample* samples,
                                                size_t count, uint32_t flags, trml_rt_result** out);
+
+/*
+ * ANSWERS LATER. A queue answers samples in a thread of its own, one after the other, in the order
+ * in which they were submitted, while the caller goes on:
+ *
+ *     trml_rt_queue_open(rt, 0, &queue);
+ *     ... trml_rt_submit(queue, &sample, 0, &number);       once for each window of a camera
+ *     ... trml_rt_poll(queue, 0, &number, &result);         now and then; result is NULL meanwhile
+ *     trml_rt_queue_close(queue);
+ *
+ * THREADS: any number of them may call a queue at once. It counts as one of the `callers` of the
+ * options. OWNERSHIP: what is submitted is copied before trml_rt_submit returns: the text, and of
+ * the frames those that will be used. Only frames in CUDA memory are not: they must stay until the
+ * answer is taken or trml_rt_cancel has returned. A result is the caller's as one of trml_rt_infer.
+ * The handle may be closed before the queue.
+ */
+typedef struct trml_rt_queue trml_rt_queue;
+
+/* `capacity`: how many samples may be under way, from their submission until the answer is taken,
+ * up to 1024; 0: 4. */
+TRML_RT_API trml_rt_status trml_rt_queue_open(const trml_rt* rt, int32_t capacity,
+                                              trml_rt_queue** out);
+/* Give a sample away; `flags` is 0 or TRML_RT_DEGRADE. `number` is its name from now on, counted
+ * from 1. Never waits for an answer: where there is no room, it returns TRML_RT_BUSY. What is wrong
+ * with a sample is told by this call if it can be seen at once, such as a stride, else with its
+ * answer. */
+TRML_RT_API trml_rt_status trml_rt_submit(trml_rt_queue* queue, const trml_rt_sample* sample,
+                                          uint32_t flags, uint64_t* number);
+/* Take the next answer. `timeout_ms` is how long to wait for one; negative: until there is one, or
+ * no sample is under way. Where there is none, the call succeeds, `number` is 0 and `out` is NULL.
+ * Where a sample could not be answered, `number` names it, and the status and the last error are
+ * those of its trml_rt_infer. */
+TRML_RT_API trml_rt_status trml_rt_poll(trml_rt_queue* queue, int64_t timeout_ms, uint64_t* number,
+                                        trml_rt_result** out);
+/* Forget a sample that is under way: its answer never comes. One that is being answered is waited
+ * for. One that is not under way, because its answer was taken, is TRML_RT_USAGE. */
+TRML_RT_API trml_rt_status trml_rt_cancel(trml_rt_queue* queue, uint64_t number);
+/* Free a queue, with the answers that nobody took; NULL is fine. Waits for the sample that is being
+ * answered; those behind it are not answered. A poll of another thread ends as TRML_RT_USAGE. */
+TRML_RT_API trml_rt_status trml_rt_queue_close(trml_rt_queue* queue);
 
 /* Getters. A result that is NULL, or was freed, gives NULL or 0. */
 TRML_RT_API const char* trml_rt_result_label(const trml_rt_result* result);

@@ -11,6 +11,8 @@
 //     std::cout << answer.label() << ' ' << answer.score() << '\n';
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -168,6 +170,7 @@ class Runtime {
   trml_rt* get() const noexcept { return rt_.get(); }
 
  private:
+  friend class Queue;
   explicit Runtime(trml_rt* rt) : rt_(rt, &trml_rt_close) {}
 
   static Options with_bundle(std::string bundle) {
@@ -189,6 +192,64 @@ class Runtime {
   }
 
   std::unique_ptr<trml_rt, decltype(&trml_rt_close)> rt_;
+};
+
+// Answers later, in the order of submission; any number of threads may call it.
+//
+//     trml::Queue queue(rt);
+//     queue.submit(sample);                    // copies it; Error with TRML_RT_BUSY if it is full
+//     if (auto done = queue.poll()) use(done->get());
+class Queue {
+ public:
+  // What became of a submitted sample.
+  struct Done {
+    std::uint64_t number;
+    std::optional<Result> result;
+    std::optional<Error> error;  // in its place
+
+    // Raises the error, if there is one.
+    const Result& get() const {
+      if (error) throw *error;
+      return *result;
+    }
+  };
+
+  // `capacity`: samples under way; 0: 4.
+  explicit Queue(const Runtime& rt, int capacity = 0) : queue_(nullptr, &trml_rt_queue_close) {
+    trml_rt_queue* opened = nullptr;
+    check(trml_rt_queue_open(rt.get(), capacity, &opened));
+    queue_.reset(opened);
+  }
+
+  // Return the number of the sample, from 1.
+  std::uint64_t submit(const Sample& sample, bool degrade = false) {
+    const trml_rt_sample raw = Runtime::to_c(sample);
+    std::uint64_t number = 0;
+    check(trml_rt_submit(queue_.get(), &raw, degrade ? TRML_RT_DEGRADE : 0u, &number));
+    return number;
+  }
+  // Take the next answer, if there is one within the timeout; of a negative one, if any is under
+  // way.
+  std::optional<Done> poll(std::chrono::milliseconds timeout = std::chrono::milliseconds(0)) {
+    Done done{};
+    trml_rt_result* result = nullptr;
+    const auto status = trml_rt_poll(queue_.get(), timeout.count(), &done.number, &result);
+    if (done.number == 0) {
+      check(status);
+      return std::nullopt;
+    }
+    if (status == TRML_RT_OK) {
+      done.result.emplace(result);
+    } else {
+      done.error.emplace(status, trml_rt_last_error(), trml_rt_last_reason());
+    }
+    return done;
+  }
+  // Forget a sample that is under way.
+  void cancel(std::uint64_t number) { check(trml_rt_cancel(queue_.get(), number)); }
+
+ private:
+  std::unique_ptr<trml_rt_queue, decltype(&trml_rt_queue_close)> queue_;
 };
 
 }  // namespace trml

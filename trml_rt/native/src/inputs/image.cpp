@@ -122,6 +122,31 @@ void check_frame(const trml_rt_frame& frame) {
   }
 }
 
+FrameCopy::FrameCopy(const trml_rt_frame& given) : frame(given) {
+  const auto height = std::size_t(given.height);
+  const auto add = [this](const std::uint8_t* from, std::size_t stride, std::size_t row,
+                          std::size_t rows) {
+    for (std::size_t y = 0; y < rows; ++y, from += stride) {
+      bytes.insert(bytes.end(), from, from + row);
+    }
+  };
+  const auto* data = static_cast<const std::uint8_t*>(given.data);
+  const std::size_t stride = stride_of(given);
+  frame.stride = std::size_t(given.width) * bytes_a_pixel(given.format);
+  const bool nv12 = given.format == TRML_RT_NV12;
+  const std::size_t uv_row = nv12 ? (std::size_t(given.width) + 1) / 2 * 2 : 0;
+  const std::size_t uv_rows = nv12 ? (height + 1) / 2 : 0;
+  bytes.reserve(frame.stride * height + uv_row * uv_rows);
+  add(data, stride, frame.stride, height);
+  if (nv12) {
+    const auto* uv = given.uv ? static_cast<const std::uint8_t*>(given.uv) : data + stride * height;
+    add(uv, given.uv_stride ? given.uv_stride : stride, uv_row, uv_rows);
+  }
+  frame.data = bytes.data();
+  frame.uv = nv12 ? bytes.data() + frame.stride * height : nullptr;
+  frame.uv_stride = uv_row;
+}
+
 void to_pixels(const trml_rt_frame& frame, const VideoInput& settings, std::uint8_t* out) {
   const Size size = target_size(frame.width, frame.height, settings);
   if (size.width * size.height > most_pixels) {

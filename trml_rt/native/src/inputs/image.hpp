@@ -13,6 +13,15 @@ namespace trml::core {
 // Raises UsageError where the frame is not one: no pixels, a short stride, an unknown format.
 void check_frame(const trml_rt_frame& frame);
 
+// A copy of a frame in host memory, with packed rows; `frame` lies over `bytes`.
+struct FrameCopy {
+  explicit FrameCopy(const trml_rt_frame& given);
+  FrameCopy(FrameCopy&&) = default;
+  FrameCopy& operator=(FrameCopy&&) = default;
+  std::vector<std::uint8_t> bytes;
+  trml_rt_frame frame;
+};
+
 // Write the RGB pixels of a frame in host memory, (height, width, 3), to `out`. Raises
 // InputUnusable where the picture is so narrow that resizing it would exhaust memory.
 void to_pixels(const trml_rt_frame& frame, const VideoInput& settings, std::uint8_t* out);

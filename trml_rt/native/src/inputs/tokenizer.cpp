@@ -13,7 +13,6 @@
 namespace trml::core {
 namespace {
 
-constexpr std::size_t most_text = 1'000'000;  // bytes
 constexpr const char* next_step = "export the bundle again";
 
 bool is_word_character(char32_t c) {

@@ -17,6 +17,9 @@
 
 namespace trml::core {
 
+// A text of more bytes is refused.
+constexpr std::size_t most_text = 1'000'000;
+
 // The ids of one text, special tokens included and padding not.
 struct Tokens {
   std::vector<std::int32_t> ids;
