@@ -387,3 +387,68 @@ TEST_CASE("a command that is suggested is quoted as in Python") {
     CHECK(taken(folder, "tensorrt", fields).find(quoted) != std::string::npos);
   }
 }
+
+namespace {
+
+// The warnings of a call that opens `folder`, and the error that it ends in, if any.
+std::vector<std::string> warnings_of(const std::filesystem::path& folder, const Json& built_for,
+                                     const std::string& precision = "") {
+  std::vector<std::string> lines;
+  Options options;
+  options.bundle = folder.string();
+  options.precision = precision;
+  options.settings.log = [&](trml_rt_log_level level, const std::string& line) {
+    if (level == TRML_RT_LOG_WARNING) lines.push_back(line);
+  };
+  try {
+    const Model model(options, [&](const auto&) { return std::make_shared<StandIn>(built_for); });
+  } catch (const EnvironmentUnfit& error) {
+    CHECK_FALSE(TRML_RT_WITH_OPENVINO);
+    CHECK(std::string(error.what()).rfind("no back end can answer: ", 0) == 0);
+    CHECK(std::string(error.what()).find("was built without OpenVINO") != std::string::npos);
+  }
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("auto warns of engines that it passes over, and of nothing where there are none") {
+  const Json fields = read_json(conformance / "engines.json")["built_for"];
+  const BundleCopy copy;
+  const auto warnings = [&](const Json& engines) {
+    copy.lay_out(engines, fields);
+    return warnings_of(copy.folder, fields);
+  };
+  CHECK(warnings(Json::object()).empty());
+  CHECK(warnings({{"int8", "unverified"}}).empty());  // which is taken by name only
+  CHECK(warnings({{"fp16", "verified"}, {"fp32", "unverified"}}).empty());
+  const std::string begins = "openvino answers, since no other engines can: ";
+  const auto unverified = warnings({{"fp16", "unverified"}});
+  REQUIRE(unverified.size() == 1);
+  CHECK(unverified[0].rfind(begins, 0) == 0);
+  CHECK(unverified[0].find("not verified; verify it: trml-rt verify") != std::string::npos);
+  const auto elsewhere = warnings({{"fp16", "verified elsewhere"}, {"fp32", "failed"}});
+  REQUIRE(elsewhere.size() == 1);
+  CHECK(elsewhere[0].rfind(begins, 0) == 0);
+  CHECK(elsewhere[0].find(" there, ") != std::string::npos);
+  CHECK(elsewhere[0].find("not verified") != std::string::npos);
+}
+
+TEST_CASE("auto warns where it does not take what was found fastest") {
+  const Json fields = read_json(conformance / "engines.json")["built_for"];
+  const BundleCopy copy;
+  copy.lay_out({{"fp16", "verified"}, {"int8", "unverified"}}, fields);
+  const Json record = {{"schema", 1},
+                       {"device", Json::object()},
+                       {"engines", "int8"},
+                       {"compared", {{"fp16", Json::object()}, {"int8", Json::object()}}}};
+  copy.write_fastest(record);
+  const auto unverified = warnings_of(copy.folder, fields);
+  REQUIRE(unverified.size() == 1);
+  CHECK(unverified[0].rfind("not what was fastest: ", 0) == 0);
+  CHECK(unverified[0].find("not verified") != std::string::npos);
+  copy.write_fastest("{");
+  const auto damaged = warnings_of(copy.folder, fields);
+  REQUIRE(damaged.size() == 1);
+  CHECK(damaged[0].find(".fastest-") != std::string::npos);
+}

@@ -203,26 +203,36 @@ def _of_auto(bundle: Bundle, precision: str | None) -> tuple[BackendRow, EngineF
         if (engines := _verified(bundle, candidate, row, reasons)) is not None:
             unasked = row, engines
             break
-    with contextlib.suppress(TrmlError):  # who inspects the bundle is told of the damage
+    passed_over: list[str] = []
+    try:
         record = read_fastest(bundle)
         # Engines that took no part, because they were built since, are not known to be slower.
         if record is not None and (unasked is None or unasked[1].folder.name in record.compared):
-            return _named(bundle, record.engines, precision) or unasked
+            named = _named(bundle, record.engines, precision, passed_over)
+            if named is not None:
+                return named
+    except TrmlError as error:
+        passed_over.append(str(error))
+    if passed_over:
+        _log.warning("not what was fastest: %s", "; ".join(passed_over))
     if unasked is None and reasons:
         _log.warning("onnxruntime answers, since no other engines can: %s", "; ".join(reasons))
     return unasked
 
 
 def _named(
-    bundle: Bundle, name: str, precision: str | None
+    bundle: Bundle, name: str, precision: str | None, reasons: list[str]
 ) -> tuple[BackendRow, EngineFolder] | None:
-    """Return the engines in the folder `name`, if they fit, are verified, and of `precision`."""
+    """Return the engines in the folder `name`, if they fit, are verified, and of `precision`.
+
+    Why they do not fit, or are not verified, is added to `reasons`.
+    """
     for folder in engine_folders(bundle):
         if folder.name == name:
             manifest = open_engine_folder(folder).manifest
             if precision in (None, manifest.precision):
                 row = row_of(manifest.backend)
-                engines = _verified(bundle, manifest.precision, row)
+                engines = _verified(bundle, manifest.precision, row, reasons)
                 if engines is not None and engines.folder == folder:
                     return row, engines
     return None

@@ -71,13 +71,17 @@ def test_e6_auto_takes_what_was_found_fastest_of_engines_that_took_part(engines,
 
 
 @pytest.mark.parametrize("state", ["unverified", "verified elsewhere", "failed", "damaged", ""])
-def test_engines_that_do_not_fit_or_are_not_verified_are_not_taken(engines, bundle_copy, state):
+def test_engines_that_do_not_fit_or_are_not_verified_are_not_taken(
+    engines, bundle_copy, state, caplog
+):
     record_fastest(Bundle(bundle_copy), "int8", GAINS)
     (kept,) = (bundle_copy / "engines").glob(".fastest-*")
     content = kept.read_bytes()
     engines(fp16="verified", **({"int8": state} if state else {}))
     kept.write_bytes(content)
     assert taken(bundle_copy) == "fp16"
+    # Engines that are gone are not passed over; those that are there are, and `auto` says why.
+    assert ("not what was fastest: " in caplog.text) == bool(state)
 
 
 def test_what_was_found_elsewhere_does_not_count_here(engines, bundle_copy, cpu):

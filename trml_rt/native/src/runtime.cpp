@@ -53,11 +53,24 @@ BackendSettings for_engines(const Options& options, bool compiled = true) {
 Model::Model(const Options& options, const OpenBackend& tensorrt)
     : bundle(bundle_folder(options)), log_(options.settings.log) {
   if (!options.signed_by.empty()) check_signature(bundle, options.signed_by);
-  if (options.backend != "openvino") use_tensorrt(options, tensorrt);
+  const std::string why_not = options.backend == "openvino" ? "" : use_tensorrt(options, tensorrt);
   if (options.backend == "auto") use_fastest(options, tensorrt);
   if (engines) return;
+  // Whoever has built engines is told that none of them answers.
+  if (log_ && options.backend == "auto") {
+    if (there_unasked(bundle, options.precision)) {
+      log_(TRML_RT_LOG_WARNING, "openvino answers, since no other engines can: " + why_not);
+    } else {
+      log_(TRML_RT_LOG_INFO, "not on TensorRT: " + why_not);
+    }
+  }
   // What is left is OpenVINO's: engines of the precision that is named, else the portable graphs.
-  backend = make_openvino(for_engines(options, !options.precision.empty()));
+  try {
+    backend = make_openvino(for_engines(options, !options.precision.empty()));
+  } catch (const EnvironmentUnfit& error) {
+    if (why_not.empty()) throw;
+    throw EnvironmentUnfit("no back end can answer: " + why_not + "; and " + error.what());
+  }
   if (options.precision.empty()) {
     use_portable();
   } else {
@@ -102,7 +115,7 @@ void Model::use(EngineFolder folder) {
   });
 }
 
-void Model::use_tensorrt(const Options& options, const OpenBackend& tensorrt) {
+std::string Model::use_tensorrt(const Options& options, const OpenBackend& tensorrt) {
   try {
     backend = tensorrt(for_engines(options));
     use(choose_engines(bundle, options.backend, options.precision, backend->here()));
@@ -111,8 +124,9 @@ void Model::use_tensorrt(const Options& options, const OpenBackend& tensorrt) {
     if (options.backend == "tensorrt" || (!options.precision.empty() && !TRML_RT_WITH_OPENVINO)) {
       throw;
     }
-    if (log_) log_(TRML_RT_LOG_INFO, std::string("not on TensorRT: ") + error.what());
+    return error.what();
   }
+  return {};
 }
 
 void Model::use_fastest(const Options& options, const OpenBackend& tensorrt) {
@@ -126,7 +140,7 @@ void Model::use_fastest(const Options& options, const OpenBackend& tensorrt) {
     backend = std::move(opened);
     use(recorded->engines);
   } catch (const Error& error) {
-    if (log_) log_(TRML_RT_LOG_INFO, std::string("not what was fastest: ") + error.what());
+    if (log_) log_(TRML_RT_LOG_WARNING, std::string("not what was fastest: ") + error.what());
   }
 }
 

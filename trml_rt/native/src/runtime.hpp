@@ -43,7 +43,8 @@ class Model {
  private:
   void use_portable();
   void use(EngineFolder engines);
-  void use_tensorrt(const Options& options, const OpenBackend& tensorrt);
+  // Return why not, where they cannot be used and nobody named them.
+  std::string use_tensorrt(const Options& options, const OpenBackend& tensorrt);
   void use_fastest(const Options& options, const OpenBackend& tensorrt);
   Log log_;
   std::mutex tokenizer_mutex_;

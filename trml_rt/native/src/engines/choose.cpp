@@ -58,8 +58,12 @@ std::vector<std::string> built(const Bundle& bundle, const std::vector<std::stri
   for (const auto& precision : order) {
     if (std::find(there.begin(), there.end(), precision) != there.end()) found.push_back(precision);
   }
-  if (found.empty()) found.push_back(order.front());
   return found;
+}
+
+// What "auto" takes, best first. INT8 must show on the device that it is faster, so it is named.
+std::vector<std::string> unasked(const std::string& precision) {
+  return precision.empty() ? std::vector<std::string>{"fp16", "fp32"} : std::vector{precision};
 }
 
 // The engines of one precision, if every engine set of theirs was compared and passed.
@@ -106,14 +110,18 @@ EngineFolder find_engines(const Bundle& bundle, const std::string& precision, co
   refuse(bundle.folder.string() + ": no " + precision + " engines fit", others);
 }
 
+bool there_unasked(const Bundle& bundle, const std::string& precision) {
+  return !built(bundle, unasked(precision)).empty();
+}
+
 EngineFolder choose_engines(const Bundle& bundle, const std::string& backend,
                             const std::string& precision, const BuiltFor& here) {
   const BackendRow& row = tensorrt_row;
   const bool named = backend == row.name;
-  std::vector<std::string> candidates{precision};
-  // INT8 must show on the device that it is faster, so it is named, or the last.
-  if (precision.empty() && named) candidates = built(bundle, {"fp16", "fp32", "int8"});
-  if (precision.empty() && !named) candidates = built(bundle, {"fp16", "fp32"});
+  std::vector<std::string> order = unasked(precision);
+  if (precision.empty() && named) order.emplace_back("int8");
+  auto candidates = precision.empty() ? built(bundle, order) : order;
+  if (candidates.empty()) candidates.push_back(order.front());
   std::vector<std::string> problems;
   for (const auto& candidate : candidates) {
     try {

@@ -19,6 +19,10 @@ namespace trml::core {
 EngineFolder choose_engines(const Bundle& bundle, const std::string& backend,
                             const std::string& precision, const BuiltFor& here);
 
+// Whether there are TensorRT engines, fitting or not, that "auto" takes unasked: of `precision`, or
+// where that is empty of FP16 or FP32.
+bool there_unasked(const Bundle& bundle, const std::string& precision);
+
 // Return the engines of one precision that fit (E1). Raises ArtefactMismatch where there are none.
 EngineFolder find_engines(const Bundle& bundle, const std::string& precision, const BackendRow& row,
                           const BuiltFor& here);
