@@ -23,7 +23,10 @@ struct World {
   int contexts_left = 1 << 20;       // before there is no room for another one
   std::size_t most_bytes = 1 << 30;  // of one allocation on the device
   int contexts = 0, launches = 0, captures = 0;
-  int device = 0;                   // the current one of the thread
+  int device = 0;                       // the current one of the thread
+  int driver = 12060, runtime = 12060;  // the versions of CUDA; a driver of 0 is none
+  int compute[2] = {8, 7};              // compute capability
+  bool has_gpu = true;
   std::vector<std::string> faults;  // what a real device would not have allowed
   int alive = 0;                    // blocks, streams, events, graphs, contexts, engines, runtimes
 };

@@ -94,11 +94,22 @@ void put(cudaStream_t stream, std::function<void()> action) {
 }  // namespace stand_in
 
 const char* cudaGetErrorString(cudaError_t status) {
-  return status == cudaErrorMemoryAllocation ? "out of memory" : "another error";
+  return status == cudaErrorMemoryAllocation ? "out of memory"
+         : status == cudaErrorNoDevice       ? "no CUDA-capable device is detected"
+                                             : "another error";
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = 12060;
+  *version = now.driver;
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = now.runtime;
+  return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  *free = std::size_t(3) << 29;
+  *total = std::size_t(8) << 30;
   return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
@@ -110,7 +121,8 @@ cudaError_t cudaSetDevice(int device) {
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {"Stand-in", 8, 7, 8, now.integrated};
+  if (!now.has_gpu) return cudaErrorNoDevice;
+  *properties = {"Stand-in", now.compute[0], now.compute[1], 8, now.integrated};
   return cudaSuccess;
 }
 

@@ -4,6 +4,7 @@ include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/trml_rt)
 install(TARGETS trml_rt EXPORT trml_rt_targets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS trml-rt-probe RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY include/trml_rt DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT trml_rt_targets NAMESPACE trml_rt:: DESTINATION ${package_dir})
 

@@ -14,7 +14,21 @@ namespace {
 
 constexpr int most_threads = 256;
 
-std::string bundle_folder(const Options& options) {
+BackendSettings for_engines(const Options& options, bool compiled = true) {
+  BackendSettings settings = options.settings;
+  settings.compiled = compiled;
+  return settings;
+}
+
+std::string named_bundle(const Options& options) {
+  check_options(options);
+  if (const auto folder = bundle_folder(options)) return *folder;
+  throw UsageError("no bundle is named; set options.bundle or TRML_RT_BUNDLE");
+}
+
+}  // namespace
+
+void check_options(const Options& options) {
   if (options.backend != "auto" && options.backend != "openvino" && options.backend != "tensorrt") {
     throw UsageError("no back end " + repr(options.backend) +
                      "; choose auto, openvino or tensorrt");
@@ -36,22 +50,16 @@ std::string bundle_folder(const Options& options) {
                      std::to_string(options.settings.threads) + " threads each are more than " +
                      std::to_string(most_threads) + " threads; give fewer");
   }
+}
+
+std::optional<std::string> bundle_folder(const Options& options) {
   if (!options.bundle.empty()) return options.bundle;
   const char* named = std::getenv("TRML_RT_BUNDLE");
-  if (named != nullptr && *named != '\0') return named;
-  throw UsageError("no bundle is named; set options.bundle or TRML_RT_BUNDLE");
+  return named != nullptr && *named != '\0' ? std::optional<std::string>(named) : std::nullopt;
 }
-
-BackendSettings for_engines(const Options& options, bool compiled = true) {
-  BackendSettings settings = options.settings;
-  settings.compiled = compiled;
-  return settings;
-}
-
-}  // namespace
 
 Model::Model(const Options& options, const OpenBackend& tensorrt)
-    : bundle(bundle_folder(options)), log_(options.settings.log) {
+    : bundle(named_bundle(options)), log_(options.settings.log) {
   if (!options.signed_by.empty()) check_signature(bundle, options.signed_by);
   const std::string why_not = options.backend == "openvino" ? "" : use_tensorrt(options, tensorrt);
   if (options.backend == "auto") use_fastest(options, tensorrt);

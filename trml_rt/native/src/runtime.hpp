@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -22,6 +23,13 @@ struct Options {
   std::string signed_by;  // file of a public key; empty: any bundle is opened
   BackendSettings settings;
 };
+
+// Raises UsageError where an option makes no sense.
+void check_options(const Options& options);
+
+// The folder that the options name, else the environment's TRML_RT_BUNDLE; nothing where neither
+// does.
+std::optional<std::string> bundle_folder(const Options& options);
 
 // What clones share: the bundle, the tokenizer and the engines.
 class Model {

@@ -10,8 +10,8 @@
  * TRML_RT_USAGE and closing it frees nothing: open the bundle in each process.
  *
  * OWNERSHIP. What a function gives through `out` belongs to the caller, who frees it:
- * trml_rt_close for handles, trml_rt_queue_close for queues, trml_rt_result_free for
- * results. Strings that a getter returns belong to the result
+ * trml_rt_close for handles, trml_rt_queue_close for queues, trml_rt_result_free and
+ * trml_rt_report_free for results and reports. Strings that a getter returns belong to the result
  * (or handle) and live as long as it does. Texts and pixels that are passed in stay the caller's
  * and are not kept after the call. Clones and results outlive the handle they came from.
  *
@@ -209,6 +209,36 @@ TRML_RT_API trml_rt_status trml_rt_infer(trml_rt* rt, const trml_rt_sample* samp
  */
 TRML_RT_API trml_rt_status trml_rt_infer_batch(trml_rt* rt, const trml_rt_sample* samples,
                                                size_t count, uint32_t flags, trml_rt_result** out);
+
+/*
+ * WHAT IS HERE. A report says what this library has, whether this machine is fit for it, and what
+ * a call would run on: the checks of `trml-rt doctor`, in its words. Its strings live as long as it
+ * does.
+ */
+typedef struct trml_rt_report trml_rt_report;
+
+/* One check. The machine is not fit if one fails that is required. */
+typedef struct trml_rt_check {
+  size_t struct_size;
+  const char* name; /* "library", "system", "bundle", "back end openvino", "CUDA", "engines", ... */
+  const char* found;  /* what was found, or why it cannot be used */
+  const char* remedy; /* what to do; NULL: nothing, or `found` says it */
+  int32_t ok;
+  int32_t required;
+} trml_rt_check;
+
+/* Look at this machine. `options` as for trml_rt_open; NULL: any back end. Without a bundle, in the
+ * options or in TRML_RT_BUNDLE, the checks "bundle" and "engines" are left out. Reads and hashes
+ * the files of the bundle. A machine that is not fit is a report, and no failure of this call. */
+TRML_RT_API trml_rt_status trml_rt_probe(const trml_rt_options* options, trml_rt_report** out);
+TRML_RT_API int32_t trml_rt_report_fit(const trml_rt_report* report);
+TRML_RT_API size_t trml_rt_report_count(const trml_rt_report* report);
+/* Fill `check`, whose struct_size the caller has set. */
+TRML_RT_API trml_rt_status trml_rt_report_check(const trml_rt_report* report, size_t index,
+                                                trml_rt_check* check);
+/* The report as the JSON that `trml-rt doctor --json` prints. */
+TRML_RT_API const char* trml_rt_report_json(const trml_rt_report* report);
+TRML_RT_API trml_rt_status trml_rt_report_free(trml_rt_report* report);
 
 /*
  * ANSWERS LATER. A queue answers samples in a thread of its own, one after the other, in the order

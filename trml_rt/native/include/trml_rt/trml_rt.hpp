@@ -54,6 +54,50 @@ struct Options {
   std::optional<std::string> signed_by;  // file of a public key; none: an unsigned bundle will do
 };
 
+// As C has them; points into `options`.
+inline trml_rt_options to_c(const Options& options) {
+  trml_rt_options raw{};
+  raw.struct_size = sizeof raw;
+  raw.bundle = options.bundle.empty() ? nullptr : options.bundle.c_str();
+  raw.backend = options.backend.empty() ? nullptr : options.backend.c_str();
+  raw.precision = options.precision.empty() ? nullptr : options.precision.c_str();
+  raw.threads = options.threads;
+  raw.device = options.device;
+  raw.log = options.log;
+  raw.log_user = options.log_user;
+  raw.callers = options.callers;
+  raw.signed_by = options.signed_by ? options.signed_by->c_str() : nullptr;
+  return raw;
+}
+
+// What the library has, and whether this machine is fit; see trml_rt_probe.
+struct Report {
+  struct Check {
+    std::string name, found, remedy;
+    bool ok, required;
+  };
+  bool fit;
+  std::vector<Check> checks;
+  std::string json;
+};
+
+inline Report probe(const Options& options = {}) {
+  const trml_rt_options raw = to_c(options);
+  trml_rt_report* made = nullptr;
+  check(trml_rt_probe(&raw, &made));
+  const std::unique_ptr<trml_rt_report, decltype(&trml_rt_report_free)> owner(made,
+                                                                              &trml_rt_report_free);
+  Report report{trml_rt_report_fit(made) != 0, {}, trml_rt_report_json(made)};
+  for (std::size_t i = 0; i < trml_rt_report_count(made); ++i) {
+    trml_rt_check each{};
+    each.struct_size = sizeof each;
+    check(trml_rt_report_check(made, i, &each));
+    report.checks.push_back(
+        {each.name, each.found, each.remedy ? each.remedy : "", each.ok != 0, each.required != 0});
+  }
+  return report;
+}
+
 // A frame over pixels that the caller keeps; `stride` 0 means packed rows.
 inline trml_rt_frame frame(const void* data, int width, int height,
                            trml_rt_format format = TRML_RT_RGB, std::size_t stride = 0) {
@@ -114,17 +158,7 @@ class Result {
 class Runtime {
  public:
   explicit Runtime(const Options& options) : rt_(nullptr, &trml_rt_close) {
-    trml_rt_options raw{};
-    raw.struct_size = sizeof raw;
-    raw.bundle = options.bundle.empty() ? nullptr : options.bundle.c_str();
-    raw.backend = options.backend.empty() ? nullptr : options.backend.c_str();
-    raw.precision = options.precision.empty() ? nullptr : options.precision.c_str();
-    raw.threads = options.threads;
-    raw.device = options.device;
-    raw.log = options.log;
-    raw.log_user = options.log_user;
-    raw.callers = options.callers;
-    raw.signed_by = options.signed_by ? options.signed_by->c_str() : nullptr;
+    const trml_rt_options raw = trml::to_c(options);
     trml_rt* opened = nullptr;
     check(trml_rt_open(&raw, &opened));
     rt_.reset(opened);

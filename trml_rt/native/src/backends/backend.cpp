@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "backends/check.hpp"
 #include "bundle/json.hpp"
 #include "error.hpp"
 
@@ -52,17 +53,33 @@ std::vector<std::string> differences(const char* side, const std::vector<TensorS
 }
 
 #if !TRML_RT_WITH_OPENVINO
+namespace {
+constexpr const char* no_openvino =
+    "this libtrml_rt was built without OpenVINO; configure it with -DTRML_RT_OPENVINO=ON, or pass "
+    "another back end";
+}  // namespace
+
 std::shared_ptr<Backend> make_openvino(const BackendSettings&) {
-  throw EnvironmentUnfit(
-      "this libtrml_rt was built without OpenVINO; configure it with "
-      "-DTRML_RT_OPENVINO=ON, or pass another back end");
+  throw EnvironmentUnfit(no_openvino);
+}
+std::string openvino_version() { return {}; }
+std::vector<Check> openvino_checks(bool required) {
+  return {{"back end openvino", false, no_openvino, required, {}}};
 }
 #endif
 #if !TRML_RT_WITH_TENSORRT
+namespace {
+constexpr const char* no_tensorrt =
+    "this libtrml_rt was built without TensorRT; configure it with -DTRML_RT_TENSORRT=ON, or pass "
+    "another back end";
+}  // namespace
+
 std::shared_ptr<Backend> make_tensorrt(const BackendSettings&) {
-  throw EnvironmentUnfit(
-      "this libtrml_rt was built without TensorRT; configure it with "
-      "-DTRML_RT_TENSORRT=ON, or pass another back end");
+  throw EnvironmentUnfit(no_tensorrt);
+}
+std::string tensorrt_version() { return {}; }
+std::vector<Check> tensorrt_checks(bool required, int) {
+  return {{"back end tensorrt", false, no_tensorrt, required, {}}};
 }
 #endif
 

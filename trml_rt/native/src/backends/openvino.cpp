@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "backends/backend.hpp"
+#include "backends/check.hpp"
 #include "engines/device.hpp"
 #include "error.hpp"
 
@@ -202,6 +203,23 @@ std::shared_ptr<Backend> make_openvino(const BackendSettings& settings) {
     return std::make_shared<OpenVinoBackend>(settings);
   } catch (const ov::Exception& error) {
     throw EnvironmentUnfit("OpenVINO cannot start: " + last_line(error.what()));
+  }
+}
+
+std::string openvino_version() {
+  return std::string("OpenVINO ") + ov::get_openvino_version().buildNumber;
+}
+
+std::vector<Check> openvino_checks(bool required) {
+  const auto check = [required](bool ok, const std::string& found) {
+    return std::vector<Check>{{"back end openvino", ok, found, required, {}}};
+  };
+  try {
+    const auto cpu = ov::Core().get_property("CPU", ov::device::full_name);
+    const std::string half = this_cpu().half_precision;
+    return check(true, cpu + ", half precision: " + (half == "none" ? "none, so no fp16" : half));
+  } catch (const std::exception& error) {
+    return check(false, "OpenVINO cannot start: " + last_line(error.what()));
   }
 }
 

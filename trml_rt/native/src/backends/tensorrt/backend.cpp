@@ -45,12 +45,10 @@ class TensorRtBackend : public Backend {
   bool works_by_shape() const override { return true; }
 
   BuiltFor here() const override {
-    const int version = getInferLibVersion();  // 100300 or 110100: two digits each after the first
+    const int version = getInferLibVersion();
     int driver = 0;
     check(cudaDriverGetVersion(&driver), "tell its version");
-    return {{"back end version", std::to_string(version / 10000) + "." +
-                                     std::to_string(version / 100 % 100) + "." +
-                                     std::to_string(version % 100)},
+    return {{"back end version", version_text(version)},
             {"compute capability",
              std::to_string(properties_.major) + "." + std::to_string(properties_.minor)},
             {"GPU", properties_.name},

@@ -15,6 +15,12 @@
 
 namespace trml::core::tensorrt {
 
+// Of 100300 or 110100: two digits each after the first.
+inline std::string version_text(int version) {
+  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+         std::to_string(version % 100);
+}
+
 inline Type type_of(nvinfer1::DataType type, bool& known) {
   known = true;
   switch (type) {
