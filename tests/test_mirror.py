@@ -46,6 +46,7 @@ ELSEWHERE = {
         "inputs/video_packets": "inputs/test_video_scan.py",
         "inspect": "cli/test_cli.py",
         "jobs/summary": "jobs/test_run.py",
+        "native_runtime/rows": "native_runtime/test_runtime.py",
         "lint": "../trml_calibration/test_lint.py",
         "serve/mailbox": "serve/test_feed.py",
         "serve/refusals": "serve/test_app.py",

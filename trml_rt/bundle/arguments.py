@@ -43,6 +43,7 @@ WHOLE: Mapping[str, tuple[int, int | None]] = {
     "body_mib": (1, 1 << 14),
     "callers": (1, 256),
     "calls": (1, None),
+    "device": (0, 255),
     "live": (0, 256),
     "optimization_level": (0, 5),
     "port": (0, 65535),

@@ -183,8 +183,20 @@ trml_rt_status trml_rt_get_info(const trml_rt* rt, trml_rt_info* info) {
     full.context = int32_t(manifest.text.context);
     full.label_count = int32_t(manifest.task.labels.size());
     full.backend = model->backend->name();
+    full.regression = manifest.task.regression;
+    if (full.regression) {
+      full.low = manifest.task.range[0];
+      full.high = manifest.task.range[1];
+    }
     std::memcpy(info, &full, std::min(full.struct_size, sizeof full));
   });
+}
+
+const char* trml_rt_get_label(const trml_rt* rt, size_t index) {
+  const auto found = Models::find(rt);
+  if (found == nullptr) return nullptr;
+  const auto& labels = found->runtime.model()->bundle.manifest.task.labels;
+  return index < labels.size() ? labels[index].c_str() : nullptr;
 }
 
 trml_rt_status trml_rt_warm_up(trml_rt* rt) {

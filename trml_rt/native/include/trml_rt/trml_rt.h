@@ -170,6 +170,8 @@ typedef struct trml_rt_info {
   int32_t context; /* most tokens of a text, special tokens included */
   int32_t label_count;
   const char* backend; /* "openvino" or "tensorrt" */
+  int32_t regression;  /* 1: a score in a range; 0: a probability for each label */
+  double low, high;    /* the range of a regression's scores */
 } trml_rt_info;
 
 /* Numbers in the guise of pointers: they lead to no memory. */
@@ -196,6 +198,10 @@ TRML_RT_API trml_rt_status trml_rt_clone(const trml_rt* rt, trml_rt** out);
 TRML_RT_API trml_rt_status trml_rt_close(trml_rt* rt);
 /* Fill `info`, whose struct_size the caller has set. */
 TRML_RT_API trml_rt_status trml_rt_get_info(const trml_rt* rt, trml_rt_info* info);
+/* The labels that an answer may have, in order; NULL beyond the last. Lives as long as the handle.
+ */
+TRML_RT_API const char* trml_rt_get_label(const trml_rt* rt, size_t index);
+
 /* Load every engine and run each engine set on padding and black frames, so that no later call of
  * this handle waits for it. On TensorRT this makes the CUDA graphs of one row, for every length
  * that texts are padded to, with and without a whole clip; each clone has its own. */
