@@ -8,24 +8,25 @@
 #include <trml_rt/trml_rt.h>
 
 /* A name from a bundle or a path must not move the cursor, or begin a line of its own. */
-static void print(const char* text) {
+static void print(const char* text, int json) {
   const unsigned char* c = (const unsigned char*)text;
+  const char* escape = json ? "\\u%04x" : "\\x%02x";
   for (; *c != 0; ++c) {
     if (*c < 0x20 || *c == 0x7f) {
-      printf("\\x%02x", *c);
+      printf(escape, *c);
     } else if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) { /* U+0080 to U+009F */
-      printf("\\x%02x", *++c);
+      printf(escape, *++c);
     } else {
       putchar(*c);
     }
   }
 }
 
-static int usage(void) {
-  fprintf(stderr,
+static int usage(FILE* to) {
+  fprintf(to,
           "usage: trml-rt-probe [--backend auto|openvino|tensorrt] [--precision fp32|fp16|int8] "
           "[--json] [BUNDLE]\n");
-  return TRML_RT_USAGE;
+  return to == stdout ? 0 : TRML_RT_USAGE;
 }
 
 int main(int count, char** arguments) {
@@ -46,7 +47,7 @@ int main(int count, char** arguments) {
     } else if (word[0] != '-' && options.bundle == NULL) {
       options.bundle = word;
     } else {
-      return usage();
+      return usage(strcmp(word, "--help") == 0 ? stdout : stderr);
     }
   }
   status = trml_rt_probe(&options, &report);
@@ -56,7 +57,7 @@ int main(int count, char** arguments) {
   }
   fit = trml_rt_report_fit(report);
   if (json) {
-    print(trml_rt_report_json(report));
+    print(trml_rt_report_json(report), 1);
     putchar('\n');
   }
   for (number = 0; !json && number < trml_rt_report_count(report); ++number) {
@@ -64,12 +65,12 @@ int main(int count, char** arguments) {
     check.struct_size = sizeof check;
     trml_rt_report_check(report, number, &check);
     printf("%-8s ", check.ok ? "ok" : check.required ? "MISSING" : "absent");
-    print(check.name);
+    print(check.name, 0);
     fputs(": ", stdout);
-    print(check.found);
+    print(check.found, 0);
     if (check.remedy != NULL) {
       fputs("  (", stdout);
-      print(check.remedy);
+      print(check.remedy, 0);
       putchar(')');
     }
     putchar('\n');
