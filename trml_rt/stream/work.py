@@ -104,7 +104,11 @@ class Work:
             self._video.stale(now)
             return self._on_text_alone(now)
         spoken = self._intake.text_at(frame.t)
-        text = self._read(spoken, frame.t)
+        try:
+            text = self._read(spoken, frame.t)
+        except BaseException:
+            self._accounts.drop("unfinished")  # it never came into a window
+            raise
         alone = text.row is not None and self._model.serves(Modality.TEXT)
         if alone and (why := self._left_out(text, frame, now)) is not None:
             self._accounts.drop(why.value)

@@ -190,6 +190,19 @@ def test_a_stream_that_is_closed_drops_what_waits(frames, open_stream):
         stream.push_text(GOOD)
 
 
+def test_a_frame_whose_text_cannot_be_read_for_a_damaged_bundle_is_accounted_for(
+    bundle_copy, frames
+):
+    tokenizer = bundle_copy / "tokenizer.json"
+    tokenizer.write_bytes(tokenizer.read_bytes()[:-1] + b" ")
+    with trml_rt.load(bundle_copy) as rt, rt.stream() as stream:
+        stream.push_text(GOOD)
+        stream.push_frame(frames[0], t=0.0)
+        with pytest.raises(trml_rt.ArtefactMismatch, match=r"tokenizer\.json"):
+            stream.poll()
+        assert assert_closed_accounts(stream).dropped == {"unfinished": 1}
+
+
 def test_one_who_waits_gets_the_answer_when_a_frame_comes(rt, frames):
     with rt.stream() as stream:
         teller = threading.Timer(0.05, lambda: stream.push_frame(frames[0], t=0.0))
