@@ -83,9 +83,10 @@ class Commands(click.Group):
 def _as_typed(message: str, command: click.Command, words: list[str]) -> str:
     """Return a message that begins with the name of an argument with its option in that place."""
     name, colon, rest = message.partition(": ")
+    if not colon or any(name == str(Path(word.rpartition("=")[2])) for word in words):
+        return message  # it begins with the name of a file that was typed
     for parameter in command.params:
-        is_option = isinstance(parameter, click.Option) and parameter.name == name
-        if colon and is_option and name not in words:  # which may be the name of a file
+        if isinstance(parameter, click.Option) and parameter.name == name:
             return f"{parameter.opts[0]}: {rest}"
     return message
 

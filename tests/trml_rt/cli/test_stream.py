@@ -25,6 +25,7 @@ def run(monkeypatch, tmp_path):
     monkeypatch.setenv("TRML_RT_BUNDLE", str(TINY))
     monkeypatch.chdir(tmp_path)
     media.write_video(tmp_path / "v.mp4", 20, rate=10)
+    (tmp_path / "buffer").touch()
     (tmp_path / "v.srt").write_text("1\n00:00:00,500 --> 00:00:01,000\na good day\n")
     return lambda line: CliRunner().invoke(program, ["stream", *line.split()])
 
@@ -94,6 +95,9 @@ def test_a_recorded_stream_is_proved_by_its_replay(run, tmp_path):
         ("--video v.mp4 --every nan", 2, "trml-rt: --every: must be a number"),
         ("--video v.mp4 --text-hold nan", 2, "trml-rt: --text-hold: must be a number"),
         ("--video v.mp4 --record v.srt", 2, "v.srt: exists"),
+        ("--video v.mp4 --record ./buffer", 2, "trml-rt: buffer: exists"),  # not --buffer
+        ("--video v.mp4 --record=buffer", 2, "trml-rt: buffer: exists"),
+        ("--video v.mp4 --buffer 0", 2, "trml-rt: --buffer: must be a whole number"),
         ("--video v.mp4 --record no/r", 3, "no/r: cannot be written"),
     ],
 )
