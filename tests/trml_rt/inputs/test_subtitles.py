@@ -101,6 +101,8 @@ def test_markup_and_sounds_are_not_said(text, said):
         ('{"t": 1}', "line 1: has no text"),
         ('{"t": true, "text": "a"}', "True is no time in seconds"),
         ('{"t": 1e999, "text": "a"}', "inf is no time"),
+        ('{"t": 1' + "0" * 400 + ', "text": "a"}', r"line 1: 10{39} is no time in seconds"),
+        ('{"t": ' * 100_000, "line 1: is no JSON"),  # nested deeper than Python reads
         ('{"end": 1, "text": "a"}', "ends before it begins"),
         ('{"start": 1, "text": "a"}', "has the key 'start'"),
     ],
