@@ -6,6 +6,7 @@ Here a frame gets its place in time: its epoch, whether it is due, and whether i
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -285,7 +286,11 @@ class Intake:
 
 def _picture(frame: Any, order: Order) -> Image.Image:
     """Return one frame as a picture of its own."""
-    clip = frames_from_array(frame, order=order)
+    try:
+        clip = frames_from_array(frame, order=order)
+    except UsageError as error:  # here the argument has another name
+        error.args = (re.sub("^video: ", "frame: ", str(error)),)
+        raise
     if len(clip.frames) != 1:
         raise UsageError(f"one frame at a time: {len(clip.frames)} are given; push each with its t")
     return clip.frames[0]

@@ -286,6 +286,7 @@ def test_frames_of_opencv_have_their_colours_the_other_way_round(rt, frames, ope
         (lambda s: s.push_text("a day", t="3"), "give seconds"),
         (lambda s: s.push_text("a day", t=1.0, end=float("inf")), "give seconds"),
         (lambda s: s.push_frame(np.zeros((8, 8, 3), np.uint8), t=10**400), "t: must be"),
+        (lambda s: s.push_frame(None, t=0.0), "^frame: got NoneType"),
         (lambda s: s.push_frame(np.zeros((8, 8, 3), np.uint8), t=0.0, order="x"), "no order 'x'"),
         (lambda s: s.push_text("a day", t=10**400), "give seconds"),
         (lambda s: s.push_state("running"), "no state"),
