@@ -15,7 +15,7 @@ LOCKED := $(PIP) $(addprefix --constraint ,$(LOCK))
 CALLS ?= 4000
 FRAMES ?= 90000
 
-.PHONY: demo test test-ray test-runtime lint docs bench soak soak-jobs soak-live fuzz reference wheel lock audit \
+.PHONY: demo test test-ray test-runtime lint docs bench soak soak-kills soak-jobs soak-live fuzz reference wheel lock audit \
 	encoders default-bundle clean native native-packages native-sanitized native-bench bindings mutations plots speed
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
@@ -58,6 +58,9 @@ docs: $(DOCS)/.ready  ## the documentation site, with warnings as errors, into b
 soak: $(TRAIN)/.ready  ## 5,000 video calls; memory, threads and files must stay. Then CALLS mixed ones from 8 threads
 	$(TRAIN)/bin/python benchmarks/soak.py --out build/soak.json
 	$(TRAIN)/bin/python benchmarks/soak_callers.py --calls $(CALLS) --out build/soak_callers.json
+
+soak-kills: $(TRAIN)/.ready  ## kill six commands at random moments, and at every change of the disk; needs strace
+	$(TRAIN)/bin/python benchmarks/soak_kills.py --out build/soak_kills.json
 
 soak-live: $(TRAIN)/.ready  ## FRAMES of a live source, an hour's of a camera, whose reader is killed or stopped every 500
 	$(TRAIN)/bin/python benchmarks/soak_live.py --frames $(FRAMES) --out build/soak_live.json
