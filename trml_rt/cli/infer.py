@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from trml_rt.cli import infer_job
+from trml_rt.cli.isolated import isolated_by
 from trml_rt.cli.options import (
     any_backend_option,
     any_path,
@@ -74,6 +75,7 @@ Examples:
     is_flag=True,
     help="Decode in a process of its own, which may crash, hang or swell at the cost of one error.",
 )
+@isolated_by("--isolate-bundle")
 @video_if_needed_option
 @media_limits()
 @infer_job.job_options

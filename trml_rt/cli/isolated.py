@@ -21,26 +21,34 @@ from trml_rt.backends.process import python_command
 from trml_rt.cli.options import Command, refuse_strangers, typed_words
 from trml_rt.errors import ArtefactMismatch, EnvironmentUnfit
 
-__all__ = ["isolated"]
+__all__ = ["isolated", "isolated_by"]
 
 _SECONDS, _MIB = 600, 8192
-_FLAG, *_LIMITS = "--isolate", "--isolate-seconds", "--isolate-mib"
+_LIMITS = ("--isolate-seconds", "--isolate-mib")
 _PATIENCE = 5  # seconds in which an interrupted process may clean up
 
 
-def isolated(command: Command) -> Command:
-    """Give the function of a command, which has the option --bundle, the option --isolate."""
+def isolated_by(flag: str) -> Callable[[Command], Command]:
+    """Return what gives the function of a command, which takes a bundle, the option `flag`."""
+    name = flag.removeprefix("--").replace("-", "_")
 
-    @functools.wraps(command)
-    def run(isolate: bool, isolate_seconds: int, isolate_mib: int, **arguments: Any) -> Any:
-        if isolate:
-            code = _run_apart(arguments["bundle"], isolate_seconds, isolate_mib)
-            click.get_current_context().exit(code)
-        refuse_strangers({"isolate_seconds", "isolate_mib"}, f"without {_FLAG}")
-        return command(**arguments)
+    def give(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(isolate_seconds: int, isolate_mib: int, **arguments: Any) -> Any:
+            if arguments.pop(name):
+                code = _run_apart(arguments["bundle"], isolate_seconds, isolate_mib, flag)
+                click.get_current_context().exit(code)
+            refuse_strangers({"isolate_seconds", "isolate_mib"}, f"without {flag}")
+            return command(**arguments)
 
-    options: Sequence[Callable[[Any], Any]] = [
-        click.option(_FLAG, is_flag=True, help="Work in a process of its own, with limits."),
+        return functools.reduce(lambda made, option: option(made), reversed(_options(flag)), run)  # type: ignore[return-value]
+
+    return give
+
+
+def _options(flag: str) -> Sequence[Callable[[Any], Any]]:
+    return [
+        click.option(flag, is_flag=True, help="Work in a process of its own, with limits."),
         click.option(
             "--isolate-seconds",
             type=click.IntRange(1),
@@ -56,21 +64,23 @@ def isolated(command: Command) -> Command:
             help="The most memory that it may take, in MiB.",
         ),
     ]
-    return functools.reduce(lambda made, option: option(made), reversed(options), run)  # type: ignore[return-value]
 
 
-def _run_apart(bundle: Path, seconds: int, mib: int) -> int:
-    """Run the command that was typed, without --isolate, and return its exit code.
+isolated = isolated_by("--isolate")
+
+
+def _run_apart(bundle: Path, seconds: int, mib: int, flag: str) -> int:
+    """Run the command that was typed, without `flag`, and return its exit code.
 
     Raises:
         ArtefactMismatch: it crashed, or was not done in time.
         EnvironmentUnfit: the system killed it, or has no such limits.
     """
     if sys.platform != "linux":
-        raise EnvironmentUnfit(f"{_FLAG}: the limits are those of Linux; leave it out")
+        raise EnvironmentUnfit(f"{flag}: the limits are those of Linux; leave it out")
     import resource
 
-    words = python_command("trml_rt", *_without_isolate(typed_words()))
+    words = python_command("trml_rt", *_without(flag, typed_words()))
     child = subprocess.Popen(words, start_new_session=True)
     with _never_left_behind(child):
         for kind, most in (
@@ -116,8 +126,8 @@ def _never_left_behind(child: subprocess.Popen[bytes]) -> Iterator[None]:
         raise
 
 
-def _without_isolate(words: Sequence[str]) -> list[str]:
-    """Return the words of a command without --isolate and its limits."""
+def _without(flag: str, words: Sequence[str]) -> list[str]:
+    """Return the words of a command without `flag` and its limits."""
     kept: list[str] = []
     rest = iter(words)
     for word in rest:
@@ -125,6 +135,6 @@ def _without_isolate(words: Sequence[str]) -> list[str]:
             return [*kept, word, *rest]
         if word in _LIMITS:
             next(rest, None)
-        elif word != _FLAG and not word.startswith(tuple(f"{limit}=" for limit in _LIMITS)):
+        elif word != flag and not word.startswith(tuple(f"{limit}=" for limit in _LIMITS)):
             kept.append(word)
     return kept

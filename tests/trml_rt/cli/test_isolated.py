@@ -61,6 +61,23 @@ def test_what_a_bundle_does_to_the_process_is_one_sentence(child, code, exit_cod
     assert line.startswith(f"trml-rt: {TINY}: {words}")
 
 
+def test_infer_runs_the_engines_of_a_bundle_apart(capfd):
+    words = ("infer", "--text", "a good day", "--bundle", TINY, "--json")
+    here = json.loads(run(*words).stdout)
+    assert run(*words, "--isolate-bundle", "--isolate-mib", "4000").exit_code == 0
+    apart = json.loads(capfd.readouterr().out)
+    assert (apart["score"], apart["engine_set"]) == (here["score"], "text")
+
+
+def test_an_endless_graph_costs_infer_one_sentence(child):
+    child("while True: pass")
+    words = ("--bundle", TINY, "--isolate-bundle", "--isolate-seconds", "1")
+    result = run("infer", "--text", "a good day", *words)
+    assert result.exit_code == 5
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"trml-rt: {TINY}: is not done after 1 s")
+
+
 def test_memory_beyond_the_limit_is_not_given(child):
     child("import time; time.sleep(0.3); bytearray(300 << 20)")
     assert run("lint", "--isolate", "--isolate-mib", "200").exit_code == 1  # MemoryError
@@ -137,5 +154,5 @@ def test_limits_mean_nothing_without_isolate():
 
 def test_all_other_words_of_a_command_are_kept():
     words = ["verify", "--isolate", "--isolate-mib", "9", "--rows=3", "--isolate-seconds=4", "--"]
-    kept = module._without_isolate([*words, "--isolate"])
+    kept = module._without("--isolate", [*words, "--isolate"])
     assert kept == ["verify", "--rows=3", "--", "--isolate"]
