@@ -53,6 +53,7 @@ class Page:
         for domain in ("Network", "Page", "Runtime"):
             self._call(f"{domain}.enable")
         self._call("Page.navigate", url=address)
+        self.wait("location.href !== 'about:blank' && document.readyState === 'complete'")
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1

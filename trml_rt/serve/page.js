@@ -157,7 +157,8 @@ function draw() {
 }
 
 function happened(event) {
-  const words = [event.event, event.state, event.reason].filter(Boolean).join(" ");
+  const reason = event.reason === event.state ? "" : event.reason;
+  const words = [event.event, event.state, reason].filter(Boolean).join(" ");
   at("events").prepend(made("li", `${words}${event.message ? `: ${event.message}` : ""}`));
 }
 
@@ -282,6 +283,7 @@ at("stream").addEventListener("click", () => {
 
 async function begin() {
   about = await (await ask("about")).json();
+  complain("fault", null);
   about.probabilities = about.task === "classification";
   document.title = at("name").textContent = about.name;
   at("about").textContent = `${about.labels.join(", ")}; ${about.engines} engines on ` +

@@ -32,10 +32,22 @@ def test_no_file_of_the_page_names_another_place():
 
 
 @pytest.fixture(scope="module")
-def page(cache):
+def page(cache, tmp_path_factory):
+    """The page of a server that wants a token, which was typed there."""
     pytest.importorskip("uvicorn", reason="needs the extra serve")
-    with trml_rt.serve(TINY, port=0) as server, Page(f"{server.address}/", *CAMERA) as page:
+    token = tmp_path_factory.mktemp("token") / "token.txt"
+    token.write_text("a.b~c/d+e==")
+    texts = [(0.0, 1.0, "what a day")]
+    with (
+        trml_rt.serve(TINY, port=0, token_file=token, text=texts) as server,
+        Page(f"{server.address}/", *CAMERA) as page,
+    ):
+        page.wait("!at('token-row').hidden")
+        assert "no valid token" in page.run("at('fault').textContent")
+        page.run(f"at('token').value = '{token.read_text()}'")
+        page.run("at('token').dispatchEvent(new Event('change'))")
         page.wait("document.title === 'tiny'")
+        assert page.run("at('fault').hidden")
         yield page
         host = server.address.removeprefix("http://")
         elsewhere = [each for each in page.requests if host not in each]
@@ -88,3 +100,12 @@ def test_a_camera_draws_a_curve_on_which_virtual_stretches_are_hatched(page):
     page.run("at('camera').click()")
     page.wait("at('camera').textContent === 'Start camera'")
     assert page.run("at('watch-fault').hidden")
+
+
+@NEEDS_BROWSER
+def test_the_stream_of_the_server_is_shown(page):
+    before = page.run("answers.length")
+    page.run("at('stream').click()")
+    page.wait("!at('stream').disabled")  # it has ended
+    assert page.run("answers.length") == before + 1  # the last one, which late clients hear
+    assert page.run("answers.at(-1).present") == "text"
