@@ -14,7 +14,7 @@ from trml_rt.cli.printing import print_json, print_lines
 if TYPE_CHECKING:
     from trml_rt.proof.need import NeedReport
 
-__all__ = ["calibrate_need"]
+__all__ = ["calibrate_need", "points"]
 
 
 @click.command(
@@ -55,12 +55,17 @@ def calibrate_need(bundle: Path, data: Path, as_json: bool, **arguments: Any) ->
     print_json(report.to_dict()) if as_json else print_lines(_for_people(report))
 
 
+def points(lost: float) -> str:
+    """Return how many points of accuracy were lost, or gained, in words."""
+    return f"{abs(lost):.2f} points {'gained' if lost < 0 else 'lost'}"
+
+
 def _for_people(report: NeedReport) -> Iterator[str]:
     need = report.record
     yield f"a text is enough from a certainty of {need.threshold:.4f} on"
     for name, spared in (("chosen", need.chosen), ("checked", need.checked)):
         yield (
             f"  {name:7}  on {spared.rows} rows: {spared.without_video:.1%} without video, "
-            f"accuracy {spared.accuracy:.1%}, {spared.points_lost:+.2f} points lost"
+            f"accuracy {spared.accuracy:.1%}, {points(spared.points_lost)}"
         )
     yield f"written: {report.path}"

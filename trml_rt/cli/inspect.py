@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from trml_rt.cli.calibrate_need import points
 from trml_rt.cli.isolated import isolated
 from trml_rt.cli.options import as_json, bundle_option
 from trml_rt.cli.printing import print_json, print_lines
@@ -60,7 +61,7 @@ def _for_people(content: dict[str, Any]) -> list[str]:
         need, checked = content["need"], content["need"]["checked"]
         lines.append(
             f"video not needed from a certainty of {need['threshold']:.4f} on: for "
-            f"{checked['without_video']:.1%} of rows, {checked['points_lost']:+.2f} points lost"
+            f"{checked['without_video']:.1%} of rows, {points(checked['points_lost'])}"
         )
     lines.append("built for devices")
     for key, built in content["built"].items():

@@ -18,6 +18,7 @@ from trml_rt.bundle.folder import default_bundle
 from trml_rt.bundle.manifest import Task
 from trml_rt.bundle.need import NEED
 from trml_rt.cli import trml_rt as program
+from trml_rt.cli.calibrate_need import points
 from trml_rt.proof import need
 from trml_rt.proof.need import _least_threshold, _spared, _Told
 
@@ -257,6 +258,8 @@ def test_the_command_finds_the_threshold_and_infer_asks_for_it(bundle_copy, rows
     lines = result.stdout.splitlines()
     assert lines[0].startswith("a text is enough from a certainty of ")
     assert lines[2].startswith("  checked  on 60 rows: ")
+    assert lines[2].endswith(" points lost")
+    assert [points(lost) for lost in (1.0, -2.5)] == ["1.00 points lost", "2.50 points gained"]
     assert lines[3] == f"written: {bundle_copy / NEED}"
     with_threshold(bundle_copy, 0.0)
     words = ("--bundle", bundle_copy, "--text", "a good day", "--video", "absent.mp4", "--json")
