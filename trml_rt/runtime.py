@@ -120,6 +120,7 @@ class Runtime:
         self._passed = frozenset(choice.passed)
         self._dispatcher = Dispatcher(manifest, choice.backend, choice.locate)
         self._inputs = inputs
+        self._threshold: float | None = None  # of what is sure; read when somebody asks
         self._set_names = {each.present: each.name for each in manifest.engine_sets}
 
     def __repr__(self) -> str:
@@ -532,8 +533,9 @@ class Runtime:
 
     def _sure(self) -> Callable[[Answer], bool]:
         """Return what says whether an answer on a text is sure enough; see `calibrate_need`."""
-        threshold = read_need(self.bundle).threshold
-        task = self.bundle.manifest.task
+        if self._threshold is None:
+            self._threshold = read_need(self.bundle).threshold
+        threshold, task = self._threshold, self.bundle.manifest.task
         return lambda answer: certainty(answer.score, task) >= threshold
 
     def _is_full(self, rows: list[Prepared]) -> bool:
