@@ -15,7 +15,7 @@ LOCKED := $(PIP) $(addprefix --constraint ,$(LOCK))
 CALLS ?= 4000
 FRAMES ?= 90000
 
-.PHONY: demo test test-ray test-runtime lint docs bench soak soak-kills soak-jobs soak-live fuzz reference wheel lock audit \
+.PHONY: demo test test-ray test-runtime lint docs bench soak soak-kills soak-jobs soak-live fuzz fuzz-coverage reference wheel lock audit \
 	encoders default-bundle clean native native-packages native-sanitized native-bench bindings mutations plots speed
 
 demo: $(RUNTIME)/.ready  ## answer on the shipped samples, in a runtime-only environment
@@ -75,6 +75,12 @@ INPUTS ?= 100000
 fuzz: $(TRAIN)/.ready  ## change good files at random, INPUTS times for each reader; every reader must take or refuse them
 	$(TRAIN)/bin/python benchmarks/fuzz_readers.py --inputs $(INPUTS) --out build/fuzz_readers.json
 
+SECONDS ?= 600
+fuzz-coverage: $(LOCK)  ## search for inputs that reach new lines of the Python readers, SECONDS for each reader
+	$(PYTHON) -m venv --clear build/fuzz-venv
+	build/fuzz-venv/$(LOCKED) --editable '.[fuzz]'
+	build/fuzz-venv/bin/python benchmarks/fuzz_coverage.py --seconds $(SECONDS) --out build/fuzz_coverage.json
+
 bench: $(TRAIN)/.ready  ## time of everything outside the engines
 	$(TRAIN)/bin/python benchmarks/overhead.py --out benchmarks/results/overhead.json
 
@@ -113,7 +119,7 @@ native-packages:
 lock:  ## choose the newest versions that pyproject.toml allows, for this Python; needs the network
 	mkdir -p build
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed \
-		--report build/lock.json '.[train,dev,docs,ray]'
+		--report build/lock.json '.[train,dev,docs,fuzz,ray]'
 	$(PYTHON) .ci/lock.py build/lock.json > .ci/lock-$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt
 
 audit:  ## known weaknesses of the locked versions; asks the index at pypi.org
