@@ -22,7 +22,7 @@ from trml_rt.bundle.folder import Bundle, open_bundle
 from trml_rt.bundle.signature import check_signature
 from trml_rt.engines.choose import Choice, choose
 from trml_rt.engines.dispatch import Dispatcher
-from trml_rt.errors import TrmlError, VerificationFailed
+from trml_rt.errors import TrmlError, UsageError, VerificationFailed
 from trml_rt.fleet.link import ServiceLink
 from trml_rt.inputs.prepare import Sample
 from trml_rt.inputs.rows import evenly, refuse_all
@@ -101,8 +101,8 @@ def deploy(
         threads: as in `load`.
 
     Raises:
-        UsageError: an argument makes no sense, `current` is no link, or a row of the probe is
-            none.
+        UsageError: an argument makes no sense, `current` is no link or lies in the bundle, or a
+            row of the probe is none.
         VerificationFailed: an answer is not that of the golden file, or calls take too long.
         InputUnusable: a row of the probe cannot be used.
         ArtefactMismatch: the bundle is damaged, or not signed as `signed_by` wants it.
@@ -111,6 +111,9 @@ def deploy(
     if max_ms is not None:
         check_number("max_ms", max_ms)
     link, new = ServiceLink(current), open_bundle(path_of("bundle", bundle))
+    folder = Path(os.path.realpath(new.folder))
+    if link.path.is_relative_to(folder):
+        raise UsageError(f"{link.path}: lies in the bundle; name a link outside of it")
     samples = {} if probe is None else _samples(path_of("probe", probe))
     new.verify_files()
     key = None if signed_by is None else check_signature(new, signed_by).key
@@ -120,7 +123,6 @@ def deploy(
         with load(new, backend=backend, precision=precision, threads=threads) as runtime:
             ms |= _answer(runtime, samples)
     _refuse_slow(new, ms, max_ms)
-    folder = Path(os.path.realpath(new.folder))
     with link.locked():
         previous = link.target()
         if previous != folder:

@@ -17,19 +17,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trml_rt.bundle.arguments import path_of
-from trml_rt.bundle.atomic import flush, partial_of
+from trml_rt.bundle.atomic import check_writable, flush, partial_of
 from trml_rt.errors import EnvironmentUnfit, UsageError, cannot_write
 
 __all__ = ["ServiceLink"]
 
 _LOCK = ".lock"
+_INSTEAD = "name a link where you may write"
 
 
 class ServiceLink:
     """One such link, whether it is there yet or not.
 
     Raises:
-        UsageError: `path` is no path, or a file or folder is there.
+        UsageError: `path` is no path, or something else is there or where the numbers belong.
+        EnvironmentUnfit: nothing can be written there.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -44,8 +46,15 @@ class ServiceLink:
                     f"{named}: is no link, so nothing else is put in its place; move it away, or "
                     "name another link"
                 )
+            if os.path.lexists(self._folder) and not self._folder.is_dir():
+                raise UsageError(
+                    f"{self._folder}: is no folder, and links to the bundles of {named} belong "
+                    "there; move it away, or name another link"
+                )
         except OSError as error:  # a name that is too long
             raise UsageError(f"{named}: cannot be read ({error.strerror})") from None
+        if self.path.parent.is_dir():  # said before any long work
+            check_writable(self.path.parent, _INSTEAD, self.path)
 
     def target(self) -> Path | None:
         """Return the bundle in service, be it there or gone; None without a link."""
@@ -69,13 +78,14 @@ class ServiceLink:
                 f"{self.path}: another deploy or rollback is at work; wait for it to end"
             ) from None
         except OSError as error:
-            raise cannot_write(self.path, error, "name a link where you may write") from None
+            raise cannot_write(self.path, error, _INSTEAD) from None
 
     def put(self, bundle: Path) -> None:
         """Let the link name the folder `bundle`, which has a number of its own from then on."""
         numbers, before = self._numbers(), self.target()
         number = self._number(numbers)
-        if before is not None and number is None:  # a link that somebody made by hand
+        # A link that somebody made by hand; one that leads nowhere, as in a circle, is forgotten.
+        if before is not None and number is None and before.is_dir():
             number = max(numbers, default=0) + 1
             self._add(number, before)
         kept = number or 0

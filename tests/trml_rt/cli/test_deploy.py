@@ -41,6 +41,7 @@ def test_people_are_told_what_is_in_service_and_what_was_before(run, tmp_path):
     [
         ("deploy none --current now", 5, "not a bundle"),
         ("deploy new --current new", 2, "is no link"),
+        ("deploy new --current new/now", 2, "lies in the bundle"),
         ("deploy new --current now --max-ms 0", 4, "were asked for"),
         ("deploy new --current now --probe none.jsonl", 2, "cannot be read"),
         ("rollback --current now", 2, "no other bundle was in service before"),

@@ -64,6 +64,27 @@ def test_a_link_made_by_hand_is_what_was_before(link, bundles):
     assert (link.target(), go_back(link)) == (bundles[1], bundles[0])
 
 
+@pytest.mark.parametrize("leads_to", ["nowhere", "current", "other"])
+def test_a_link_that_leads_nowhere_is_no_way_back(link, bundles, tmp_path, leads_to):
+    link.path.symlink_to(leads_to)
+    (tmp_path / "other").symlink_to("current")
+    put(link, bundles[1])
+    assert link.target() == bundles[1]
+    with pytest.raises(UsageError, match="no other bundle was in service before"):
+        link.before()
+
+
+def test_a_file_where_the_numbers_belong_is_kept(tmp_path):
+    (tmp_path / "current.d").touch()
+    with pytest.raises(UsageError, match=r"current\.d: is no folder"):
+        ServiceLink(tmp_path / "current")
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_once():
+    with pytest.raises(EnvironmentUnfit, match="/proc/current: cannot be written"):
+        ServiceLink("/proc/current")
+
+
 def test_bundles_beside_the_link_move_with_it_and_others_stay(link, bundles, tmp_path):
     put(link, Path("/"), bundles[1])
     moved = Path(os.path.realpath(tmp_path)).rename(tmp_path.with_name("moved"))
