@@ -14,6 +14,7 @@ from trml_export.data import SPLITS, InputProblem, read_dataset
 from trml_export.device import device_name, find_device
 from trml_export.features.features import compute_features
 from trml_export.features.ranks import joined
+from trml_rt.errors import UsageError
 
 __all__ = ["EncodeReport", "encode"]
 
@@ -82,6 +83,8 @@ def encode(
     with joined() as ranks:
         where = find_device(device, ranks.rank)
         dataset = read_dataset(data, config, layout, needed=())
+        if not dataset.samples:
+            raise UsageError(f"{data}: holds no row; there is nothing to encode")
         encoders = place(load_backbone(backbone, weights=weights), where, mixed=mixed)
         if where.type != "cpu":
             _log.info("device: %s", device_name(where))

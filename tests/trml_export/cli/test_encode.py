@@ -46,6 +46,17 @@ def test_the_report_counts_contents_once_and_names_unusable_inputs(clip_folder, 
     assert (report["processes"], report["encoded_in"]) == (1, "float32")
 
 
+def test_a_data_set_without_rows_is_refused(clip_folder, tmp_path):
+    (tmp_path / "data.jsonl").write_text("")
+    words = ("--data", tmp_path / "data.jsonl", "--backbone", clip_folder)
+    run = invoke(*words, "--cache", tmp_path / "cache")
+    assert run.exit_code == 2
+    assert (
+        run.stderr
+        == f"trml-rt: {tmp_path / 'data.jsonl'}: holds no row; there is nothing to encode\n"
+    )
+
+
 def test_a_process_that_is_not_the_first_says_nothing(clip_folder, data, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")  # a launcher's; the report is the first one's in this test
     words = ("--data", data, "--backbone", clip_folder, "--cache", tmp_path / "cache")
