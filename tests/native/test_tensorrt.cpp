@@ -4,9 +4,11 @@
 #include <NvInfer.h>
 
 #include <cstring>
+#include <deque>
 
 #include "error.hpp"
 #include "runtime.hpp"
+#include "stream/core.hpp"
 #include "support.hpp"
 #include "tensorrt/stand_in.hpp"
 
@@ -103,6 +105,27 @@ TEST_CASE("plainly run, recorded or launched, the answer is that of the sums") {
     }
     CHECK(world().launches > 0);
   }
+}
+
+TEST_CASE("a stream keeps the vectors of frames, and answers as the sums do") {
+  Gpu gpu;
+  stream::Rules rules;
+  rules.window = 3;
+  stream::Stream camera(rules, gpu.model, [](const auto&) {}, [] { return 0.0; });
+  camera.warm_up();
+  std::deque<std::vector<std::uint8_t>> window;
+  for (int i = 0; i < 6; ++i) {
+    window.push_back(pixels(i));
+    if (window.size() > 3) window.pop_front();
+    Sample sample = text("what a good day");
+    for (const auto& data : window) sample.frames.push_back(frame_of(data, 8, 8));
+    camera.push_text("what a good day", {}, {});
+    camera.push_frame(sample.frames.back(), i / 10.0);
+    const auto answer = camera.poll(0);
+    REQUIRE(answer);
+    CHECK(answer->score == doctest::Approx(expected(sample)));
+  }
+  CHECK(world().launches > 0);
 }
 
 TEST_CASE("frames in CUDA memory are taken from there") {

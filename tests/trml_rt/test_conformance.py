@@ -24,6 +24,7 @@ from tests.conformance.engines import (
 )
 from tests.conformance.patches import harm, use
 from tests.conformance.pictures import nv12_to_rgb, picture
+from tests.conformance.streams import play_python
 from tests.conftest import TINY
 from trml_rt import Sample, TrmlError
 from trml_rt.backends import cpu, row_of
@@ -35,6 +36,7 @@ from trml_rt.errors import InputUnusable
 from trml_rt.inputs.clip import choose_indices, choose_times
 from trml_rt.inputs.image import Preprocessing, to_pixels
 from trml_rt.inputs.tokenizer import Tokenizer
+from trml_rt.stream.answer import CAUSES
 
 FILES = Path(__file__).parents[1] / "conformance"
 
@@ -239,3 +241,48 @@ def test_answers(name):
                 assert answer["score"] == pytest.approx(expected["score"], abs=1e-4)
                 assert list(answer["ms"]) == expected["ms"]
                 assert answer | {"ms": 0, "score": 0} == expected | {"ms": 0, "score": 0}
+
+
+@pytest.fixture(scope="module")
+def runtimes():
+    bundles = {"tiny": TINY, "default": default_bundle()}
+    opened = {name: trml_rt.load(folder, backend="onnxruntime") for name, folder in bundles.items()}
+    yield opened
+    for rt in opened.values():
+        rt.close()
+
+
+@pytest.mark.parametrize("case", cases("streams.json"), ids=lambda case: case["name"])
+def test_streams(runtimes, case):
+    given = play_python(runtimes[case["bundle"]], case)
+    for mine, expected in zip(scores_of(given), scores_of(case), strict=True):
+        assert mine == pytest.approx(expected, abs=1e-4)
+    assert given == {name: case[name] for name in given}
+
+
+def scores_of(played: dict[str, Any]) -> list[float]:
+    """Take the scores out of what was played, and return them."""
+    steps = [step for step in played.get("gives", []) if isinstance(step, list)]
+    return [record.pop("score") for step in steps for record in step if "score" in record]
+
+
+def test_the_streams_of_the_conformance_file_cover_what_can_become_of_a_frame_and_an_input():
+    played = [case for case in cases("streams.json") if "totals" in case]
+    steps = [step for case in played for step in case["gives"] if isinstance(step, list)]
+    records = [record for step in steps for record in step]
+    pushed = set(CAUSES) - {"before_keyframe"}  # only who reads a source himself knows that
+    assert {cause for case in played for cause in case["totals"]["dropped"]} == pushed
+    told = {(r["event"], r["state"], r.get("reason")) for r in records if "event" in r}
+    states = ("connecting", "running", "stalled", "retrying", "ended", "failed")
+    assert {state for kind, state, _ in told if kind == "video"} == set(states)
+    assert {state for kind, state, _ in told if kind == "text"} == {"running", "ended"}
+    answers = [record for record in records if "seq" in record]
+    reasons = {answer["inputs"]["video"].get("reason") for answer in answers}
+    late = {"stalled", "lost", "frozen", "black", "ended", "stale", "deadline", "connecting"}
+    assert reasons == late | {"not_given", None}
+    assert {answer["epoch"] for answer in answers} >= {0, 1, 2}
+    assert all(
+        case["totals"]["seen"]
+        == case["totals"]["answered"] + sum(case["totals"]["dropped"].values())
+        for case in played
+    )

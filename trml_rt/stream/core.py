@@ -116,6 +116,10 @@ class Stream:
             raise UsageError(f"message: must be a str, not {type(message).__name__}")
         self._intake.change(Change(state, _REASONS[state], message))
 
+    def end_texts(self) -> None:
+        """Say that no further text comes."""
+        self._intake.end_of_texts()
+
     def end(self) -> None:
         """Say that nothing more comes; `poll` still answers on what waits."""
         self._intake.end()

@@ -242,9 +242,9 @@ class Intake:
 
     def _refuse_late(self) -> None:
         if self.closed:
-            raise UsageError("this stream is closed; open another with rt.stream()")
+            raise UsageError("this stream is closed; open another")
         if self.over:
-            raise UsageError("this stream was told that it ends; open another with rt.stream()")
+            raise UsageError("this stream was told that it ends; open another")
 
     def _verdict(self, t: float, reconnected: bool) -> str | None:
         """Return why the frame is dropped at once, or None."""

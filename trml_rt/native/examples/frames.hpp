@@ -4,19 +4,13 @@
 #include <memory>
 #include <string>
 #include <trml_rt/trml_rt.hpp>
-#include <vector>
-
-// One frame with its own pixels, so that it can be kept while the camera goes on.
-struct OwnedFrame {
-  std::vector<unsigned char> pixels;
-  trml_rt_frame view{};  // its `data` is set by whoever uses it
-};
 
 class FrameSource {
  public:
   virtual ~FrameSource() = default;
-  // False at the end; raises std::runtime_error where the device fails.
-  virtual bool next(OwnedFrame& frame) = 0;
+  // The next frame, which lies here until the next call, and its time stamp in seconds. False at
+  // the end; raises std::runtime_error where the device fails.
+  virtual bool next(trml_rt_frame& frame, double& t) = 0;
 };
 
 // A V4L2 camera that gives NV12 or YUYV, such as /dev/video0.

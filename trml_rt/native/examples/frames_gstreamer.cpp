@@ -3,7 +3,6 @@
 #include <gst/gst.h>
 #include <gst/video/video.h>
 
-#include <cstring>
 #include <stdexcept>
 
 #include "frames.hpp"
@@ -32,47 +31,72 @@ class GStreamerFrames : public FrameSource {
   }
   ~GStreamerFrames() override {
     gst_element_set_state(pipeline_, GST_STATE_NULL);
+    release();
     if (sink_ != nullptr) gst_object_unref(sink_);
     gst_object_unref(pipeline_);
   }
+  GStreamerFrames(const GStreamerFrames&) = delete;
 
-  bool next(OwnedFrame& frame) override {
-    GstSample* sample = gst_app_sink_pull_sample(GST_APP_SINK(sink_));
-    if (sample == nullptr) return false;  // the end, or an error that the pipeline has printed
+  bool next(trml_rt_frame& frame, double& t) override {
+    release();
+    sample_ = gst_app_sink_pull_sample(GST_APP_SINK(sink_));
+    if (sample_ == nullptr) {
+      raise_error();
+      return false;
+    }
     GstVideoInfo info;
-    GstVideoFrame mapped;
-    GstBuffer* buffer = gst_sample_get_buffer(sample);
-    const bool usable = gst_video_info_from_caps(&info, gst_sample_get_caps(sample)) &&
-                        gst_video_frame_map(&mapped, &info, buffer, GST_MAP_READ);
-    if (usable) copy(mapped, frame);
-    if (usable) gst_video_frame_unmap(&mapped);
-    gst_sample_unref(sample);
-    if (!usable) throw std::runtime_error("the appsink must get video/x-raw in system memory");
+    GstBuffer* buffer = gst_sample_get_buffer(sample_);
+    mapped_ = gst_video_info_from_caps(&info, gst_sample_get_caps(sample_)) &&
+              gst_video_frame_map(&map_, &info, buffer, GST_MAP_READ);
+    if (!mapped_) throw std::runtime_error("the appsink must get video/x-raw in system memory");
+    if (!GST_BUFFER_PTS_IS_VALID(buffer)) {
+      throw std::runtime_error("the appsink must get buffers with time stamps");
+    }
+    t = double(GST_BUFFER_PTS(buffer)) / double(GST_SECOND);
+    const bool nv12 = GST_VIDEO_FRAME_FORMAT(&map_) == GST_VIDEO_FORMAT_NV12;
+    if (!nv12 && GST_VIDEO_FRAME_FORMAT(&map_) != GST_VIDEO_FORMAT_RGB) {
+      throw std::runtime_error("the appsink must get format=NV12 or format=RGB");
+    }
+    const auto stride = [this](int plane) {
+      return std::size_t(GST_VIDEO_FRAME_PLANE_STRIDE(&map_, plane));
+    };
+    frame =
+        trml::frame(GST_VIDEO_FRAME_PLANE_DATA(&map_, 0), GST_VIDEO_FRAME_WIDTH(&map_),
+                    GST_VIDEO_FRAME_HEIGHT(&map_), nv12 ? TRML_RT_NV12 : TRML_RT_RGB, stride(0));
+    if (nv12) {
+      frame.uv = GST_VIDEO_FRAME_PLANE_DATA(&map_, 1);
+      frame.uv_stride = stride(1);
+    }
     return true;
   }
 
  private:
-  static void copy(const GstVideoFrame& from, OwnedFrame& frame) {
-    const int width = GST_VIDEO_FRAME_WIDTH(&from), height = GST_VIDEO_FRAME_HEIGHT(&from);
-    const bool nv12 = GST_VIDEO_FRAME_FORMAT(&from) == GST_VIDEO_FORMAT_NV12;
-    if (!nv12 && GST_VIDEO_FRAME_FORMAT(&from) != GST_VIDEO_FORMAT_RGB) {
-      throw std::runtime_error("the appsink must get format=NV12 or format=RGB");
-    }
-    const auto rows = [&](int plane, int count) {
-      const auto* data =
-          static_cast<const unsigned char*>(GST_VIDEO_FRAME_PLANE_DATA(&from, plane));
-      const auto stride = std::size_t(GST_VIDEO_FRAME_PLANE_STRIDE(&from, plane));
-      frame.pixels.insert(frame.pixels.end(), data, data + stride * std::size_t(count));
-      return stride;
-    };
-    frame.pixels.clear();
-    const std::size_t stride = rows(0, height);
-    frame.view = trml::frame(nullptr, width, height, nv12 ? TRML_RT_NV12 : TRML_RT_RGB, stride);
-    if (nv12) frame.view.uv_stride = rows(1, (height + 1) / 2);
+  void release() {
+    if (mapped_) gst_video_frame_unmap(&map_);
+    if (sample_ != nullptr) gst_sample_unref(sample_);
+    mapped_ = false;
+    sample_ = nullptr;
+  }
+
+  // What the pipeline says of its end, if that was an error.
+  void raise_error() const {
+    GstBus* bus = gst_element_get_bus(pipeline_);
+    GstMessage* message = gst_bus_pop_filtered(bus, GST_MESSAGE_ERROR);
+    gst_object_unref(bus);
+    if (message == nullptr) return;
+    GError* error = nullptr;
+    gst_message_parse_error(message, &error, nullptr);
+    const std::string words = error->message;
+    g_error_free(error);
+    gst_message_unref(message);
+    throw std::runtime_error("the pipeline failed: " + words);
   }
 
   GstElement* pipeline_ = nullptr;
   GstElement* sink_ = nullptr;
+  GstSample* sample_ = nullptr;
+  GstVideoFrame map_{};
+  bool mapped_ = false;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
+#include <vector>
 
 #include "frames.hpp"
 
@@ -32,18 +33,20 @@ class V4l2Frames : public FrameSource {
   V4l2Frames(const V4l2Frames&) = delete;
   V4l2Frames& operator=(const V4l2Frames&) = delete;
 
-  bool next(OwnedFrame& frame) override {
-    v4l2_buffer buffer = described(0);
-    call(VIDIOC_DQBUF, &buffer, "take a frame");
-    const auto* data = static_cast<const unsigned char*>(maps_[buffer.index]);
-    const auto rows = std::size_t(format_.height), stride = std::size_t(format_.bytesperline);
+  bool next(trml_rt_frame& frame, double& t) override {
+    if (held_) call(VIDIOC_QBUF, &buffer_, "give a frame back");
+    held_ = false;
+    buffer_ = described(0);
+    call(VIDIOC_DQBUF, &buffer_, "take a frame");
+    held_ = true;
+    t = double(buffer_.timestamp.tv_sec) + double(buffer_.timestamp.tv_usec) * 1e-6;
+    const auto* data = static_cast<const unsigned char*>(maps_[buffer_.index]);
     if (format_.pixelformat == V4L2_PIX_FMT_NV12) {
-      frame.pixels.assign(data, data + stride * rows * 3 / 2);
-      frame.view = trml::frame(nullptr, int(format_.width), int(rows), TRML_RT_NV12, stride);
+      frame = trml::frame(data, int(format_.width), int(format_.height), TRML_RT_NV12,
+                          format_.bytesperline);
     } else {
-      from_yuyv(data, frame);
+      frame = from_yuyv(data);
     }
-    call(VIDIOC_QBUF, &buffer, "give a frame back");
     return true;
   }
 
@@ -111,17 +114,17 @@ class V4l2Frames : public FrameSource {
   }
 
   // Y U Y V in turn to NV12, which has half as many rows of colour.
-  void from_yuyv(const unsigned char* data, OwnedFrame& frame) const {
+  trml_rt_frame from_yuyv(const unsigned char* data) {
     const std::size_t width = format_.width & ~1u, rows = format_.height & ~1u;
-    frame.pixels.resize(width * rows * 3 / 2);
-    unsigned char* luma = frame.pixels.data();
+    pixels_.resize(width * rows * 3 / 2);
+    unsigned char* luma = pixels_.data();
     unsigned char* chroma = luma + width * rows;
     for (std::size_t y = 0; y < rows; ++y) {
       const unsigned char* row = data + y * format_.bytesperline;
       for (std::size_t x = 0; x < width; ++x) *luma++ = row[2 * x];
       for (std::size_t x = 0; x < width && y % 2 == 0; ++x) *chroma++ = row[2 * x + 1];
     }
-    frame.view = trml::frame(nullptr, int(width), int(rows), TRML_RT_NV12, width);
+    return trml::frame(pixels_.data(), int(width), int(rows), TRML_RT_NV12);
   }
 
   std::string device_;
@@ -129,6 +132,9 @@ class V4l2Frames : public FrameSource {
   v4l2_pix_format format_{};
   std::vector<void*> maps_;
   std::vector<std::size_t> lengths_;
+  v4l2_buffer buffer_{};  // that of the frame which was given last
+  bool held_ = false;
+  std::vector<unsigned char> pixels_;
 };
 
 }  // namespace

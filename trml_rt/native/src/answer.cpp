@@ -19,6 +19,17 @@ double rounded(double value, int decimals) {
   return value;
 }
 
+void add_times(const Streamed& streamed, Json& record) {
+  record["seq"] = streamed.seq;
+  record["epoch"] = streamed.epoch;
+  record["t0"] = rounded(streamed.t0, 6);
+  record["t1"] = rounded(streamed.t1, 6);
+  record["age_ms"] = rounded(streamed.age_ms, 3);
+  if (!streamed.final) record["final"] = false;
+  if (streamed.late) record["late"] = true;
+  record["spoken"] = streamed.text ? Json(*streamed.text) : Json();
+}
+
 Json report_json(const InputReport& report) {
   Json record;
   record["state"] = report.reason.empty() ? "real" : "virtual";
@@ -66,6 +77,7 @@ void read_prediction(const float* values, const Task& task, Answer& answer) {
 
 std::string to_json(const Answer& answer) {
   Json record;
+  if (answer.streamed) add_times(*answer.streamed, record);
   record["label"] = answer.label;
   record["score"] = rounded(answer.score, 6);
   for (const auto& [label, probability] : answer.probabilities) {

@@ -1,6 +1,8 @@
 // What the library answers, and how it says which input was real, which virtual, and why.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,7 +22,19 @@ struct InputReport {
   bool incomplete = false;
 };
 
+// What a stream adds to an answer; see trml_rt.h.
+struct Streamed {
+  std::int64_t seq = 0;
+  std::int64_t epoch = 0;
+  double t0 = 0, t1 = 0;
+  std::optional<std::string> text;
+  bool final = true;
+  double age_ms = 0;
+  bool late = false;
+};
+
 struct Answer {
+  std::optional<Streamed> streamed;  // of the answer of a stream
   std::string label;
   double score = 0;
   std::vector<std::pair<std::string, double>> probabilities;  // classification only
@@ -35,7 +49,8 @@ struct Answer {
 // VerificationFailed where it holds NaN or infinity.
 void read_prediction(const float* values, const Task& task, Answer& answer);
 
-// Plain JSON; scores to 6 decimals, times to 3, as trml_rt.Answer.to_dict has them.
+// Plain JSON; scores to 6 decimals, times to 3, as trml_rt.Answer.to_dict and that of a streamed
+// answer have them.
 std::string to_json(const Answer& answer);
 
 }  // namespace trml::core

@@ -30,32 +30,71 @@ Session& Dispatcher::session(const EngineSpec& spec) {
   return *session;
 }
 
+bool Dispatcher::serves(unsigned present) const {
+  return std::any_of(manifest_.engine_sets.begin(), manifest_.engine_sets.end(),
+                     [&](const EngineSet& set) { return set.present == present; });
+}
+
 Milliseconds Dispatcher::run(unsigned present, Tensors& tensors) {
   Milliseconds times;
   for (const auto& name : select(present).engines) {
     const EngineSpec& spec = *manifest_.engine(name);
-    Session& engine = session(spec);
-    std::vector<Tensor> laid_out;
-    laid_out.reserve(spec.inputs.size());  // pointers into it stay good
-    std::vector<const Tensor*> inputs;
-    for (const auto& input : spec.inputs) {
-      const Tensor& tensor = tensors.at(input.name);  // reading the manifest proved it there (R8)
-      if (tensor.shape.size() == input.shape.size()) {
-        inputs.push_back(&tensor);
-      } else {
-        laid_out.push_back(lay_out(tensor, tensors.at("frame_mask")));
-        inputs.push_back(&laid_out.back());
-      }
-    }
-    const auto start = std::chrono::steady_clock::now();
-    auto outputs = engine.run(inputs);
-    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-    times.emplace_back(name, took.count());
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      tensors[spec.outputs[i].name] = std::move(outputs[i]);
-    }
+    const bool made =
+        std::all_of(spec.outputs.begin(), spec.outputs.end(),
+                    [&](const TensorSpec& output) { return tensors.count(output.name) > 0; });
+    if (!made) run_engine(spec, tensors, times);
   }
   return times;
+}
+
+const EngineSpec* Dispatcher::encoder(std::string_view source) const {
+  const Axis axis = source == "ids" ? Axis::batch : Axis::frames;
+  for (const auto& spec : manifest_.engines) {
+    const bool alone = spec.inputs.size() == 1 && spec.inputs[0].name == source;
+    if (alone && std::all_of(spec.outputs.begin(), spec.outputs.end(), [&](const auto& output) {
+          return !output.shape.empty() && output.shape[0].axis == axis;
+        })) {
+      return &spec;
+    }
+  }
+  return nullptr;
+}
+
+Tensors Dispatcher::encode(const EngineSpec& encoder, Tensors inputs, Milliseconds& times) {
+  run_engine(encoder, inputs, times);
+  Tensors made;
+  for (const auto& output : encoder.outputs) {
+    Tensor& tensor = inputs.at(output.name);
+    if (tensor.shape.empty() || tensor.shape[0] != 1) {
+      throw ArtefactMismatch(encoder.name + ": gave other than one row of " + output.name +
+                             " for one; build the engines again, or export the bundle again");
+    }
+    made[output.name] = std::move(tensor);
+  }
+  return made;
+}
+
+void Dispatcher::run_engine(const EngineSpec& spec, Tensors& tensors, Milliseconds& times) {
+  Session& engine = session(spec);
+  std::vector<Tensor> laid_out;
+  laid_out.reserve(spec.inputs.size());  // pointers into it stay good
+  std::vector<const Tensor*> inputs;
+  for (const auto& input : spec.inputs) {
+    const Tensor& tensor = tensors.at(input.name);  // reading the manifest proved it there (R8)
+    if (tensor.shape.size() == input.shape.size()) {
+      inputs.push_back(&tensor);
+    } else {
+      laid_out.push_back(lay_out(tensor, tensors.at("frame_mask")));
+      inputs.push_back(&laid_out.back());
+    }
+  }
+  const auto start = std::chrono::steady_clock::now();
+  auto outputs = engine.run(inputs);
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+  times.emplace_back(spec.name, took.count());
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    tensors[spec.outputs[i].name] = std::move(outputs[i]);
+  }
 }
 
 Tensor lay_out(const Tensor& vectors, const Tensor& mask) {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -44,11 +45,22 @@ class Dispatcher {
   // out an input that the caller sent would change the answer without a word. Raises UsageError.
   const EngineSet& select(unsigned present) const;
 
+  bool serves(unsigned present) const;
+
   // Run the set for `present`; adds every tensor on the way to `tensors`, which holds the set's
-  // inputs. Returns the time of each engine; loading is no part of it.
+  // inputs. It may hold what engines would make, kept from an earlier run: an engine all of whose
+  // outputs are there does not run. Returns the time of each that ran; loading is no part of it.
   Milliseconds run(unsigned present, Tensors& tensors);
 
+  // The engine that reads `source`, "ids" or "frames", alone, and makes something of each row or
+  // frame; nullptr if no engine of the bundle does, so that nothing of one row can be kept.
+  const EngineSpec* encoder(std::string_view source) const;
+  // Run such an engine on one row or one frame; returns what it makes, for later calls of `run`,
+  // and adds its time to `times`.
+  Tensors encode(const EngineSpec& encoder, Tensors inputs, Milliseconds& times);
+
  private:
+  void run_engine(const EngineSpec& spec, Tensors& tensors, Milliseconds& times);
   Session& session(const EngineSpec& spec);
   const Manifest& manifest_;
   Engines& engines_;

@@ -12,7 +12,7 @@
 namespace trml::core {
 
 // What a handle stands for; one of one kind is never taken for one of another.
-enum class Kind : unsigned { model = 1, result, queue, report };
+enum class Kind : unsigned { model = 1, result, queue, report, stream };
 
 namespace handles {
 

@@ -186,15 +186,15 @@ std::vector<Answer> Runtime::infer(const std::vector<Sample>& samples, bool degr
   const auto flush = [&](Group& group) {
     if (group.rows.empty()) return;
     auto made = answer(group.rows);
-    for (std::size_t i = 0; i < made.size(); ++i) answers[group.numbers[i]] = std::move(made[i]);
+    for (std::size_t i = 0; i < made.size(); ++i) {
+      made[i].json = to_json(made[i]);
+      answers[group.numbers[i]] = std::move(made[i]);
+    }
     group = {};
   };
-  const auto prepared = [&](std::size_t number) {
+  const auto row_of = [&](std::size_t number) {
     try {
-      return prepare(
-          samples[number], model_->bundle.manifest,
-          [this]() -> const Tokenizer& { return model_->tokenizer(); }, scratch_, degrade,
-          model_->backend->takes_device_memory());
+      return prepared(samples[number], degrade);
     } catch (const InputUnusable& error) {
       if (!numbered) throw;
       throw InputUnusable("sample " + std::to_string(number) + ": " + error.what(), error.reason);
@@ -204,7 +204,7 @@ std::vector<Answer> Runtime::infer(const std::vector<Sample>& samples, bool degr
     }
   };
   for (std::size_t number = 0; number < samples.size(); ++number) {
-    Row row = prepared(number);
+    Row row = row_of(number);
     Group& group = groups[{row.present(), !row.device.empty(), row.stream}];
     if (is_full(group.rows, row)) flush(group);
     group.rows.push_back(std::move(row));
@@ -235,11 +235,18 @@ void Runtime::warm_up() {
   }
 }
 
-std::vector<Answer> Runtime::answer(std::vector<Row>& rows) {
+Row Runtime::prepared(const Sample& sample, bool degrade) {
+  return prepare(
+      sample, model_->bundle.manifest, [this]() -> const Tokenizer& { return model_->tokenizer(); },
+      scratch_, degrade, model_->backend->takes_device_memory());
+}
+
+std::vector<Answer> Runtime::answer(std::vector<Row>& rows, Tensors kept) {
   const Manifest& manifest = model_->bundle.manifest;
   const unsigned present = rows.front().present();
   const auto start = std::chrono::steady_clock::now();
   Tensors tensors = stack(rows, manifest, model_->backend->works_by_shape());
+  tensors.merge(kept);
   const std::chrono::duration<double, std::milli> shaping =
       std::chrono::steady_clock::now() - start;
   const Milliseconds engines_ms = dispatcher_.run(present, tensors);
@@ -261,11 +268,11 @@ std::vector<Answer> Runtime::answer(std::vector<Row>& rows) {
     answer.engines = model_->engines_name;
     answer.verified = model_->passed.count(answer.engine_set) > 0;
     answer.ms = {{"decode", 0.0}, {"preprocess", rows[i].preprocess_ms + shaping.count()}};
+    answer.ms.insert(answer.ms.end(), rows[i].engines_ms.begin(), rows[i].engines_ms.end());
     answer.ms.insert(answer.ms.end(), engines_ms.begin(), engines_ms.end());
     double total = 0;
     for (const auto& [name, value] : answer.ms) total += value;
     answer.ms.emplace_back("total", total);
-    answer.json = to_json(answer);
     answers.push_back(std::move(answer));
   }
   return answers;

@@ -70,9 +70,14 @@ class Runtime {
   void warm_up();
   const std::shared_ptr<Model>& model() const { return model_; }
 
+  // What a stream asks for. Rows of one presence run together; what encoders made of them before
+  // may be `kept`. An answer has no `json` as yet.
+  Row prepared(const Sample& sample, bool degrade);
+  std::vector<Answer> answer(std::vector<Row>& rows, Tensors kept = {});
+  Dispatcher& dispatcher() { return dispatcher_; }
+
  private:
   bool is_full(const std::vector<Row>& rows, const Row& next) const;
-  std::vector<Answer> answer(std::vector<Row>& rows);
 
   std::shared_ptr<Model> model_;
   Dispatcher dispatcher_;

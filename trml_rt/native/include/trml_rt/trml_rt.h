@@ -10,10 +10,11 @@
  * TRML_RT_USAGE and closing it frees nothing: open the bundle in each process.
  *
  * OWNERSHIP. What a function gives through `out` belongs to the caller, who frees it:
- * trml_rt_close for handles, trml_rt_queue_close for queues, trml_rt_result_free and
- * trml_rt_report_free for results and reports. Strings that a getter returns belong to the result
- * (or handle) and live as long as it does. Texts and pixels that are passed in stay the caller's
- * and are not kept after the call. Clones and results outlive the handle they came from.
+ * trml_rt_close for handles, trml_rt_queue_close for queues, trml_rt_stream_free for streams,
+ * trml_rt_result_free and trml_rt_report_free for results and reports. Strings that a getter
+ * returns belong to the result (or handle) and live as long as it does. Texts and pixels that are
+ * passed in stay the caller's and are not kept after the call. Clones and results outlive the
+ * handle they came from.
  *
  * ERRORS. Every call that can fail returns a status; trml_rt_last_error() then says in one sentence
  * what is wrong and what to do. No exception and no signal leaves the library.
@@ -319,6 +320,167 @@ TRML_RT_API double trml_rt_result_ms(const trml_rt_result* result, const char* n
 TRML_RT_API const char* trml_rt_result_json(const trml_rt_result* result);
 /* Free a result; NULL is fine. One that was freed already is TRML_RT_USAGE. */
 TRML_RT_API trml_rt_status trml_rt_result_free(trml_rt_result* result);
+
+/*
+ * STREAMS answer on frames and texts as they come: each answer is on a window, the newest frames
+ * and the text that counts for them. docs/streaming.md says by which rules; answers, drops and
+ * events are those of the Python package. Times are in seconds.
+ *
+ * Threads. Any thread may push, say what the camera does, end and close a stream, and read its
+ * totals. A poll does the work, in the thread that calls it; threads that poll one stream at once
+ * wait in line. Events are told within a poll. Several streams on one handle share its engines, and
+ * each may have threads of its own: a stream counts as a handle in `callers` of the options. It
+ * outlives the handle that it was opened on.
+ *
+ *     trml_rt_stream_options settings = {sizeof settings};
+ *     trml_rt_stream* stream = NULL;
+ *     settings.every = 0.5;
+ *     trml_rt_stream_open(rt, &settings, &stream);
+ *     while (camera_gives(&frame, &t)) {
+ *       trml_rt_stream_push_frame(stream, &frame, sizeof frame, t, &taken);
+ *       if (trml_rt_stream_poll(stream, 0, &result) == TRML_RT_OK && result != NULL) {
+ *         printf("%.2f s: %s\n", trml_rt_result_t1(result), trml_rt_result_label(result));
+ *         trml_rt_result_free(result);
+ *       }
+ *     }
+ *     trml_rt_stream_free(stream);
+ */
+typedef struct trml_rt_stream trml_rt_stream; /* a number, as other handles */
+
+/* What becomes of a frame that comes while an answer is made. */
+typedef enum trml_rt_policy {
+  TRML_RT_FRESHEST = 0, /* it waits, and the next one takes its place: for cameras */
+  TRML_RT_EVERY = 1     /* it waits; where `buffer` frames wait already it is not taken */
+} trml_rt_policy;
+
+/* What an input does. */
+typedef enum trml_rt_source_state {
+  TRML_RT_CONNECTING = 1,
+  TRML_RT_RUNNING = 2, /* the only one in which video is real */
+  TRML_RT_STALLED = 3,
+  TRML_RT_RETRYING = 4,
+  TRML_RT_ENDED = 5,
+  TRML_RT_FAILED = 6
+} trml_rt_source_state;
+
+/* A change of what an input does. Strings live as long as the call that tells it. */
+typedef struct trml_rt_event {
+  size_t struct_size;
+  int32_t input;       /* a trml_rt_modality */
+  int32_t state;       /* a trml_rt_source_state */
+  int64_t epoch;       /* see trml_rt_result_epoch */
+  const char* reason;  /* why a virtual input stands in from now on; NULL: none does */
+  const char* message; /* what trml_rt_stream_push_state was told; NULL: nothing */
+  const char* json;    /* the event as `trml-rt stream --json` prints it */
+} trml_rt_event;
+
+/* Called within a poll. It may push into the stream, close and free it, and must not poll it. */
+typedef void (*trml_rt_event_fn)(void* user, const trml_rt_event* event);
+/* Seconds that pass; called from any thread that uses the stream. Must not call the stream. */
+typedef double (*trml_rt_clock_fn)(void* user);
+
+typedef struct trml_rt_stream_options {
+  size_t struct_size;
+  int32_t window;  /* the most frames of an answer; 0: as many as the model takes */
+  int32_t policy;  /* a trml_rt_policy */
+  int32_t buffer;  /* how many frames may wait; 0: 1 with TRML_RT_FRESHEST, 8 with TRML_RT_EVERY */
+  int32_t anytime; /* 1: answer on the text at once, and again when the frames are done */
+  double every;    /* of media time between two frames that are taken; 0 takes all */
+  double max_staleness;  /* how long a frame may wait; 0: 0.5 with TRML_RT_FRESHEST, else any */
+  double hold;           /* how long a text counts after its end; 0: 5 */
+  double offset;         /* added to the times of texts */
+  double stall_after;    /* without a frame until a virtual video stands in; 0: 2 */
+  double freeze_after;   /* of equal frames until one does; 0: any */
+  double max_gap;        /* a longer step of media time begins a new epoch; 0: 10 */
+  double deadline_ms;    /* how old the newest input of an answer may be; video is left out where it
+                            would come later, by the times that answers took here; 0: any */
+  int32_t whole_windows; /* 1: encode whole windows, as an infer call does, and keep nothing */
+  trml_rt_event_fn on_event; /* NULL: no event is told */
+  void* event_user;          /* handed to `on_event` */
+  trml_rt_clock_fn clock;    /* for tests; NULL: the monotonic clock */
+  void* clock_user;          /* handed to `clock` */
+} trml_rt_stream_options;
+
+/* What became of the frames that a stream has seen: `seen` is the sum of all others. */
+typedef struct trml_rt_totals {
+  size_t struct_size;
+  uint64_t seen;
+  uint64_t answered;     /* they are in the window of an answer */
+  uint64_t waiting;      /* in none as yet; 0 once the stream is closed */
+  uint64_t between;      /* dropped: came sooner than `every` after the frame before */
+  uint64_t buffer;       /* dropped: a newer one took its place */
+  uint64_t stale;        /* dropped: waited longer than `max_staleness` */
+  uint64_t deadline;     /* dropped: the answer would have missed `deadline_ms` */
+  uint64_t unchanged;    /* dropped: its time is that of the frame before, or it was frozen */
+  uint64_t decode_error; /* dropped: it cannot be resized */
+  uint64_t unfinished;   /* dropped: its window was never full after a loss, or the end came */
+} trml_rt_totals;
+
+/* For the time of a text that has none. */
+#define TRML_RT_NO_TIME (-1e300)
+
+/* Open a stream on the model of a handle; NULL options mean all defaults. */
+TRML_RT_API trml_rt_status trml_rt_stream_open(const trml_rt* rt,
+                                               const trml_rt_stream_options* options,
+                                               trml_rt_stream** out);
+/* As trml_rt_warm_up, for the answers of this stream. */
+TRML_RT_API trml_rt_status trml_rt_stream_warm_up(trml_rt_stream* stream);
+
+/* Give a frame in host memory; its pixels are copied. `t` is its time stamp: a step back, or one
+ * ahead of more than `max_gap`, begins a new epoch. `frame_size` is sizeof(trml_rt_frame).
+ * `taken` is 0 where the policy is TRML_RT_EVERY and as many frames wait as may: poll, and push the
+ * frame again. It is not counted then. */
+TRML_RT_API trml_rt_status trml_rt_stream_push_frame(trml_rt_stream* stream,
+                                                     const trml_rt_frame* frame, size_t frame_size,
+                                                     double t, int32_t* taken);
+/* Give a text, UTF-8. `t` is when it began, in media time, or TRML_RT_NO_TIME: now. `end` is when
+ * it ended, or TRML_RT_NO_TIME: at `t`. `taken` is 0 where 65536 texts wait for their time. */
+TRML_RT_API trml_rt_status trml_rt_stream_push_text(trml_rt_stream* stream, const char* text,
+                                                    size_t text_length, double t, double end,
+                                                    int32_t* taken);
+/* Say what the camera does, in its place among the frames: any trml_rt_source_state but
+ * TRML_RT_RUNNING, which frames tell. `message` is a sentence for the event, or NULL. */
+TRML_RT_API trml_rt_status trml_rt_stream_push_state(trml_rt_stream* stream, int32_t state,
+                                                     const char* message);
+/* Say that no further text comes. */
+TRML_RT_API trml_rt_status trml_rt_stream_end_texts(trml_rt_stream* stream);
+/* Say that nothing more comes; polls still answer on what waits. */
+TRML_RT_API trml_rt_status trml_rt_stream_end(trml_rt_stream* stream);
+
+/* Give the next answer, or NULL if there is none. Waits for one for `timeout` seconds; 0: only
+ * takes what came; negative: until there is one, or the stream ends. */
+TRML_RT_API trml_rt_status trml_rt_stream_poll(trml_rt_stream* stream, double timeout,
+                                               trml_rt_result** out);
+/* 1: no further answer comes, because the stream was ended and is drained, or was closed. */
+TRML_RT_API int32_t trml_rt_stream_finished(const trml_rt_stream* stream);
+/* Fill `totals`, whose struct_size the caller has set; after the close, too. */
+TRML_RT_API trml_rt_status trml_rt_stream_totals(const trml_rt_stream* stream,
+                                                 trml_rt_totals* totals);
+/* End the stream and let go of what waits; a poll in another thread returns. Closing twice, and
+ * NULL, are fine. */
+TRML_RT_API trml_rt_status trml_rt_stream_close(trml_rt_stream* stream);
+/* Close a stream and free it; NULL is fine. One that was freed already is TRML_RT_USAGE. A call of
+ * another thread on it ends as if it were closed. */
+TRML_RT_API trml_rt_status trml_rt_stream_free(trml_rt_stream* stream);
+
+/* Getters of a result that a poll gave, beside those above; of others they give 0 or NULL. Its
+ * trml_rt_result_reason may also be "connecting", "stalled", "lost", "frozen", "black", "ended",
+ * "stale" or "deadline". Its JSON is what `trml-rt stream --json` prints. */
+/* Counts the answers of the stream. */
+TRML_RT_API int64_t trml_rt_result_seq(const trml_rt_result* result);
+/* Counts jumps of media time. Time never runs back within an epoch. */
+TRML_RT_API int64_t trml_rt_result_epoch(const trml_rt_result* result);
+/* Media time of the first and of the last frame; where video is virtual, both are that of now. */
+TRML_RT_API double trml_rt_result_t0(const trml_rt_result* result);
+TRML_RT_API double trml_rt_result_t1(const trml_rt_result* result);
+/* Milliseconds from the arrival of the newest input to the answer. */
+TRML_RT_API double trml_rt_result_age_ms(const trml_rt_result* result);
+/* The text that the answer is on; NULL: none counts. */
+TRML_RT_API const char* trml_rt_result_spoken(const trml_rt_result* result);
+/* 1: this is the early answer of `anytime`, and another one follows. */
+TRML_RT_API int32_t trml_rt_result_early(const trml_rt_result* result);
+/* 1: the answer missed `deadline_ms`. */
+TRML_RT_API int32_t trml_rt_result_late(const trml_rt_result* result);
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -149,6 +151,18 @@ class Result {
   bool verified() const { return trml_rt_result_verified(get()) != 0; }
   double ms(const char* stage) const { return trml_rt_result_ms(get(), stage); }
   std::string json() const { return trml_rt_result_json(get()); }
+  // Of an answer that Stream::poll gave.
+  long long seq() const { return trml_rt_result_seq(get()); }
+  long long epoch() const { return trml_rt_result_epoch(get()); }
+  double t0() const { return trml_rt_result_t0(get()); }
+  double t1() const { return trml_rt_result_t1(get()); }
+  double age_ms() const { return trml_rt_result_age_ms(get()); }
+  std::optional<std::string> spoken() const {
+    const char* text = trml_rt_result_spoken(get());
+    return text ? std::optional<std::string>(text) : std::nullopt;
+  }
+  bool early() const { return trml_rt_result_early(get()) != 0; }
+  bool late() const { return trml_rt_result_late(get()) != 0; }
   const trml_rt_result* get() const noexcept { return result_.get(); }
 
  private:
@@ -284,6 +298,140 @@ class Queue {
 
  private:
   std::unique_ptr<trml_rt_queue, decltype(&trml_rt_queue_close)> queue_;
+};
+
+// A change of what an input of a stream does.
+struct Event {
+  trml_rt_modality input;
+  trml_rt_source_state state;
+  long long epoch;
+  std::string reason;   // why a virtual input stands in from now on, or empty
+  std::string message;  // of push_state, or empty
+  std::string json;
+};
+
+// What is left out has the default of trml_rt_stream_options.
+struct StreamOptions {
+  int window = 0;
+  trml_rt_policy policy = TRML_RT_FRESHEST;
+  int buffer = 0;
+  bool anytime = false;
+  double every = 0;
+  double max_staleness = 0;
+  double hold = 0;
+  double offset = 0;
+  double stall_after = 0;
+  double freeze_after = 0;
+  double max_gap = 0;
+  double deadline_ms = 0;
+  bool whole_windows = false;
+  std::function<void(const Event&)>
+      on_event;                      // called within a poll; its exceptions leave the poll
+  trml_rt_clock_fn clock = nullptr;  // for tests
+  void* clock_user = nullptr;
+};
+
+// A stream; trml_rt.h says which thread may call what. It outlives the Runtime.
+//
+//     trml::Stream stream(rt);
+//     stream.push_frame(trml::frame(pixels, 640, 360), t);
+//     stream.push_text("so far, so good");
+//     if (const auto answer = stream.poll()) std::cout << answer->t1() << ' ' << answer->label();
+class Stream {
+ public:
+  explicit Stream(const Runtime& rt, StreamOptions options = {})
+      : teller_(std::make_unique<Teller>()), stream_(nullptr, &trml_rt_stream_free) {
+    trml_rt_stream_options raw{};
+    raw.struct_size = sizeof raw;
+    raw.window = options.window;
+    raw.policy = options.policy;
+    raw.buffer = options.buffer;
+    raw.anytime = options.anytime;
+    raw.every = options.every;
+    raw.max_staleness = options.max_staleness;
+    raw.hold = options.hold;
+    raw.offset = options.offset;
+    raw.stall_after = options.stall_after;
+    raw.freeze_after = options.freeze_after;
+    raw.max_gap = options.max_gap;
+    raw.deadline_ms = options.deadline_ms;
+    raw.whole_windows = options.whole_windows;
+    raw.clock = options.clock;
+    raw.clock_user = options.clock_user;
+    if (options.on_event) {
+      teller_->on_event = std::move(options.on_event);
+      raw.on_event = &Teller::tell;
+      raw.event_user = teller_.get();
+    }
+    trml_rt_stream* opened = nullptr;
+    check(trml_rt_stream_open(rt.get(), &raw, &opened));
+    stream_.reset(opened);
+  }
+
+  // Load every engine, and run all that an answer may need.
+  void warm_up() { check(trml_rt_stream_warm_up(get())); }
+
+  // False where it was not taken, because too much waits; `t` and `end` in seconds.
+  [[nodiscard]] bool push_frame(const trml_rt_frame& frame, double t) {
+    int32_t taken = 0;
+    check(trml_rt_stream_push_frame(get(), &frame, sizeof frame, t, &taken));
+    return taken != 0;
+  }
+  bool push_text(std::string_view text, double t = TRML_RT_NO_TIME, double end = TRML_RT_NO_TIME) {
+    int32_t taken = 0;
+    const char* data = text.empty() ? "" : text.data();
+    check(trml_rt_stream_push_text(get(), data, text.size(), t, end, &taken));
+    return taken != 0;
+  }
+  void push_state(trml_rt_source_state state, const std::string& message = "") {
+    check(trml_rt_stream_push_state(get(), state, message.empty() ? nullptr : message.c_str()));
+  }
+  void end_texts() { check(trml_rt_stream_end_texts(get())); }
+  void end() { check(trml_rt_stream_end(get())); }
+
+  // The next answer, if there is one: waits `timeout` seconds, or, if that is negative, until there
+  // is one or the stream ends.
+  std::optional<Result> poll(double timeout = 0) {
+    trml_rt_result* result = nullptr;
+    const trml_rt_status status = trml_rt_stream_poll(get(), timeout, &result);
+    std::optional<Result> answer;
+    if (result != nullptr) answer.emplace(result);
+    if (teller_->failed) std::rethrow_exception(std::exchange(teller_->failed, nullptr));
+    check(status);
+    return answer;
+  }
+
+  bool finished() const { return trml_rt_stream_finished(get()) != 0; }
+  trml_rt_totals totals() const {
+    trml_rt_totals found{};
+    found.struct_size = sizeof found;
+    check(trml_rt_stream_totals(get(), &found));
+    return found;
+  }
+  void close() { trml_rt_stream_close(get()); }
+  trml_rt_stream* get() const noexcept { return stream_.get(); }
+
+ private:
+  // Hands events on; an exception must not go through the library.
+  struct Teller {
+    std::function<void(const Event&)> on_event;
+    std::exception_ptr failed;
+
+    static void tell(void* user, const trml_rt_event* event) {
+      auto& teller = *static_cast<Teller*>(user);
+      try {
+        const auto words = [](const char* text) { return std::string(text ? text : ""); };
+        teller.on_event({trml_rt_modality(event->input), trml_rt_source_state(event->state),
+                         event->epoch, words(event->reason), words(event->message),
+                         words(event->json)});
+      } catch (...) {
+        teller.failed = std::current_exception();
+      }
+    }
+  };
+
+  std::unique_ptr<Teller> teller_;  // before the stream, which uses it
+  std::unique_ptr<trml_rt_stream, decltype(&trml_rt_stream_free)> stream_;
 };
 
 }  // namespace trml

@@ -162,6 +162,7 @@ Json parse_object(std::string_view data, const std::string& source) {
 }
 
 std::string repr(double number) {
+  if (!std::isfinite(number)) return std::isnan(number) ? "nan" : number < 0 ? "-inf" : "inf";
   char buffer[32];
   const auto written = [&](std::chars_format format) {
     return std::string(buffer,

@@ -29,6 +29,7 @@ struct Row {
   std::int64_t frames = 0;
   InputReport text, video;
   double preprocess_ms = 0;
+  Milliseconds engines_ms;  // of encoders that ran for this row alone
 
   unsigned present() const {
     return (tokens ? unsigned(TRML_RT_TEXT) : 0u) | (frames ? unsigned(TRML_RT_VIDEO) : 0u);
