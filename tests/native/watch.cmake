@@ -20,4 +20,10 @@ if(GSTREAMER)
     COMMAND ${WATCH} ${BUNDLE} gst "videotestsrc num-buffers=50 ! ${caps} ! appsink name=sink"
     RESULTS_VARIABLE statuses OUTPUT_VARIABLE answers ERROR_VARIABLE events)
   check(gst 1 "${statuses}" "${answers}" "${events}")
+  execute_process(
+    COMMAND ${WATCH} ${BUNDLE} gst "filesrc location=/nowhere ! decodebin ! ${caps} ! appsink name=sink"
+    RESULT_VARIABLE status ERROR_VARIABLE events TIMEOUT 60)
+  if(NOT status EQUAL 1 OR NOT events MATCHES "\"state\":\"failed\".*the pipeline failed: ")
+    message(FATAL_ERROR "a pipeline that fails ended with ${status}\n${events}")
+  endif()
 endif()

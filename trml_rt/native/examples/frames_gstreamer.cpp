@@ -39,10 +39,11 @@ class GStreamerFrames : public FrameSource {
 
   bool next(trml_rt_frame& frame, double& t) override {
     release();
-    sample_ = gst_app_sink_pull_sample(GST_APP_SINK(sink_));
-    if (sample_ == nullptr) {
+    // A pipeline that failed gives no end to its sink, so its errors are asked for meanwhile.
+    while ((sample_ = gst_app_sink_try_pull_sample(GST_APP_SINK(sink_), GST_SECOND / 4)) ==
+           nullptr) {
       raise_error();
-      return false;
+      if (gst_app_sink_is_eos(GST_APP_SINK(sink_))) return false;
     }
     GstVideoInfo info;
     GstBuffer* buffer = gst_sample_get_buffer(sample_);
@@ -78,7 +79,7 @@ class GStreamerFrames : public FrameSource {
     sample_ = nullptr;
   }
 
-  // What the pipeline says of its end, if that was an error.
+  // What the pipeline says went wrong, if something did.
   void raise_error() const {
     GstBus* bus = gst_element_get_bus(pipeline_);
     GstMessage* message = gst_bus_pop_filtered(bus, GST_MESSAGE_ERROR);
