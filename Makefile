@@ -49,7 +49,7 @@ lint: $(TRAIN)/.ready $(STUBS)/.ready
 	$(TRAIN)/bin/mypy
 	$(TRAIN)/bin/lint-imports
 	git ls-files | xargs $(TRAIN)/bin/codespell
-	git ls-files '*.c' '*.cpp' '*.h' '*.hpp' | xargs $(TRAIN)/bin/clang-format --dry-run --Werror
+	git ls-files '*.c' '*.cpp' '*.cu' '*.h' '*.hpp' | xargs $(TRAIN)/bin/clang-format --dry-run --Werror
 
 docs: $(DOCS)/.ready  ## the documentation site, with warnings as errors, into build/site
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict

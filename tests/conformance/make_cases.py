@@ -18,7 +18,7 @@ from PIL import Image
 import trml_rt
 from tests.conformance.graphs import no_graphs, outside
 from tests.conformance.patches import harm, use
-from tests.conformance.pictures import nv12_to_rgb, picture
+from tests.conformance.pictures import nv12_picture, nv12_to_rgb, picture
 from trml_rt import Sample, TrmlError
 from trml_rt.inputs.clip import choose_indices, choose_times
 from trml_rt.inputs.image import Preprocessing, to_pixels
@@ -48,15 +48,24 @@ def pixels() -> list[dict[str, Any]]:
     cases += [(640, 360, "rgb", (32, 32, "shortest", "bicubic", 0))]
     cases += [
         (60, 44, form, (24, 24, resize, "bicubic", 50))
-        for form in ("gray", "bgr", "nv12", "nv12_bt709")
+        for form in ("gray", "bgr", "rgba", "bgra", "nv12", "nv12_bt709")
         for resize in ("shortest", "longest")
     ]
+    # Beyond what a crop keeps, sides that are odd, and a side that keeps its size.
+    cases += [
+        (width, height, form, (24, 24, "shortest", "bicubic", 0))
+        for width, height in ((321, 177), (24, 77), (51, 203), (1, 5), (47, 90))
+        for form in ("rgb", "bgra", "gray", "nv12")
+    ]
+    # A tall result of a taller picture: columns are resized before rows, and rows are cropped.
+    cases += [(100, 300, "rgb", (40, 8, "shortest", "bicubic", 0))]
     rows = []
     for width, height, form, (rows_, columns, resize, interpolation, fill) in cases:
         kind, _, matrix = form.partition("_")
-        given = picture(width, height, format="rgb" if kind == "bgr" else kind)
         if kind == "nv12":
-            given = nv12_to_rgb(given, matrix or "bt601")
+            given = nv12_to_rgb(nv12_picture(width, height), matrix or "bt601")
+        else:
+            given = picture(width, height, format="gray" if kind == "gray" else "rgb")
         settings = Preprocessing(rows_, columns, resize, interpolation, fill)
         rows.append(
             {

@@ -29,7 +29,8 @@ std::vector<std::uint8_t> picture(int width, int height, int seed, const std::st
       const int a = first(x, y), b = (x * y * 5 + seed * 17) % 256;
       const int c = ((x / 3 + y / 4 + seed) % 2) * 255;
       std::vector<int> values{a, b, c};
-      if (format == "bgr") values = {c, b, a};
+      if (format == "bgr" || format == "bgra") values = {c, b, a};
+      if (format == "rgba" || format == "bgra") values.push_back(x * 11 % 256);
       if (format == "gray") values = {a};
       if (format == "nv12") values = {a * 219 / 255 + 16};
       pixels.insert(pixels.end(), values.begin(), values.end());

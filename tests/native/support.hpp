@@ -24,7 +24,7 @@ const std::filesystem::path default_bundle = repository / "trml_rt/default_bundl
 
 Json read_json(const std::filesystem::path& path);
 
-// The picture of tests/conformance/pictures.py, packed.
+// The picture of tests/conformance/pictures.py, packed; NV12 has its second plane after the first.
 std::vector<std::uint8_t> picture(int width, int height, int seed = 0,
                                   const std::string& format = "rgb");
 

@@ -148,6 +148,111 @@ TEST_CASE("frames in CUDA memory are taken from there") {
   }
 }
 
+namespace {
+
+// Pixels of the stand-in's device memory, each row `more` bytes longer than it must be.
+class OnDevice {
+ public:
+  OnDevice(const std::string& format, trml_rt_format number, int width, int height, int seed,
+           std::size_t more = 0)
+      : host_(picture(width, height, seed, format)), frame(frame_of(host_, width, height, number)) {
+    REQUIRE(cudaMalloc(&data_, host_.size() + more * std::size_t(height) * 2) == cudaSuccess);
+    const auto rows = std::size_t(height);
+    const std::size_t line = format == "nv12" || format == "gray" ? std::size_t(width)
+                             : format.size() == 4                 ? std::size_t(width) * 4
+                                                                  : std::size_t(width) * 3;
+    const std::size_t all = host_.size() / line;  // NV12 has the rows of U and V, too
+    for (std::size_t y = 0; y < all; ++y) {
+      std::memcpy(static_cast<std::uint8_t*>(data_) + y * (line + more), &host_[y * line], line);
+    }
+    there = frame;
+    there.data = data_;
+    there.stride = line + more;
+    there.memory = TRML_RT_CUDA;
+    CHECK(all >= rows);
+  }
+  ~OnDevice() { cudaFree(data_); }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+
+ private:
+  std::vector<std::uint8_t> host_;
+  void* data_ = nullptr;
+
+ public:
+  trml_rt_frame frame, there;
+};
+
+}  // namespace
+
+TEST_CASE("frames of any format, size and pitch in CUDA memory are what they are on the host") {
+  for (const bool integrated : {false, true}) {
+    Gpu gpu(integrated);
+    const OnDevice rgb("rgb", TRML_RT_RGB, 33, 21, 1), bgr("bgr", TRML_RT_BGR, 33, 21, 2, 7);
+    const OnDevice rgba("rgba", TRML_RT_RGBA, 16, 40, 3, 4), bgra("bgra", TRML_RT_BGRA, 9, 9, 4);
+    const OnDevice gray("gray", TRML_RT_GRAY, 5, 6, 5), nv12("nv12", TRML_RT_NV12, 48, 32, 6, 16);
+    const OnDevice padded("rgb", TRML_RT_RGB, 8, 8, 7, 8), ready("rgb", TRML_RT_RGB, 8, 8, 8);
+    for (const auto* each : {&rgb, &bgr, &rgba, &bgra, &gray, &nv12, &padded, &ready}) {
+      Sample host, device;
+      host.frames = {each->frame, rgb.frame};
+      device.frames = {each->there, rgb.there};
+      for (int run = 0; run < 3; ++run) {
+        CHECK(score(*gpu.runtime, device) == doctest::Approx(expected(host)));
+      }
+    }
+    CHECK(world().compilations == 1);
+  }
+}
+
+TEST_CASE("frames of more sizes than are kept are read all the same") {
+  Gpu gpu;
+  for (int run = 0; run < 2; ++run) {
+    for (int width = 9; width < 22; width += 1) {
+      const OnDevice frame("rgb", TRML_RT_RGB, width, 2 * width, width);
+      Sample host, device;
+      host.frames = {frame.frame};
+      device.frames = {frame.there};
+      CHECK(score(*gpu.runtime, device) == doctest::Approx(expected(host)));
+    }
+  }
+}
+
+TEST_CASE("frames that do not lie where they are said to are refused") {
+  Gpu gpu;
+  const OnDevice frame("rgb", TRML_RT_RGB, 20, 20, 1);
+  Sample sample;
+  sample.frames = {frame.there};
+  sample.frames[0].data = frame.frame.data;
+  CHECK_THROWS_WITH_AS(
+      score(*gpu.runtime, sample),
+      "video: a frame that is said to lie in CUDA memory does not; set memory to TRML_RT_HOST",
+      UsageError);
+  cudaSetDevice(1);
+  const OnDevice elsewhere("rgb", TRML_RT_RGB, 20, 20, 1);
+  cudaSetDevice(0);
+  sample.frames = {elsewhere.there};
+  CHECK_THROWS_WITH_AS(score(*gpu.runtime, sample),
+                       "video: a frame lies on CUDA device 1, and the bundle was opened on 0; "
+                       "open it there",
+                       UsageError);
+  sample.frames = {frame.there};  // and what is right still works
+  CHECK(score(*gpu.runtime, sample) > 0);
+}
+
+TEST_CASE("kernels that cannot be compiled are the machine's fault, in NVRTC's words") {
+  Gpu gpu;
+  const OnDevice frame("rgb", TRML_RT_RGB, 20, 20, 1);
+  Sample sample;
+  sample.frames = {frame.there};
+  world().compiles = false;
+  CHECK_THROWS_WITH_AS(score(*gpu.runtime, sample),
+                       "NVRTC cannot compile frames.cu for sm_87 (error 5): nvrtc: error: invalid "
+                       "value for --gpu-architecture (-arch)",
+                       EnvironmentUnfit);
+  world().compiles = true;  // tried again, not remembered
+  CHECK(score(*gpu.runtime, sample) > 0);
+}
+
 TEST_CASE("what cannot be captured goes on running plainly, and the log says so") {
   Gpu gpu;
   world().capturable = false;

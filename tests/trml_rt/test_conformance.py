@@ -23,7 +23,7 @@ from tests.conformance.engines import (
     write_fastest,
 )
 from tests.conformance.patches import harm, use
-from tests.conformance.pictures import nv12_to_rgb, picture
+from tests.conformance.pictures import nv12_picture, nv12_to_rgb, picture
 from tests.conformance.streams import play_python
 from tests.conftest import TINY
 from trml_rt import Sample, TrmlError
@@ -35,6 +35,7 @@ from trml_rt.engines.key import built_for_here
 from trml_rt.errors import InputUnusable
 from trml_rt.inputs.clip import choose_indices, choose_times
 from trml_rt.inputs.image import Preprocessing, to_pixels
+from trml_rt.inputs.resize import shaping_of
 from trml_rt.inputs.tokenizer import Tokenizer
 from trml_rt.stream.answer import CAUSES
 
@@ -70,15 +71,70 @@ def test_tokens(file, ids):
 
 @pytest.mark.parametrize("case", cases("pixels.json"), ids=lambda case: f"{case['format']}")
 def test_pixels(case):
-    given = picture(case["width"], case["height"], format=case["format"].replace("bgr", "rgb"))
+    size = case["width"], case["height"]
     if case["format"] == "nv12":
-        given = nv12_to_rgb(given, case["matrix"])
+        given = nv12_to_rgb(nv12_picture(*size), case["matrix"])
+    else:
+        given = picture(*size, format="gray" if case["format"] == "gray" else "rgb")
     settings = {key: value for key, value in case["video"].items() if key != "frames"}
     pixels = to_pixels(Image.fromarray(given), Preprocessing(**settings))
     expected = np.frombuffer(base64.b64decode(case["pixels"]), np.uint8)
     difference = np.abs(np.subtract(pixels.ravel(), expected, dtype=np.int16)).max()
     # Pillow 12, the newest on Python 3.10, resizes one of these pictures one step away from 13.
     assert difference <= (1 if int(PIL.__version__.partition(".")[0]) < 13 else 0)
+
+
+def shaped(frame, shaping):
+    """Return what the weights make of a frame, as the kernels of frames.cu do."""
+    down = shaping.down_first
+    axes = [shaping.across, shaping.down]
+    picture = frame.transpose(1, 0, 2) if down else frame
+    for weights in axes[::-1] if down else axes:
+        lines = [
+            (picture[:, first : first + count] * values[:count, None]).sum(axis=1)
+            for first, count, values in zip(
+                weights.first, weights.count, weights.values.astype(np.int64), strict=True
+            )
+        ]
+        levels = np.clip((np.stack(lines, axis=1) + (1 << 21)) >> 22, 0, 255)
+        picture = levels.transpose(1, 0, 2)
+    height, width = (weights.length for weights in axes[::-1])
+    pixels = np.full((height, width, 3), shaping.fill)
+    left, top = (weights.begin for weights in axes)
+    shown = picture.transpose(1, 0, 2) if down else picture
+    pixels[top : top + len(shown), left : left + len(shown[0])] = shown
+    return pixels
+
+
+RGB = [case for case in cases("pixels.json") if case["format"] == "rgb"]
+
+
+@pytest.mark.parametrize("case", RGB, ids=lambda case: f"{case['width']}x{case['height']}")
+def test_weights_for_a_gpu_give_these_pixels(case):
+    frame = picture(case["width"], case["height"]).astype(np.int64)
+    settings = {key: value for key, value in case["video"].items() if key != "frames"}
+    shaping = shaping_of(*frame.shape[:2], Preprocessing(**settings))
+    pixels = shaped(frame, shaping)
+    expected = np.frombuffer(base64.b64decode(case["pixels"]), np.uint8)
+    assert (pixels.ravel() == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("matrix", "kr", "kb"), [("bt601", 0.299, 0.114), ("bt709", 0.2126, 0.0722)]
+)
+def test_nv12_is_what_itu_defines(matrix, kr, kb):
+    """BT.601 and BT.709 in real numbers, with U and V where MPEG-2 and H.264 have them."""
+    luma, chroma = (plane.astype(np.float64) for plane in nv12_picture(52, 38))
+    v, u = np.linspace(-0.25, 18.25, 38).clip(0, 18), (np.arange(52) / 2).clip(0, 25)
+    rows = [np.interp(v, range(19), column) for column in chroma.transpose(1, 2, 0).reshape(52, 19)]
+    rows = np.array(rows).reshape(26, 2, 38)
+    cb, cr = (np.array([np.interp(u, range(26), rows[:, c, y]) for y in range(38)]) for c in (0, 1))
+    y, cb, cr = (luma - 16) / 219, (cb - 128) / 224, (cr - 128) / 224
+    red, blue = y + 2 * (1 - kr) * cr, y + 2 * (1 - kb) * cb
+    green = (y - kr * red - kb * blue) / (1 - kr - kb)
+    exact = (np.stack([red, green, blue], axis=2) * 255).clip(0, 255)
+    given = nv12_to_rgb(nv12_picture(52, 38), matrix)
+    assert np.abs(given - exact).max() < 0.501
 
 
 @pytest.mark.parametrize("case", cases("frames.json"), ids=str)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from trml_rt.errors import InputUnusable, UsageError
 
-__all__ = ["Preprocessing", "to_pixels"]
+__all__ = ["Placement", "Preprocessing", "placement_of", "to_pixels"]
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 # An extreme picture (1 x 30000) would be resized to more pixels than memory holds.
@@ -68,62 +68,104 @@ def to_pixels(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[n
     Raises:
         InputUnusable: The picture is so narrow that resizing it would exhaust memory.
     """
-    height, width = _SIZES[preprocessing.resize](image, preprocessing)
-    if height * width > _MAX_PIXELS:
-        raise InputUnusable(
-            f"picture of {image.width} x {image.height}: too narrow to resize to "
-            f"{width} x {height}; crop it",
-            reason="undecodable",
-        )
-    if image.mode == "RGB" and width > preprocessing.width:
+    to = placement_of(image.height, image.width, preprocessing)
+    width, resampling = to.width, _FILTERS[to.interpolation]
+    if image.mode == "RGB" and width > preprocessing.width and not to.down_first:
         # Pillow resizes rows, then columns. Between the two, the columns can go that nobody keeps.
-        image = image.resize((width, image.height), _filter(preprocessing))
+        image = image.resize((width, image.height), resampling)
         image = _centre(image, image.height, preprocessing.width, 0)
         width = preprocessing.width
-    if (image.width, image.height) != (width, height):
-        image = image.resize((width, height), _filter(preprocessing))
-    fill = preprocessing.fill if preprocessing.resize == "longest" else 0
-    image = _centre(image, preprocessing.height, preprocessing.width, fill)
+    if (image.width, image.height) != (width, to.height):
+        image = image.resize((width, to.height), resampling)
+    image = _centre(image, preprocessing.height, preprocessing.width, to.fill)
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # the same colours; straight to RGB, Pillow warns
     return np.array(image.convert("RGB"))
 
 
-# Each way of resizing: the (height, width) that the picture gets before cropping or padding.
+@dataclass(frozen=True)
+class Placement:
+    """How a picture of some size is resized and cropped.
+
+    Attributes:
+        height: That it is resized to.
+        width: That it is resized to.
+        top: Where the result begins in that; negative is padding.
+        left: As `top`.
+        interpolation: "bicubic" or "bilinear".
+        fill: Grey level of the padding.
+        down_first: Whether Pillow resizes columns before rows.
+    """
+
+    height: int
+    width: int
+    top: int
+    left: int
+    interpolation: str
+    fill: int
+    down_first: bool
 
 
-def _shortest(image: Image.Image, to: Preprocessing) -> tuple[int, int]:
+def placement_of(height: int, width: int, preprocessing: Preprocessing) -> Placement:
+    """Return what `to_pixels` does with a picture of a size.
+
+    Raises:
+        InputUnusable: It is so narrow that resizing it would exhaust memory.
+    """
+    rows, columns = _SIZES[preprocessing.resize](height, width, preprocessing)
+    if rows * columns > _MAX_PIXELS:
+        raise InputUnusable(
+            f"picture of {width} x {height}: too narrow to resize to {columns} x {rows}; crop it",
+            reason="undecodable",
+        )
+    return Placement(
+        height=rows,
+        width=columns,
+        top=_offset(rows, preprocessing.height),
+        left=_offset(columns, preprocessing.width),
+        interpolation=_interpolation(preprocessing),
+        fill=preprocessing.fill if preprocessing.resize == "longest" else 0,
+        # Since 13, where the height loses more than twice as many pixels as the width. The results
+        # differ by one step in places, as they are rounded in between.
+        down_first=rows < height and height - rows > 2 * (width - columns),
+    )
+
+
+# Each way of resizing: the (height, width) that a picture gets before cropping or padding.
+
+
+def _shortest(height: int, width: int, to: Preprocessing) -> tuple[int, int]:
     if to.height != to.width:
-        ratio = min(image.height / to.height, image.width / to.width)
-        return round(image.height / ratio), round(image.width / ratio)
+        ratio = min(height / to.height, width / to.width)
+        return round(height / ratio), round(width / ratio)
     # torchvision cuts the longer side where timm rounds it: a pixel either way.
-    if image.width <= image.height:
-        return int(to.height * image.height / image.width), to.width
-    return to.height, int(to.width * image.width / image.height)
+    if width <= height:
+        return int(to.height * height / width), to.width
+    return to.height, int(to.width * width / height)
 
 
-def _longest(image: Image.Image, to: Preprocessing) -> tuple[int, int]:
-    ratio = max(image.height / to.height, image.width / to.width)
-    return max(1, round(image.height / ratio)), max(1, round(image.width / ratio))
+def _longest(height: int, width: int, to: Preprocessing) -> tuple[int, int]:
+    ratio = max(height / to.height, width / to.width)
+    return max(1, round(height / ratio)), max(1, round(width / ratio))
 
 
-def _squash(image: Image.Image, to: Preprocessing) -> tuple[int, int]:
-    del image
+def _squash(height: int, width: int, to: Preprocessing) -> tuple[int, int]:
+    del height, width
     return to.height, to.width
 
 
-_SIZES: dict[str, Callable[[Image.Image, Preprocessing], tuple[int, int]]] = {
+_SIZES: dict[str, Callable[[int, int, Preprocessing], tuple[int, int]]] = {
     "shortest": _shortest,
     "longest": _longest,
     "squash": _squash,
 }
 
 
-def _filter(preprocessing: Preprocessing) -> Image.Resampling:
+def _interpolation(preprocessing: Preprocessing) -> str:
     # open_clip leaves the setting out on this one path, and its weights are trained that way.
     if preprocessing.resize == "shortest" and preprocessing.height != preprocessing.width:
-        return Image.Resampling.BICUBIC
-    return _FILTERS[preprocessing.interpolation]
+        return "bicubic"
+    return preprocessing.interpolation
 
 
 def _centre(image: Image.Image, height: int, width: int, fill: int) -> Image.Image:

@@ -17,6 +17,7 @@ enum class Kind { device, pinned, mapped };
 struct Block {
   Kind kind;
   std::size_t size;
+  int device;
   bool freed = false;
 };
 

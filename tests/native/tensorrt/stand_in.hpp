@@ -22,6 +22,8 @@ struct World {
   bool capturable = true;            // whether engines can be captured
   int contexts_left = 1 << 20;       // before there is no room for another one
   std::size_t most_bytes = 1 << 30;  // of one allocation on the device
+  bool compiles = true;              // whether NVRTC does
+  int compilations = 0;
   int contexts = 0, launches = 0, captures = 0;
   int device = 0;                       // the current one of the thread
   int driver = 12060, runtime = 12060;  // the versions of CUDA; a driver of 0 is none

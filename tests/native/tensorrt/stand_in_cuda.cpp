@@ -36,7 +36,7 @@ cudaError_t allocate(void** out, std::size_t size, Kind kind) {
   if (kind == Kind::device && size > now.most_bytes) return cudaErrorMemoryAllocation;
   *out = std::aligned_alloc(256, (size + 255) / 256 * 256);
   std::memset(*out, 0xFF, size);
-  memory[static_cast<char*>(*out)] = std::make_shared<Block>(Block{kind, size});
+  memory[static_cast<char*>(*out)] = std::make_shared<Block>(Block{kind, size, now.device});
   ++now.alive;
   return cudaSuccess;
 }
@@ -112,6 +112,10 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   *total = std::size_t(8) << 30;
   return cudaSuccess;
 }
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = 12060;
+  return cudaSuccess;
+}
 cudaError_t cudaGetDevice(int* device) {
   *device = now.device;
   return cudaSuccess;
@@ -136,6 +140,15 @@ cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
   const auto block = block_of(host, 1);
   if (!block || block->kind != Kind::mapped) fault("a device pointer of memory that is not mapped");
   *device = host;
+  return cudaSuccess;
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, const void* address) {
+  const auto block = block_of(address, 1);
+  *found = {!block                        ? cudaMemoryTypeUnregistered
+            : block->kind == Kind::device ? cudaMemoryTypeDevice
+                                          : cudaMemoryTypeHost,
+            block ? block->device : -2, nullptr, nullptr};
   return cudaSuccess;
 }
 

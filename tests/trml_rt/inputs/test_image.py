@@ -135,3 +135,10 @@ def test_all_wrong_settings_are_named_at_once():
     with pytest.raises(UsageError) as caught:
         Preprocessing(0, 32, resize="crop", interpolation="nearest", fill=300)
     assert all(word in str(caught.value) for word in ("resize", "interpolation", "0 x 32", "fill"))
+
+
+def test_a_tall_result_cropped_at_its_sides_is_that_of_resizing_at_once():
+    image = picture(100, 300)  # Pillow 13 resizes its columns first
+    at_once = np.asarray(image.resize((13, 40), Image.Resampling.BICUBIC))
+    pixels = to_pixels(image, Preprocessing(40, 8))
+    np.testing.assert_array_equal(pixels, at_once[:, 2:10])

@@ -94,7 +94,9 @@ typedef enum trml_rt_format {
   TRML_RT_RGB = 0,  /* 3 bytes a pixel */
   TRML_RT_BGR = 1,  /* 3 bytes a pixel */
   TRML_RT_GRAY = 2, /* 1 byte a pixel */
-  TRML_RT_NV12 = 3  /* a plane of Y, then a plane of U and V in turn at half size */
+  TRML_RT_NV12 = 3, /* a plane of Y, then a plane of U and V in turn at half size */
+  TRML_RT_RGBA = 4, /* 4 bytes a pixel, of which the last does not count */
+  TRML_RT_BGRA = 5  /* 4 bytes a pixel, of which the last does not count */
 } trml_rt_format;
 
 /* How NV12 means colour; both are limited range (Y from 16 to 235), as cameras and decoders give.
@@ -103,8 +105,9 @@ typedef enum trml_rt_matrix { TRML_RT_BT601 = 0, TRML_RT_BT709 = 1 } trml_rt_mat
 
 typedef enum trml_rt_memory {
   TRML_RT_HOST = 0,
-  /* A CUDA device pointer. Only the TensorRT back end has these, and only for frames that are
-   * already as the model takes them: RGB, packed, of the size in trml_rt_info. */
+  /* CUDA memory of the handle's device, of any format, size and stride. The TensorRT back end has
+   * these. They are converted there, by kernels that NVRTC compiles when the first such frame
+   * comes. Packed RGB of the size in trml_rt_info needs no NVRTC. */
   TRML_RT_CUDA = 1
 } trml_rt_memory;
 

@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "backends/shaping.hpp"
 #include "bundle/manifest.hpp"
 
 namespace trml::core {
@@ -15,13 +17,18 @@ inline std::size_t type_size(Type type) {
   return type == Type::int32 || type == Type::float32 ? 4 : 1;
 }
 
+// A frame in CUDA memory, and how it becomes pixels; null where it is as the model takes it.
+struct DeviceFrame {
+  Frame frame;
+  std::shared_ptr<const Shaping> shaping;
+};
+
 struct Tensor {
   Type type = Type::float32;
   std::vector<std::int64_t> shape;
   std::vector<std::uint8_t> bytes;  // row-major; empty where the data is on the device
-  // Frames that the caller left in CUDA memory, one pointer a frame, and the stream that writes
-  // them.
-  std::vector<const void*> device;
+  // Frames that the caller left in CUDA memory, and the stream that writes them.
+  std::vector<DeviceFrame> device;
   void* stream = nullptr;
 
   Tensor() = default;

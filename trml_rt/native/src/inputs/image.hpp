@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "backends/shaping.hpp"
 #include "bundle/manifest.hpp"
 #include "trml_rt/trml_rt.h"
 
@@ -22,8 +22,8 @@ struct FrameCopy {
   trml_rt_frame frame;
 };
 
-// Write the RGB pixels of a frame in host memory, (height, width, 3), to `out`. Raises
-// InputUnusable where the picture is so narrow that resizing it would exhaust memory.
-void to_pixels(const trml_rt_frame& frame, const VideoInput& settings, std::uint8_t* out);
+// How frames of this size become pixels. Raises InputUnusable where they are so narrow that
+// resizing them would exhaust memory.
+Shaping shaping_of(std::int32_t width, std::int32_t height, const VideoInput& settings);
 
 }  // namespace trml::core

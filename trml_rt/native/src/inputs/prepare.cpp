@@ -6,6 +6,8 @@
 #include "error.hpp"
 #include "inputs/clip.hpp"
 #include "inputs/image.hpp"
+#include "inputs/resize.hpp"
+#include "inputs/rows.hpp"
 
 namespace trml::core {
 namespace {
@@ -24,20 +26,11 @@ class Clock {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-// Frames in CUDA memory go to the engine as they are, so they must be what it takes.
-void check_device_frame(const trml_rt_frame& frame, const VideoInput& settings, bool taken) {
-  if (!taken) {
-    throw UsageError(
-        "video: this back end takes frames in host memory only; copy them there, or "
-        "open the bundle on TensorRT");
-  }
+// Whether a frame is as the model takes it, and needs no work.
+bool is_ready(const trml_rt_frame& frame, const VideoInput& settings) {
   const std::size_t row = std::size_t(frame.width) * 3;
-  if (frame.format != TRML_RT_RGB || frame.width != settings.width ||
-      frame.height != settings.height || (frame.stride != 0 && frame.stride != row)) {
-    throw UsageError("video: a frame in CUDA memory must be packed RGB of " +
-                     std::to_string(settings.width) + " x " + std::to_string(settings.height) +
-                     " pixels, as the model takes it; convert it there");
-  }
+  return frame.format == TRML_RT_RGB && frame.width == settings.width &&
+         frame.height == settings.height && (frame.stride == 0 || frame.stride == row);
 }
 
 void prepare_text(const Sample& sample, const std::function<const Tokenizer&()>& tokenizer,
@@ -61,17 +54,25 @@ void prepare_video(const Sample& sample, const VideoInput& settings, bool device
       throw UsageError("video: frames of one clip must all lie in host or all in CUDA memory");
     }
   }
-  if (frames.front()->memory == TRML_RT_CUDA) {
-    for (const auto* frame : frames) {
-      check_device_frame(*frame, settings, device_memory);
-      row.device.push_back(frame->data);
+  const bool on_device = frames.front()->memory == TRML_RT_CUDA;
+  if (on_device && !device_memory) {
+    throw UsageError(
+        "video: this back end takes frames in host memory only; copy them there, or "
+        "open the bundle on TensorRT");
+  }
+  const auto size = std::size_t(settings.height) * std::size_t(settings.width) * 3;
+  row.pixels.resize(on_device ? 0 : frames.size() * size);
+  row.stream = on_device ? sample.stream : nullptr;
+  std::shared_ptr<const Shaping> shaping;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    const trml_rt_frame& frame = *frames[i];
+    if (i == 0 || frame.width != frames[i - 1]->width || frame.height != frames[i - 1]->height) {
+      shaping = std::make_shared<Shaping>(shaping_of(frame.width, frame.height, settings));
     }
-    row.stream = sample.stream;
-  } else {
-    const auto size = std::size_t(settings.height) * std::size_t(settings.width) * 3;
-    row.pixels.resize(frames.size() * size);
-    for (std::size_t i = 0; i < frames.size(); ++i) {
-      to_pixels(*frames[i], settings, row.pixels.data() + i * size);
+    if (on_device) {
+      row.device.push_back({frame_of(frame), is_ready(frame, settings) ? nullptr : shaping});
+    } else {
+      resize(frame_of(frame), *shaping, row.pixels.data() + i * size);
     }
   }
   row.frames = std::int64_t(frames.size());

@@ -19,12 +19,11 @@ struct Sample {
   void* stream = nullptr;
 };
 
-// A sample as tensors. Chosen frames are RGB pixels of the model's size, or pointers to such pixels
-// in CUDA memory.
+// A sample as tensors. Chosen frames are RGB pixels of the model's size, or lie in CUDA memory.
 struct Row {
   std::optional<Tokens> tokens;
   std::vector<std::uint8_t> pixels;
-  std::vector<const void*> device;
+  std::vector<DeviceFrame> device;
   void* stream = nullptr;
   std::int64_t frames = 0;
   InputReport text, video;

@@ -1,23 +1,22 @@
-// Resize rows of bytes as Pillow does: antialiased, horizontally first, in fixed point.
+// Resize as Pillow does: antialiased, rows first, in fixed point, and only what the result keeps.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <vector>
+
+#include "backends/shaping.hpp"
 
 namespace trml::core {
 
-// A picture that someone else holds.
-struct View {
-  const std::uint8_t* data;
-  std::size_t stride;  // bytes from row to row
-  int width, height;
-  int channels;  // bytes a pixel
-};
-
 enum class Filter { bilinear, bicubic };
 
-// Returns packed rows. A side that keeps its size is not filtered.
-std::vector<std::uint8_t> resize(const View& picture, int width, int height, Filter filter);
+// One direction: `from` pixels are resized to `to`, of which those from `offset` on are kept, up to
+// `length`. A negative offset pads. The weights are those of Pillow.
+Weights weigh(int from, int to, int offset, int length, Filter filter);
+
+// Whose instructions are used: those of any CPU of this architecture is for tests.
+enum class Cpu { this_one, any };
+
+// Write the RGB pixels of a frame in host memory, (height, width, 3), to `out`.
+void resize(const Frame& frame, const Shaping& shaping, std::uint8_t* out, Cpu cpu = Cpu::this_one);
 
 }  // namespace trml::core

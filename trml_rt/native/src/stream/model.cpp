@@ -5,6 +5,9 @@
 #include <utility>
 
 #include "error.hpp"
+#include "inputs/image.hpp"
+#include "inputs/resize.hpp"
+#include "inputs/rows.hpp"
 
 namespace trml::core::stream {
 
@@ -24,7 +27,7 @@ std::shared_ptr<const Pixels> WindowModel::pixels(const trml_rt_frame& frame, do
   const auto start = std::chrono::steady_clock::now();
   const VideoInput& video = manifest().video;
   auto made = std::make_shared<Pixels>(std::size_t(video.height * video.width * 3));
-  to_pixels(frame, video, made->data());
+  resize(frame_of(frame), shaping_of(frame.width, frame.height, video), made->data());
   ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return made;
 }

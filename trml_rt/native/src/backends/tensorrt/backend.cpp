@@ -37,6 +37,9 @@ class TensorRtBackend : public Backend {
     check(cudaSetDevice(settings.device), "use the device");
     check(cudaGetDeviceProperties(&properties_, settings.device), "describe the device");
     runtime_.reset(nvinfer1::createInferRuntime(*logger_));
+    kernels_ =
+        std::make_shared<Kernels>(settings.device, "sm_" + std::to_string(properties_.major) +
+                                                       std::to_string(properties_.minor));
     if (!runtime_) throw EnvironmentUnfit("TensorRT cannot start: " + logger_->last());
   }
 
@@ -63,6 +66,7 @@ class TensorRtBackend : public Backend {
     auto plan = std::make_shared<Plan>();
     plan->logger = logger_;
     plan->runtime = runtime_;
+    plan->kernels = kernels_;
     plan->spec = spec;
     plan->device = settings_.device;
     plan->integrated = properties_.integrated != 0;
@@ -93,6 +97,7 @@ class TensorRtBackend : public Backend {
   BackendSettings settings_;
   std::shared_ptr<Logger> logger_;
   std::shared_ptr<nvinfer1::IRuntime> runtime_;
+  std::shared_ptr<Kernels> kernels_;
   cudaDeviceProp properties_{};
 };
 

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "backends/backend.hpp"
+#include "backends/tensorrt/frames.hpp"
 #include "error.hpp"
 
 namespace trml::core::tensorrt {
@@ -82,6 +83,7 @@ struct Plan {
   std::shared_ptr<Logger> logger;
   std::shared_ptr<nvinfer1::IRuntime> runtime;  // must outlive the engine
   std::unique_ptr<nvinfer1::ICudaEngine> engine;
+  std::shared_ptr<Kernels> kernels;
   EngineSpec spec;
   int device = 0;
   bool integrated = false;

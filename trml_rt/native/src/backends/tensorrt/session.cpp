@@ -106,7 +106,10 @@ class Shaped {
 class TensorRtSession : public Session {
  public:
   TensorRtSession(std::shared_ptr<const Plan> plan, std::shared_ptr<Lane> lane, Log log)
-      : plan_(std::move(plan)), lane_(std::move(lane)), log_(std::move(log)) {
+      : plan_(std::move(plan)),
+        lane_(std::move(lane)),
+        log_(std::move(log)),
+        reader_(std::make_unique<FrameReader>(plan_->kernels, plan_->integrated)) {
     plan_->logger->forget();
     lane_->need(plan_->engine->getDeviceMemorySizeV2());
     Shaped largest(*plan_, *lane_, {}, false);
@@ -128,6 +131,7 @@ class TensorRtSession : public Session {
     shapes_.clear();
     plain_.reset();
     buffers_.clear();
+    reader_.reset();
   }
 
   std::vector<Tensor> run(const std::vector<const Tensor*>& inputs) override {
@@ -176,8 +180,8 @@ class TensorRtSession : public Session {
     check(cudaStreamWaitEvent(lane_->stream, lane_->ready, 0), "wait for the frames");
     const std::size_t part = size / tensor.device.size();
     auto* to = static_cast<std::uint8_t*>(buffer.device());
-    for (const void* from : tensor.device) {
-      check(cudaMemcpyAsync(to, from, part, cudaMemcpyDefault, lane_->stream), "copy frames");
+    for (const auto& frame : tensor.device) {
+      reader_->read(frame, to, part, plan_->device, lane_->stream);
       to += part;
     }
   }
@@ -221,6 +225,7 @@ class TensorRtSession : public Session {
   Log log_;
   std::vector<std::size_t> sizes_;  // of the buffers: inputs, then outputs
   std::deque<Buffer> buffers_;
+  std::unique_ptr<FrameReader> reader_;
   std::unique_ptr<Shaped> plain_;
   std::list<std::pair<std::vector<std::int64_t>, std::unique_ptr<Shaped>>> shapes_;
 };
