@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from trml_rt.answer import Answer, Reason, certainty, read_prediction
 from trml_rt.backends import LinkingBackend, Tensors
 from trml_rt.backends.process import usable_cores
+from trml_rt.backends.shaping import ReadsDeviceFrames
 from trml_rt.bundle.arguments import check_one_of, check_threads, path_of
 from trml_rt.bundle.engine_folder import PRECISIONS, Precision
 from trml_rt.bundle.folder import Bundle, BundleLike, open_bundle
@@ -95,6 +96,9 @@ def load(
         limits or MediaLimits(),
         # A chain keeps work for each shape: one of CUDA keeps a graph.
         few_shapes=isinstance(choice.backend, LinkingBackend),
+        read_device=(
+            choice.backend.read_frame if isinstance(choice.backend, ReadsDeviceFrames) else None
+        ),
     )
     return Runtime(opened, choice, inputs)
 
@@ -152,7 +156,8 @@ class Runtime:
         Args:
             text: a str is the text itself, a Path a UTF-8 file.
             video: path of a video, a picture or a folder of frame pictures; a video or picture
-                as bytes or a binary file object; or frames, such as (n, height, width, 3) uint8.
+                as bytes or a binary file object; or frames, such as (n, height, width, 3) uint8,
+                on TensorRT also in CUDA memory.
             degrade: count an unusable input as missing, and say so in the answer, where it
                 would be an error otherwise. At least one input must be usable.
             order: of the colours in arrays: "rgb", or "bgr" as OpenCV has them.

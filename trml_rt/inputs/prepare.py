@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from PIL import Image
 
 from trml_rt.answer import InputReport, Reason
 from trml_rt.backends import Tensors
+from trml_rt.backends.shaping import DeviceFrame, Shaping
 from trml_rt.bundle.folder import Bundle
 from trml_rt.bundle.modality import Modality
 from trml_rt.errors import ArtefactMismatch, InputUnusable, UsageError, blames_machine
@@ -24,6 +25,7 @@ from trml_rt.inputs.frames import Order, frames_from_array
 from trml_rt.inputs.image import Preprocessing, to_pixels
 from trml_rt.inputs.limits import DEFAULT_LIMITS, MediaLimits
 from trml_rt.inputs.picture import read_frame_picture
+from trml_rt.inputs.resize import shaping_of
 from trml_rt.inputs.text import read_text
 from trml_rt.inputs.tokenizer import Tokenizer, Tokens, few_lengths, pad
 from trml_rt.inputs.video import read_encoded, read_frames
@@ -118,6 +120,7 @@ class Inputs:
         threads: that decode a video at once.
         limits: of what a clip may cost.
         few_shapes: texts are padded to few lengths, for a back end that works by shape.
+        read_device: reads frames on a GPU; None: they are refused.
     """
 
     def __init__(
@@ -127,8 +130,10 @@ class Inputs:
         limits: MediaLimits = DEFAULT_LIMITS,
         *,
         few_shapes: bool = False,
+        read_device: Callable[[DeviceFrame, Shaping], NDArray[np.uint8]] | None = None,
     ) -> None:
         self._bundle = bundle
+        self._read_device = read_device
         self.limits = limits
         self.threads = threads
         self.few_shapes = few_shapes
@@ -250,6 +255,16 @@ class Inputs:
         [pixels] = read_frame_picture(path, self.pixels, self.limits).frames
         return Image.fromarray(pixels)
 
+    def _device_picture(self, frame: DeviceFrame) -> Image.Image:
+        """Return a frame on a GPU as such a picture."""
+        if self._read_device is None:
+            raise UsageError(
+                "video: this back end takes frames in the CPU's memory only; copy them there, or "
+                'load the bundle with backend="tensorrt"'
+            )
+        shaping = shaping_of(frame.height, frame.width, self.preprocessing)
+        return Image.fromarray(self._read_device(frame, shaping))
+
     def close(self) -> None:
         """End the processes that decode; the next call that needs one starts it anew."""
         self._decoders.close()
@@ -291,7 +306,9 @@ class Inputs:
             with blames_machine("video"):
                 count = self._bundle.manifest.video.frames
                 picture = self._decoders.read_picture if isolate else self._read_picture
-                given = frames_from_array(source, count, order=order, read=picture)
+                given = frames_from_array(
+                    source, count, order=order, read=picture, read_device=self._device_picture
+                )
                 clip = given.map(self.pixels)
         prepared.pixels = np.stack(clip.frames)
         _add_ms(prepared, step, start)

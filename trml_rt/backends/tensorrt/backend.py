@@ -11,9 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trml_rt.backends import Tensors
+from trml_rt.backends.shaping import DeviceFrame, Shaping
 from trml_rt.backends.tensorrt.chain import Device, Link, TensorRtChain
 from trml_rt.backends.tensorrt.cuda import Cuda, cuda_runtime, current_gpu
+from trml_rt.backends.tensorrt.frames import FrameReader
 from trml_rt.backends.tensorrt.jit_cache import JitCache
 from trml_rt.backends.tensorrt.library import construct, import_tensorrt, new_log
 from trml_rt.backends.tensors import differences
@@ -52,6 +57,7 @@ class TensorRtBackend:
         self._log = new_log(library)
         logger = self._log.logger
         self._runtime = construct(self._log, "runtime", lambda: trt.Runtime(logger))
+        self._frames = FrameReader(cuda, gpu)
         rtx = name == "tensorrt-rtx"
         owner = f"sm{gpu.compute_capability.replace('.', '')}-{library.__version__}"
         self._device = Device(
@@ -90,6 +96,15 @@ class TensorRtBackend:
         if problems:
             refuse(str(path), problems)
         return TensorRtEngine(loaded, engine, self._device)
+
+    def read_frame(self, frame: DeviceFrame, shaping: Shaping) -> NDArray[np.uint8]:
+        """Return the pixels of a frame in this GPU's memory, (height, width, 3).
+
+        Raises:
+            UsageError: it does not lie there.
+            EnvironmentUnfit: CUDA fails, or NVRTC is not there.
+        """
+        return self._frames.read(frame, shaping)
 
     def link(self, engines: Mapping[str, TensorRtEngine]) -> TensorRtChain:
         """Make a chain of engines, in running order, that shares one stream and one scratch block.

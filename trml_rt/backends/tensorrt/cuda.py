@@ -168,6 +168,11 @@ class Stream:
         way = self._cuda.api.cudaMemcpyKind.cudaMemcpyDefault
         self._cuda.call("cudaMemcpyAsync", target, source, size, way, self._stream)
 
+    def follow(self, other: int) -> None:
+        """Let what comes wait for what another stream holds by now, by way of the first mark."""
+        self._cuda.call("cudaEventRecord", self._events[0], other)
+        self._cuda.call("cudaStreamWaitEvent", self._stream, self._events[0], 0)
+
     def clear(self, target: int, size: int) -> None:
         """Set `size` bytes to zero."""
         self._cuda.call("cudaMemsetAsync", target, 0, size, self._stream)

@@ -8,14 +8,27 @@ aarch64 are made for servers, and the newest of them for a newer driver.
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
+from ctypes import (
+    POINTER,
+    Structure,
+    byref,
+    c_char_p,
+    c_float,
+    c_int,
+    c_size_t,
+    c_uint,
+    c_ulonglong,
+    c_void_p,
+)
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Libcudart", "find_libcudart"]
+__all__ = ["FOLDERS", "Libcudart", "find_libcudart"]
 
-_FOLDERS = (Path("/usr/local/cuda/lib64"), Path("/usr/local/cuda/lib"))
+FOLDERS = (Path("/usr/local/cuda/lib64"), Path("/usr/local/cuda/lib"))
+"""Where a toolkit has its libraries."""
+
 _NAMES = ("libcudart.so.13", "libcudart.so.12")
 # Results come first among the arguments; `cudaStreamEndCapture` has its own method.
 _FUNCTIONS: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
@@ -46,11 +59,24 @@ _FUNCTIONS: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "cudaStreamCreateWithFlags": ((c_void_p,), (c_uint,)),
     "cudaStreamDestroy": ((), (c_void_p,)),
     "cudaStreamSynchronize": ((), (c_void_p,)),
+    "cudaStreamWaitEvent": ((), (c_void_p, c_void_p, c_uint)),
 }
 # Numbers of cudaDeviceAttr. The struct of properties is another one in each major version.
 _ATTRIBUTES = {"multiProcessorCount": 16, "integrated": 18, "major": 75, "minor": 76}
 _NAME_BYTES = 256  # what that struct begins with, in all of them
 _STRUCT_BYTES = 8192  # several times as much as it takes
+
+
+class _Pointer(Structure):
+    """`cudaPointerAttributes`, of which later versions append fields."""
+
+    _fields_ = (
+        ("type", c_int),
+        ("device", c_int),
+        ("devicePointer", c_void_p),
+        ("hostPointer", c_void_p),
+        ("reserved", c_ulonglong * 8),
+    )
 
 
 class Libcudart:
@@ -81,6 +107,7 @@ class Libcudart:
             setattr(self, name, self._function(name, results, arguments))
         self._end = self._declare("cudaStreamEndCapture", c_void_p, POINTER(c_void_p))
         self._properties = self._declare("cudaGetDeviceProperties", c_void_p, c_int)
+        self._pointer = self._declare("cudaPointerGetAttributes", POINTER(_Pointer), c_void_p)
         self._words = self._declare("cudaGetErrorString", c_int, returns=c_char_p)
 
     def fits_driver(self) -> bool:
@@ -109,6 +136,11 @@ class Libcudart:
             setattr(properties, name, value)
         return status, properties
 
+    def cudaPointerGetAttributes(self, address: int) -> tuple[int, _Pointer]:  # noqa: N802
+        """Return in which memory, and of which device, an address lies."""
+        found = _Pointer()
+        return self._pointer(byref(found), address), found
+
     def _declare(self, name: str, *arguments: Any, returns: Any = c_int) -> Any:
         function = getattr(self._library, name)
         function.argtypes, function.restype = arguments, returns
@@ -131,7 +163,7 @@ def find_libcudart() -> Libcudart | None:
     Where the driver can serve none of them, it is the last one tried; the calls then say so.
     """
     found = None
-    places = [str(folder / name) for name in _NAMES for folder in _FOLDERS]
+    places = [str(folder / name) for name in _NAMES for folder in FOLDERS]
     for path in (*places, *_NAMES):
         try:
             found = Libcudart(path)

@@ -53,7 +53,8 @@ class FakeCuda:
         self.copies, self.launches, self.marked = [], 0, {}
         self.contexts = weakref.WeakSet()  # of the stand-in for TensorRT
         self.uncapturable = self.invalid = False
-        self.device = 0
+        self.device, self.elsewhere = 0, {}
+        self.recorded = {}  # the stream in which each event was recorded last
         self.properties = types.SimpleNamespace(
             **{"name": b"Fake Orin", "major": capability[0], "minor": capability[1]},
             **{"multiProcessorCount": 8, "integrated": int(integrated)},
@@ -129,6 +130,14 @@ class FakeCuda:
         assert self.buffers[address].kind == "mapped", "memory that the device does not see"
         return 0, address
 
+    def cudaPointerGetAttributes(self, address):
+        try:
+            kind = {"device": 2}.get(self.block(address, 1).kind, 1)
+        except AssertionError:
+            kind = 0
+        device = self.elsewhere.get(address, 0)
+        return 0, types.SimpleNamespace(type=kind, device=device)
+
     def cudaFree(self, address):
         return self._release(address, ("device",))
 
@@ -174,11 +183,16 @@ class FakeCuda:
 
     def cudaEventRecord(self, event, stream):
         assert stream not in self.recording, "would not be seen outside of the graph"
+        self.recorded[event] = stream
         return self.work(stream, lambda: self.marked.update({event: next(self.counter)}))
 
     def cudaEventRecordWithFlags(self, event, stream, flags):
         assert stream in self.recording, "invalid outside of a capture"
         return self.work(stream, lambda: self.marked.update({event: next(self.counter)}))
+
+    def cudaStreamWaitEvent(self, stream, event, flags):
+        other = self.recorded[event]
+        return self.work(stream, lambda: self.cudaStreamSynchronize(other))
 
     def cudaEventElapsedTime(self, begin, end):
         assert not any(self.streams.values()), "the marks are not passed yet"

@@ -17,6 +17,7 @@ from tests.trml_rt.backends.tensorrt.fake_cuda import FakeCuda
 from tests.trml_rt.backends.tensorrt.fake_tensorrt import FakeTensorRt, fake_plan
 from trml_rt.backends import LinkingBackend
 from trml_rt.backends.onnxruntime import OnnxRuntimeBackend
+from trml_rt.backends.shaping import ReadsDeviceFrames
 from trml_rt.backends.tensorrt.backend import TensorRtBackend, TensorRtEngine
 from trml_rt.backends.tensorrt.chain import TensorRtChain
 from trml_rt.backends.tensorrt.plans import profile_of
@@ -79,6 +80,7 @@ def on_cpu(present, inputs):
 
 def test_the_back_end_runs_engines_as_chains(trt):
     assert isinstance(TensorRtBackend(), LinkingBackend)
+    assert isinstance(TensorRtBackend(), ReadsDeviceFrames)
     assert not isinstance(OnnxRuntimeBackend(), LinkingBackend)
 
 

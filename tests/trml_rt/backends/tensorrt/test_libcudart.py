@@ -44,6 +44,8 @@ int cudaHostGetDevicePointer(P *d, P h, U flags) { *d = h; return flags; }
 int cudaFree(P p) { free(p); return 0; }
 int cudaFreeHost(P p) { free(p); return 0; }
 int cudaStreamCreateWithFlags(P *s, U flags) { *s = (P)0x7000000000; return flags != 1; }
+int cudaStreamWaitEvent(P s, P e, U flags) { return s == e || flags; }
+int cudaPointerGetAttributes(P a, P p) { ((int *)a)[0] = 2; ((int *)a)[1] = 3; return p == 0; }
 int cudaStreamDestroy(P s) { return s != (P)0x7000000000; }
 int cudaStreamSynchronize(P s) { return s != (P)0x7000000000; }
 int cudaStreamBeginCapture(P s, int mode) { captured = 1; return mode != 1; }
@@ -101,7 +103,7 @@ def only(monkeypatch):
     """Let nothing be found but what lies in the folders that the test names."""
 
     def only(*paths):
-        monkeypatch.setattr(libcudart, "_FOLDERS", tuple(path.parent for path in paths))
+        monkeypatch.setattr(libcudart, "FOLDERS", tuple(path.parent for path in paths))
         opened = libcudart.Libcudart
 
         def open_here(path):
@@ -135,6 +137,9 @@ def test_memory_streams_marks_and_graphs_pass_whole_addresses(build):
     graph = stream.capture(lambda: stream.mark(0))
     stream.launch(graph)
     stream.mark(1)
+    stream.follow(1)
+    found = api.call("cudaPointerGetAttributes", slot.device)
+    assert (found.type, found.device) == (2, 3)
     stream.wait()
     assert stream.milliseconds() == [1.5]
     stream.forget(graph)
