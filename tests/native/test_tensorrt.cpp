@@ -223,10 +223,13 @@ TEST_CASE("frames that do not lie where they are said to are refused") {
   Sample sample;
   sample.frames = {frame.there};
   sample.frames[0].data = frame.frame.data;
-  CHECK_THROWS_WITH_AS(
-      score(*gpu.runtime, sample),
-      "video: a frame that is said to lie in CUDA memory does not; set memory to TRML_RT_HOST",
-      UsageError);
+  const char* words =
+      "video: a frame that is said to lie in CUDA memory does not, or not all of it; set memory to "
+      "TRML_RT_HOST";
+  CHECK_THROWS_WITH_AS(score(*gpu.runtime, sample), words, UsageError);
+  sample.frames = {frame.there};
+  sample.frames[0].height = 2000;
+  CHECK_THROWS_WITH_AS(score(*gpu.runtime, sample), words, UsageError);
   cudaSetDevice(1);
   const OnDevice elsewhere("rgb", TRML_RT_RGB, 20, 20, 1);
   cudaSetDevice(0);

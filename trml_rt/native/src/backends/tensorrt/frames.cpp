@@ -68,7 +68,9 @@ void check_memory(const void* address, int device) {
   if (status != cudaSuccess) cudaGetLastError();
   if (status != cudaSuccess || found.type == cudaMemoryTypeUnregistered) {
     throw UsageError(
-        "video: a frame that is said to lie in CUDA memory does not; set memory to TRML_RT_HOST");
+        "video: a frame that is said to lie in CUDA memory does not, or not all of it; set memory "
+        "to "
+        "TRML_RT_HOST");
   }
   if (found.type == cudaMemoryTypeDevice && found.device != device) {
     throw UsageError("video: a frame lies on CUDA device " + std::to_string(found.device) +
@@ -150,8 +152,16 @@ void FrameReader::need(std::size_t size, cudaStream_t stream) {
 
 void FrameReader::read(const DeviceFrame& frame, std::uint8_t* out, std::size_t size, int device,
                        cudaStream_t stream) {
-  check_memory(frame.frame.data, device);
-  if (frame.frame.uv != nullptr) check_memory(frame.frame.uv, device);
+  const Frame& given = frame.frame;
+  check_memory(given.data, device);
+  check_memory(given.data + given.stride * (given.height - 1) + given.width * given.bytes - 1,
+               device);
+  if (given.uv != nullptr) {
+    check_memory(given.uv, device);
+    check_memory(
+        given.uv + given.uv_stride * ((given.height - 1) / 2) + (given.width - 1) / 2 * 2 + 1,
+        device);
+  }
   if (!frame.shaping) {  // as the model takes it
     check(cudaMemcpyAsync(out, frame.frame.data, size, cudaMemcpyDefault, stream), "copy frames");
     return;
