@@ -187,7 +187,10 @@ def read_prediction(
         score = min(max(values[0], task.range[0]), task.range[1])
         return label_of(score, task), score, None
     powers = [math.exp(value - max(values)) for value in values]
-    named = {name: p / sum(powers) for name, p in zip(task.labels, powers, strict=True)}
+    total = 0.0
+    for power in powers:  # as every reader adds them: sum() of Python 3.12 rounds in another way
+        total += power
+    named = {name: power / total for name, power in zip(task.labels, powers, strict=True)}
     best = max(named, key=named.__getitem__)
     return best, named[best], named
 

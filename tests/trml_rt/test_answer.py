@@ -6,9 +6,11 @@ import json
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from trml_rt.answer import Answer, InputReport, Reason
+from trml_rt.answer import Answer, InputReport, Reason, read_prediction
+from trml_rt.bundle.manifest import Task
 
 
 @pytest.fixture
@@ -122,3 +124,9 @@ def test_names_are_no_markup_in_a_notebook_and_nothing_is_fetched(classes):
     assert {each.tag for each in ElementTree.fromstring(f"<a>{page}</a>").iter()} == {
         *("a", "b", "div", "p", "table", "td", "tr")
     }
+
+
+def test_probabilities_have_the_same_bits_on_every_python():
+    task = Task(kind="classification", labels=list("abcde"))
+    prediction = np.array([0.0, -36.8, -36.8, -36.8, -36.8], np.float32)
+    assert read_prediction(prediction, task)[1] == 1.0  # what is added one by one is rounded away
