@@ -97,7 +97,7 @@ native: native-packages $(NATIVE)/.ready  ## build the C and C++ library, and ru
 	cmake --preset default -DOpenVINO_DIR="$(OPENVINO)"
 	cmake --build --preset default --parallel $(JOBS)
 	ctest --preset default
-	$(NATIVE)/bin/python -m pytest tests/native tests/trml_rt/test_conformance.py
+	$(NATIVE)/bin/python -m pytest tests/native tests/trml_rt/native_runtime tests/trml_rt/test_conformance.py
 
 native-sanitized: native-packages $(NATIVE)/.ready  ## its tests with the address, undefined and thread sanitizers, and a bounded fuzz run
 	cmake --preset asan -DOpenVINO_DIR="$(OPENVINO)"
@@ -198,8 +198,9 @@ bindings: $(TRAIN)/.ready  ## hold the calls of the TensorRT back end to the rea
 		--target build/bindings/$${each#*==} tensorrt-$$each || exit 1; done
 	$(TRAIN)/bin/python -m pytest --quiet tests/trml_rt/backends/tensorrt/test_real_bindings.py
 
-mutations: $(TRAIN)/.ready  ## break the TensorRT back end in fifteen ways, and see a test fail each time
+mutations: $(TRAIN)/.ready  ## break the TensorRT back ends in thirty-one ways, and see a test fail each time
 	$(TRAIN)/bin/python tests/trml_rt/backends/tensorrt/mutations.py
+	$(TRAIN)/bin/python -m tests.native.mutations
 
 plots: $(TRAIN)/.ready  ## draw the committed results again from their JSON; nothing is trained
 	$(TRAIN)/bin/python benchmarks/redraw.py --out build/plots

@@ -351,6 +351,12 @@ TEST_CASE("no room at all is the machine's fault, and not the bundle's") {
   CHECK_THROWS_AS(score(*gpu.runtime, text("good")), EnvironmentUnfit);
 }
 
+TEST_CASE("a run that fails leaves no work behind that outlives its memory") {
+  Gpu gpu;
+  world().runs = false;  // by now the inputs wait in the stream
+  CHECK_THROWS_AS(score(*gpu.runtime, text("good")), EnvironmentUnfit);
+}
+
 TEST_CASE("a call leaves the thread on the device that it was on") {
   Gpu gpu(false, 1);
   CHECK(world().device == 0);

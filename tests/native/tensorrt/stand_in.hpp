@@ -19,6 +19,7 @@ namespace stand_in {
 
 struct World {
   bool integrated = false;
+  bool runs = true;                  // whether engines can be run
   bool capturable = true;            // whether engines can be captured
   int contexts_left = 1 << 20;       // before there is no room for another one
   std::size_t most_bytes = 1 << 30;  // of one allocation on the device

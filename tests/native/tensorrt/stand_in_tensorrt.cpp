@@ -77,6 +77,7 @@ class Context : public nvinfer1::IExecutionContext {
 
   bool enqueueV3(cudaStream_t stream) override {
     if (!exists(stream)) fault("a context runs in no stream of ours");
+    if (!world().runs) return false;
     if (!state_->scratch || state_->scratch->freed ||
         state_->scratch->size < std::size_t(plan_.scratch)) {
       fault("scratch memory is not there, or too small for " + plan_.spec.name);
