@@ -17,6 +17,7 @@ run(${CMAKE_COMMAND} -S ${SOURCE}/tests/native/consumer -B ${WORK}/build
 run(${CMAKE_COMMAND} --build ${WORK}/build)
 run(${WORK}/build/consumer_c ${BUNDLE})
 run(${WORK}/build/consumer_cpp ${BUNDLE})
+run(${prefix}/bin/trml-rt-probe ${BUNDLE})
 
 find_program(PKG_CONFIG pkg-config)
 if(NOT PKG_CONFIG)

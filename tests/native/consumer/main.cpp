@@ -80,7 +80,16 @@ int main(int count, char** arguments) {
     require(alone.tokens() > 2 && !alone.truncated(), "tokens are counted");
     require(alone.ms("total") > 0 && alone.ms("frame") < 0, "what did not run took no time");
     require(alone.probabilities().empty(), "a regression has no probabilities");
-    std::cout << alone.json() << '\n';
+    trml::Queue queue(rt, 2);
+    const auto number = queue.submit(text);
+    const auto done = queue.poll(std::chrono::milliseconds(-1));
+    require(done && done->number == number, "an answer comes later, with its number");
+    require(done->get().label() == alone.label(), "and is the one of infer");
+    queue.cancel(queue.submit(both));
+    require(!queue.poll(std::chrono::milliseconds(-1)), "what is cancelled never comes");
+    const trml::Report report = trml::probe();
+    require(report.checks.size() > 2 && report.checks[0].name == "library", "the library is here");
+    std::cout << alone.json() << '\n' << report.json << '\n';
     watch(rt);
     try {
       rt.infer({});
