@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[4]
-TESTS = ("backend", "cuda", "shapes")
+TESTS = ("backend", "cuda", "frames", "shapes")
 HERE = "trml_rt/backends/tensorrt"
 
 
@@ -125,8 +125,32 @@ MUTATIONS = (
     Mutation(
         "texts are not padded to few lengths",
         "trml_rt/runtime.py",
-        "few_shapes=self._by_shape",
+        "few_shapes=isinstance(choice.backend, LinkingBackend)",
         "few_shapes=False",
+    ),
+    Mutation(
+        "a frame is read before the stream that writes it",
+        f"{HERE}/frames.py",
+        "self._stream.follow(frame.stream)",
+        "pass",
+    ),
+    Mutation(
+        "columns of a tall frame are resized last",
+        f"{HERE}/frames.py",
+        "axes = both[::-1] if shaping.down_first else both",
+        "axes = both",
+    ),
+    Mutation(
+        "what is between the kernels has no room for three colours",
+        f"{HERE}/frames.py",
+        "first.size * 3)",
+        "first.size)",
+    ),
+    Mutation(
+        "pixels are not fetched from the GPU",
+        f"{HERE}/frames.py",
+        "if not out.mapped:",
+        "if out.mapped:",
     ),
 )
 
@@ -162,7 +186,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as parent:
         copy = Path(parent) / "copy"
         for name in ("trml_rt", "tests"):
-            leave = shutil.ignore_patterns("native", "default_bundle", "__pycache__")
+            more = ["native"] if name == "trml_rt" else []
+            leave = shutil.ignore_patterns("default_bundle", "__pycache__", *more)
             shutil.copytree(ROOT / name, copy / name, ignore=leave)
         (copy / "trml_rt" / "default_bundle").symlink_to(ROOT / "trml_rt" / "default_bundle")
         shutil.copy(ROOT / "pyproject.toml", copy)
