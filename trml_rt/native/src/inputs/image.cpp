@@ -74,8 +74,8 @@ void check_frame(const trml_rt_frame& given) {
   } else if (const Frame frame = frame_of(given);
              frame.stride < (long long)frame.width * frame.bytes || given.stride > most_stride) {
     problem = "a stride of " + std::to_string(given.stride) + " bytes";
-  } else if (frame.uv != nullptr && (frame.uv_stride < (frame.width + 1LL) / 2 * 2 ||
-                                      given.uv_stride > most_stride)) {
+  } else if (frame.uv != nullptr &&
+             (frame.uv_stride < (frame.width + 1LL) / 2 * 2 || given.uv_stride > most_stride)) {
     problem = given.uv_stride ? "a uv_stride of " + std::to_string(given.uv_stride) + " bytes"
                               : "an odd width without a uv_stride";
   }
