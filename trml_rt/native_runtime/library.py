@@ -6,6 +6,7 @@ import ctypes
 import logging
 import os
 
+from trml_rt.bundle.arguments import path_of
 from trml_rt.errors import (
     ArtefactMismatch,
     EnvironmentUnfit,
@@ -111,10 +112,12 @@ class Library:
 
     Raises:
         EnvironmentUnfit: it cannot be loaded, or is of another ABI.
+        UsageError: `path` is no path.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
-        name = os.fspath(path or os.environ.get("TRML_RT_LIBRARY") or _NAME)
+        given = os.environ.get("TRML_RT_LIBRARY") or _NAME if path is None else path
+        name = str(path_of("library", given))
         try:
             self.c = ctypes.CDLL(name)
             found = self.c.trml_rt_abi_version()

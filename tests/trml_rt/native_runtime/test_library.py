@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import TINY
 from trml_rt import native_runtime
-from trml_rt.errors import EnvironmentUnfit
+from trml_rt.errors import EnvironmentUnfit, UsageError
 from trml_rt.native_runtime import library
 
 ROOT = Path(__file__).parents[3]
@@ -49,3 +49,9 @@ def test_an_absent_library_is_said_with_what_to_do(monkeypatch):
 def test_another_library_is_no_library_of_ours():
     with pytest.raises(EnvironmentUnfit, match=r"cannot be loaded .*trml_rt_abi_version"):
         native_runtime.load(TINY, library="libc.so.6")
+
+
+@pytest.mark.parametrize("path", ["", 3, "a\0b"])
+def test_what_is_no_path_of_a_library_is_refused(path):
+    with pytest.raises(UsageError, match=r"^library: "):
+        native_runtime.load(TINY, library=path)
