@@ -124,7 +124,7 @@ def _panel(axes: Axes, bins: Sequence[Bin], config: Config) -> None:
     )
     rows = sum(each.rows for each in bins)
     error = sum(each.rows * abs(each.said - each.true) for each in bins) / rows
-    axes.set_title(f"{_TITLES[bins[0].case]}: on average {error:.3f} from the diagonal")
+    axes.set_title(f"{_TITLES[bins[0].case]}\n{error:.3f} from the diagonal on average")
 
 
 def _bars(axes: Axes, bins: Sequence[Bin]) -> None:

@@ -57,7 +57,7 @@ def test_cases_come_in_the_order_of_every_table():
 def test_the_picture_says_how_far_a_model_is_from_the_diagonal():
     bins = reliability([chosen(0.9, right=False), chosen(0.8, right=True)], CLASSES)
     words = words_of(reliability_picture(bins, CLASSES, "a title")["svg"])
-    assert {"a title", "text alone: on average 0.550 from the diagonal"} <= words
+    assert {"a title", "text alone", "0.550 from the diagonal on average"} <= words
     assert {"share of right answers", "what the model says", "rows"} <= words
 
 
