@@ -124,6 +124,8 @@ class Runtime:
         self._passed = frozenset(choice.passed)
         self._dispatcher = Dispatcher(manifest, choice.backend, choice.locate)
         self._inputs = inputs
+        self.limits = inputs.limits
+        """What a clip may cost."""
         self._threshold: float | None = None  # of what is sure; read when somebody asks
         self._set_names = {each.present: each.name for each in manifest.engine_sets}
 

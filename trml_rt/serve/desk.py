@@ -91,8 +91,13 @@ class Desk:
         self.inside = 0
         """How many requests are here."""
         self.accepted = 0
-        self.done = 0
-        """How many of them have their answer, or an error that tells what is wrong with them."""
+        """How many were taken in."""
+        self._cut = 0
+
+    @property
+    def responded(self) -> int:
+        """How many have their answer, or an error that tells what is wrong with them."""
+        return self.accepted - self.inside - self._cut
 
     @property
     def waiting(self) -> int:
@@ -117,9 +122,11 @@ class Desk:
         self.accepted += 1
         try:
             yield
+        except asyncio.CancelledError:
+            self._cut += 1
+            raise
         finally:
             self.inside -= 1
-            self.done += 1
 
     async def answer(self, ask: Ask, arrived: float) -> Answer:
         """Answer one row.

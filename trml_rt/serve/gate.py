@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import hmac
+import time
 from collections.abc import (
     Awaitable,
     Callable,
@@ -66,6 +67,8 @@ class Gate:
         self._app, self._token, self._hosts = app, token, hosts
         self._body_mib, self._seconds, self._refused = body_mib, seconds, refused
         self._bytes = 0
+        self.moved = time.monotonic()
+        """When a client last sent a part of a body, or took a part of a response."""
         self.closing = False
         """Whether each response asks its client to call again on a new connection."""
 
@@ -85,7 +88,14 @@ class Gate:
             return
         with contextlib.ExitStack() as held:
             body = _Body(receive, self._seconds, held.enter_context(self._counted()))
-            await self._app(scope, body.receive, self._marked(send, body, headers))
+            try:
+                await self._app(scope, body.receive, self._marked(send, body, headers))
+            except asyncio.CancelledError:
+                if not self.closing:
+                    raise
+                self._refused("stopped")
+                if not body.answered:
+                    await _refuse(scope, send, _stopped())
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[Callable[[int], None]]:
@@ -94,6 +104,7 @@ class Gate:
 
         def more(size: int) -> None:
             nonlocal own
+            self.moved = time.monotonic()
             own += size
             self._bytes += size
             if own > self._body_mib * _MEBIBYTE:
@@ -114,12 +125,14 @@ class Gate:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
+                body.answered = True
                 if "expect" not in headers:  # else the rest of the body is not sent at all
                     await body.drain()
                 extra = [(b"x-content-type-options", b"nosniff")]
                 extra += [(b"connection", b"close")] if self.closing else []
                 message["headers"] = [*message.get("headers", ()), *extra]
             await send(message)
+            self.moved = time.monotonic()
 
         return sending
 
@@ -159,6 +172,8 @@ class _Body:
     def __init__(self, receive: Receive, seconds: float, more: Callable[[int], None]) -> None:
         self._receive, self._seconds, self._more = receive, seconds, more
         self._whole = False
+        self.answered = False
+        """Whether its response has begun."""
 
     async def receive(self) -> Message:
         """Return the next message of ASGI.
@@ -214,6 +229,12 @@ def _token_of(headers: Mapping[str, str], subprotocols: Iterable[str]) -> str | 
             except ValueError:
                 return None
     return None
+
+
+def _stopped() -> Refused:
+    return Refused(
+        *(503, "stopped", "the server ended before it could answer; ask again"), retry_after=1.0
+    )
 
 
 async def _refuse(scope: MutableMapping[str, Any], send: Send, error: Refused) -> None:

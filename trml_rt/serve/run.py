@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 _BODY_SECONDS = 30.0  # between two parts of a body
 _FAREWELL = 0.5  # second in which connections learn that they end, and those that knocked come in
+_LOOK = 0.25  # second between two looks whether all is answered
 _PICTURE = 8 << 20  # bytes of a message of a WebSocket
 
 
@@ -221,13 +223,21 @@ class Server:
         if self._rooms.feed is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._rooms.feed.close)
         self._uvicorn.should_exit = True
+        while not serving.done():
+            self._uvicorn.force_exit = self._stuck()
+            await asyncio.wait([serving], timeout=_LOOK)
         await serving
+
+    def _stuck(self) -> bool:
+        """Say whether nothing has moved for longer than a clip and a body may take."""
+        clip = self._rooms.runtime.limits.seconds if self._rooms.desk.inside else 0.0
+        return time.monotonic() - self._gate.moved > clip + _BODY_SECONDS
 
     def wait(self) -> ServeReport:
         """Wait until the server has stopped, and return what it did."""
         self._thread.join()
         desk = self._rooms.desk
-        return ServeReport(desk.accepted, desk.done)
+        return ServeReport(desk.accepted, desk.responded)
 
     def stop(self) -> None:
         """Let the server stop once every request that it took in is responded to; do not wait."""

@@ -58,7 +58,7 @@ def test_more_requests_than_places_are_refused_at_once(desk):
         assert int(refused.value.headers["Retry-After"]) >= 1
     with desk.admitted():
         assert desk.inside == 1
-    assert (desk.accepted, desk.done, desk.inside) == (3, 3, 0)
+    assert (desk.accepted, desk.responded, desk.inside) == (3, 3, 0)
 
 
 def test_a_deadline_that_can_be_met_changes_nothing(desk, rt):

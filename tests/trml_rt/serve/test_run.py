@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import json
 import os
@@ -89,6 +90,29 @@ def test_closing_answers_what_was_accepted_and_twice_is_fine():
         caller.close()
     with pytest.raises(OSError, match="refused"):
         call(server, "/v2")
+
+
+def test_a_request_on_which_nothing_moves_does_not_keep_a_server_from_ending(monkeypatch):
+    async def never(*_):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(sys.modules["trml_rt.serve.run"], "_BODY_SECONDS", 0.1)
+    limits = trml_rt.MediaLimits(seconds=0.1)
+    replies = []
+
+    def ask():
+        replies.append(call(server, "/infer", {"text": "day"}))
+
+    with trml_rt.serve(TINY, port=0, limits=limits) as server:
+        monkeypatch.setattr(server._rooms.desk, "answer", never)
+        caller = threading.Thread(target=ask)
+        caller.start()
+        while not server._rooms.desk.inside:
+            threading.Event().wait(0.001)
+    caller.join(30)
+    [reply] = replies
+    assert (reply.status, reply.json["error"]["reason"]) == (503, "stopped")
+    assert server.wait() == trml_rt.ServeReport(accepted=1, responded=0)
 
 
 @pytest.fixture
