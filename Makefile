@@ -172,8 +172,7 @@ protocol-%: $(TRAIN)/.ready
 # The same question over encoders that were never aligned: make ablation-plain-emoji.
 PLAIN := "TRML, defaults" "TRML, lengths as they come" constant zero attention standardised gate \
 	distilled "standardised, gate, distilled"
-ablation-plain-%: $(TRAIN)/.ready
-	$(RECIPE)/plain_encoders.py --minilm $(MINILM) --efficientnet $(LITE0) --out $(WORK)/plain
+ablation-plain-%: $(WORK)/plain
 	$(TRAIN)/bin/python benchmarks/generator_ablation.py --data $(WORK)/rows/$*.jsonl \
 		--backbone $(WORK)/plain --config benchmarks/protocols/plain.json --completeness 1.0 \
 		--variants $(PLAIN) --cache $(WORK)/cache --out benchmarks/results/ablation_plain_$*
@@ -183,6 +182,26 @@ ablation-%: $(TRAIN)/.ready
 		--backbone $(WORK)/encoders --config benchmarks/protocols/$*.json \
 		--set matching_loss=infonce --set matching_weight=0.1 --set task_teaches_generators=true \
 		--cache $(WORK)/cache --out benchmarks/results/ablation_$*
+
+# What `train --recipe auto` takes on valid, against every other recipe on test: make recipes-pairs,
+# recipes-emoji, and over the plain encoders recipes-words BACKBONE=$(WORK)/plain. The same with the
+# penalty on answers that are surer than that to both, or with vectors of length 1 at the head's door.
+BACKBONE ?= default
+SEEDS ?= 5
+RECIPES = $(TRAIN)/bin/python benchmarks/recipes.py --data $(WORK)/rows/$*.jsonl \
+	--backbone $(BACKBONE) --config benchmarks/protocols/recipes_$*.json --cache $(WORK)/cache --seeds $(SEEDS)
+SOME := --completeness 1.0 --recipes zero constant configured gated
+recipes-surer-%: $(TRAIN)/.ready
+	$(RECIPES) $(SOME) --set confidence_weight=1 --out benchmarks/results/recipes_$*_surer.json
+
+recipes-scale-1-%: $(TRAIN)/.ready
+	$(RECIPES) $(SOME) --set head_scale=1 --out benchmarks/results/recipes_$*_scale_1.json
+
+recipes-%: $(TRAIN)/.ready
+	$(RECIPES) --out benchmarks/results/recipes_$*.json
+
+$(WORK)/plain: $(TRAIN)/.ready
+	$(RECIPE)/plain_encoders.py --minilm $(MINILM) --efficientnet $(LITE0) --out $@
 
 SPEED := $(TRAIN)/bin/python benchmarks
 speed: $(TRAIN)/.ready  ## an archive, batches and products on build/vit_b32, on a quiet machine; then the pictures

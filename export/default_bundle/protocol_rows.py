@@ -1,4 +1,4 @@
-"""Write the three data sets on which the whole protocol is run, beside the rows of datasets.py.
+"""Write the four data sets on which the whole protocol is run, beside the rows of datasets.py.
 
     python protocol_rows.py --data DATA --rows ROWS
 
@@ -7,6 +7,8 @@
     emoji.jsonl   natural pairs: comments with the animation of the emoji their authors used;
                   three classes
     vader.jsonl   rated sentences, text alone; the rating times 3/4, so in [-3, 3]
+    words.jsonl   natural pairs: the name and the keywords of an emoji with its animation; its
+                  score in [-1, 1]. An emoji is in one split only
 
 ROWS is the folder that datasets.py made; the pictures lie there. Splits are those of the sources.
 None of these is a MOSI, MOSEI or MELD data set.
@@ -53,6 +55,21 @@ def emoji(data: Path) -> list[dict]:
     )
 
 
+def words(data: Path) -> list[dict]:
+    """Return the rated emoji, three folds of five in training."""
+    split = {"fold3": "test", "fold4": "valid"}
+    return [
+        {
+            "id": each.id,
+            "split": split.get(each.split, "train"),
+            "text": each.words,
+            "video": f"raw/{each.path}",
+            "score": each.score,
+        }
+        for each in sources.emoji(data)
+    ]
+
+
 def vader(data: Path) -> list[dict]:
     """Return the rated sentences, in MOSI's range of scores."""
     return [
@@ -62,7 +79,7 @@ def vader(data: Path) -> list[dict]:
 
 
 def main() -> None:
-    """Write the three files."""
+    """Write the four files."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -73,6 +90,7 @@ def main() -> None:
         ("pairs", pairs(args.rows)),
         ("emoji", emoji(args.data)),
         ("vader", vader(args.data)),
+        ("words", words(args.data)),
     ):
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (args.rows / f"{name}.jsonl").write_text(lines, encoding="utf-8")
