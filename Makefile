@@ -119,7 +119,7 @@ native-packages:
 lock:  ## choose the newest versions that pyproject.toml allows, for this Python; needs the network
 	mkdir -p build
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed \
-		--report build/lock.json '.[train,dev,docs,fuzz,ray]'
+		--report build/lock.json '.[train,dev,docs,fuzz,ray,tensorboard]'
 	$(PYTHON) .ci/lock.py build/lock.json > .ci/lock-$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt
 
 audit:  ## known weaknesses of the locked versions; asks the index at pypi.org

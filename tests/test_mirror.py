@@ -66,6 +66,7 @@ ELSEWHERE = {
         "data/plain_pickle": "data/test_processed.py",
         "data/samples": "data/test_jsonl.py",
         "data/tables": "data/test_meld.py",
+        "evaluation/statistic": "evaluation/test_record.py",
         "features/filling": "cli/test_encode.py",
         "to_bundle/golden": "to_bundle/test_export.py",
     },

@@ -112,10 +112,6 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   *total = std::size_t(8) << 30;
   return cudaSuccess;
 }
-cudaError_t cudaRuntimeGetVersion(int* version) {
-  *version = 12060;
-  return cudaSuccess;
-}
 cudaError_t cudaGetDevice(int* device) {
   *device = now.device;
   return cudaSuccess;
