@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -27,7 +27,7 @@ import click
 from trml_rt.cli.printing import Printed, print_json, printable_lines
 from trml_rt.errors import EnvironmentUnfit, TrmlError, UsageError, was_interrupted
 
-__all__ = ["Exits", "interrupted_once"]
+__all__ = ["Exits", "ended_by_sigterm", "interrupted_once"]
 
 _INTERRUPTED = 130  # as a shell reports a program ended by Ctrl-C
 _SAME = 3.0  # seconds in which another Ctrl-C says nothing new, and must not stop a cleaning up
@@ -66,6 +66,16 @@ def interrupted_once() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def ended_by_sigterm(end: Callable[[], object]) -> Iterator[None]:
+    """Let SIGTERM call `end`: what was taken is answered, and the command ends as if all was."""
+    before = signal.signal(signal.SIGTERM, lambda *_: end())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(*_: object) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from trml_rt.cli.exits import ended_by_sigterm
 from trml_rt.cli.logs import expect_silence
 from trml_rt.cli.options import (
     any_backend_option,
@@ -22,9 +20,6 @@ from trml_rt.cli.options import (
     whole,
 )
 from trml_rt.cli.printing import print_json, print_lines
-
-if TYPE_CHECKING:
-    from trml_rt.serve import Server
 
 __all__ = ["serve"]
 
@@ -127,20 +122,10 @@ def serve(as_json: bool, **arguments: Any) -> None:
 
     expect_silence()
     limits = limits_of(arguments)
-    with start(limits=limits, **arguments) as server, _stopped_by_sigterm(server):
+    with start(limits=limits, **arguments) as server, ended_by_sigterm(server.stop):
         started = {"name": server.name, "address": server.address}
         words = f"serving {server.name} on {server.address}"
         print_json(started, on_one_line=True) if as_json else print_lines([words])
         report = server.wait()
     words = f"{report.responded} of {report.accepted} accepted requests were responded to"
     print_json(report.to_dict(), on_one_line=True) if as_json else print_lines([words])
-
-
-@contextlib.contextmanager
-def _stopped_by_sigterm(server: Server) -> Iterator[None]:
-    """Let SIGTERM stop the server as if its work were done."""
-    before = signal.signal(signal.SIGTERM, lambda *_: server.stop())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

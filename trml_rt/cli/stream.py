@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from trml_rt.cli.exits import ended_by_sigterm
 from trml_rt.cli.logs import expect_silence
 from trml_rt.cli.options import (
     any_backend_option,
@@ -32,7 +30,6 @@ from trml_rt.errors import EnvironmentUnfit, UsageError
 if TYPE_CHECKING:
     from trml_rt.runtime import Runtime
     from trml_rt.stream.answer import StreamEvent
-    from trml_rt.stream.core import Stream
 
 __all__ = ["stream"]
 
@@ -194,7 +191,7 @@ def _show(
 
     with (
         runtime.stream(video, texts, on_event=on_event, **rules) as opened,
-        _drained_by_sigterm(opened),
+        ended_by_sigterm(opened.end),
     ):
         for answer in opened:
             if view is None:
@@ -208,13 +205,3 @@ def _show(
         view.end(totals)
     if failed:
         raise EnvironmentUnfit(failed[0])
-
-
-@contextlib.contextmanager
-def _drained_by_sigterm(opened: Stream) -> Iterator[None]:
-    """Let SIGTERM end the stream: what waits is answered, and the command ends as if all was."""
-    before = signal.signal(signal.SIGTERM, lambda *_: opened.end())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
