@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from trml_rt.lint import LintReport, lint
     from trml_rt.proof.check_data import DataCheck, DataProblem, check_data
     from trml_rt.proof.need import NeedReport, calibrate_need
-    from trml_rt.serve import ServeReport, Server, serve
+    from trml_rt.serve import Server, ServeReport, serve
     from trml_rt.stream.answer import StreamAnswer, StreamEvent, Totals
     from trml_rt.stream.core import Stream
     from trml_rt.stream.record import Replay
