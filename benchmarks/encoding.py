@@ -14,6 +14,7 @@ the image encoder that ships. `--also mixed` adds this checkout in half precisio
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -79,9 +80,9 @@ def serve(backbone: str, data: Path, kind: str, mixed: bool) -> None:
         from trml_export.data import Sample
         from trml_export.features.features import compute_features
     except ModuleNotFoundError:  # a checkout from before there were rooms
-        from trml_export.backbone import load_backbone
-        from trml_export.data import Sample
-        from trml_export.features import compute_features
+        load_backbone = importlib.import_module("trml_export.backbone").load_backbone
+        Sample = importlib.import_module("trml_export.data").Sample  # noqa: N806
+        compute_features = importlib.import_module("trml_export.features").compute_features
     from trml_export.config import Config
 
     start = time.perf_counter()

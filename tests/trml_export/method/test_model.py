@@ -114,7 +114,7 @@ def test_the_copy_generator_gives_the_other_modality_itself():
 @pytest.mark.parametrize("normal", [True, False])
 def test_whatever_the_head_takes_has_length_1(normal):
     seen = []
-    model = _trained_generators(TRML(Config(normalise=normal), SIZE)).eval()
+    model = _trained_generators(TRML(Config(normalise=normal, head_scale=1.0), SIZE)).eval()
     model.head.register_forward_pre_hook(lambda _, given: seen.extend(given[:2]))
     frames, mask = _clips(8, 1, 3)
     text = model.text_state(torch.randn(3, SIZE) * 7)
@@ -213,7 +213,7 @@ def _answers(model: TRML, text, frames, mask):
 
 
 def test_standardised_vectors_lie_about_their_centre_and_keep_no_common_direction():
-    model = TRML(Config(standardise=True), SIZE).eval()
+    model = TRML(Config(standardise=True, head_scale=1.0), SIZE).eval()
     spread = torch.linspace(0.1, 3.0, SIZE)
     text = 5 + torch.randn(500, SIZE) * spread
     frames = torch.randn(500, 1, SIZE) - 7
