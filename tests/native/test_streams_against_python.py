@@ -35,7 +35,8 @@ def pairs():
         bundle = Bundle(folder)
         # The front door of Python takes none but compiled engines on OpenVINO.
         backend = open_backend("openvino", None, 1, compiled=False)
-        choice = Choice(backend, "portable", bundle.open_graph, exported_sets(bundle.manifest))
+        sets = exported_sets(bundle.manifest)
+        choice = Choice(backend, "portable", "fp32", bundle.open_graph, sets)
         native = library.open(folder, backend=b"openvino")
         opened[name] = native, trml_rt.Runtime(bundle, choice, Inputs(bundle))
     yield opened
