@@ -77,6 +77,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 def what_else(start: bytes) -> str | None:
     """Return what a file is that begins so, and what to do; None for what may be safetensors."""
     convert = "turn it into one: trml-rt convert weights FILE --out FILE.safetensors"
+    # The length of a header may begin with the bytes of a pickle, and of a web page.
+    if int.from_bytes(start[:8], "little") < _LONGEST_HEADER and start[8:9] == b"{":
+        return None
     if start.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS; fetch the file itself: git lfs pull"
     if start.startswith(b"PK\x03\x04") or start[:1] == b"\x80":

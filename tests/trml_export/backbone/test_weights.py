@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from tests import tiny
 from trml_export.backbone.backbone import load_backbone
+from trml_export.backbone.weights import load_tensors
 from trml_rt.errors import ArtefactMismatch
 
 PIXELS = torch.randn(2, 3, tiny.IMAGE, tiny.IMAGE, generator=torch.Generator().manual_seed(0))
@@ -84,3 +85,16 @@ def test_a_file_that_is_cut_off_is_called_that(folder, left):
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(ArtefactMismatch, match=r"is cut off .*fetch it again"):
         load_backbone(folder)
+
+
+@pytest.mark.parametrize("low", [0x80, 0x20], ids=["as a pickle", "as a web page"])
+def test_a_header_whose_length_begins_as_another_format_is_read(tmp_path, low):
+    path = tmp_path / "model.safetensors"
+    for spare in range(0, 16_000, 8):  # bytes of the header that nobody reads
+        save_file({"a": torch.ones(3)}, path, metadata={"": "x" * spare})
+        length = path.read_bytes()[:2]
+        if length[0] == low and (low == 0x80 or length[1] == ord("<")):
+            break
+    else:
+        pytest.fail("no such header")
+    assert load_tensors(path)["a"].tolist() == [1, 1, 1]
