@@ -64,6 +64,16 @@ def hf_backbone(folder: Path, *, seed: int = 0) -> Path:
     return _write_backbone(folder, model, seed)
 
 
+def shallow_vit_b32(folder: Path, *, layers: int = 3, seed: int = 0) -> Path:
+    """Make a ViT-B-32-quickgelu of few layers, of the widths and the vocabulary of the whole."""
+    import open_clip
+
+    model = open_clip.get_model_config("ViT-B-32-quickgelu")
+    for tower in ("vision_cfg", "text_cfg"):
+        model[tower]["layers"] = layers
+    return _write_backbone(folder, model, seed)
+
+
 def dataset(folder: Path, *, rows: int = 24, seed: int = 0, task: str = "regression") -> Path:
     """Make `data.jsonl` with pictures and frame folders; return its path.
 
