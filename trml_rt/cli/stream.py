@@ -159,7 +159,8 @@ def stream(
             _replay(runtime, replay, as_json)
         else:
             expect_silence()
-            _show(runtime, video, text, as_json or not sys.stdout.isatty(), rules)
+            on_terminal = sys.stdout is not None and sys.stdout.isatty()  # closed, it is None
+            _show(runtime, video, text, as_json or not on_terminal, rules)
 
 
 def _replay(runtime: Runtime, record: Path, as_json: bool) -> None:

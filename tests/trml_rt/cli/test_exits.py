@@ -129,9 +129,16 @@ def test_a_full_disk_behind_standard_output_is_said():
     assert ended.stderr == "trml-rt: standard output: No space left on device\n"
 
 
-@pytest.mark.parametrize("form", [[], ["--json"]])
-def test_a_closed_standard_output_is_said(form):
-    words = [*RUN, "inspect", *form]
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["inspect"],
+        ["inspect", "--json"],
+        ["stream", "--bundle", str(TINY), "--video", "test:?frames=1"],
+    ],
+)
+def test_a_closed_standard_output_is_said(command):
+    words = [*RUN, *command]
     closed = "import os, sys; os.close(1); os.execv(sys.argv[1], sys.argv[1:])"
     ended = subprocess.run(
         [sys.executable, "-c", closed, *words], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
