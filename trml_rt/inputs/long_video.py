@@ -30,6 +30,7 @@ from trml_rt.errors import InputUnusable, blames_machine
 from trml_rt.inputs.limits import DEFAULT_LIMITS, Budget, MediaLimits
 from trml_rt.inputs.picture_file import check_file
 from trml_rt.inputs.subtitles import Cue, spoken
+from trml_rt.inputs.video import refuse_address
 from trml_rt.inputs.video_decode import Reader, time_of
 from trml_rt.inputs.video_file import colours_unknown, no_frame, open_video, threads_of
 from trml_rt.inputs.video_frame import upright
@@ -144,6 +145,7 @@ def survey_long(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> LongVideo:
         InputUnusable: it is absent, no video, or has no frame.
         EnvironmentUnfit: the machine lacks memory, threads or open files to read it.
     """
+    refuse_address(path)
     budget = Budget(path, replace(limits, seconds=_ENDLESS))
     with blames_machine(path):
         check_file(path, budget)

@@ -21,7 +21,7 @@ from trml_rt.inputs.limits import DEFAULT_LIMITS, Budget, MediaLimits
 from trml_rt.inputs.picture import read_folder, read_picture
 from trml_rt.inputs.picture_file import check_file, open_picture
 
-__all__ = ["read_encoded", "read_frames"]
+__all__ = ["read_encoded", "read_frames", "refuse_address"]
 
 _BYTES = (bytes, bytearray, memoryview)
 _PART = 1 << 20  # bytes that are copied at once
@@ -78,19 +78,22 @@ def read_frames(
     """
     if count < 1:
         raise UsageError(f"count: {count} frames cannot be taken; ask for at least 1")
-    if _ADDRESS.match(os.fspath(path)) and not os.path.exists(path):  # noqa: PTH110 - may be a str
-        raise InputUnusable(
-            f"{_shown_address(path)}: addresses are not read; download the clip, or pass frames",
-            reason="undecodable",
-        )
+    refuse_address(path)
     with blames_machine(path):
         return _read(Path(path), count, shape, threads, Budget(Path(path), limits))
 
 
-def _shown_address(path: str | os.PathLike[str]) -> str:
-    """Return an address as it was typed; a Path has lost one of its slashes."""
+def refuse_address(path: str | os.PathLike[str]) -> None:
+    """Raise InputUnusable, in words without credentials, where `path` is an address and no file."""
+    if not _ADDRESS.match(os.fspath(path)) or os.path.exists(path):  # noqa: PTH110 - may be a str
+        return
     scheme, _, rest = os.fspath(path).partition(":/")
-    return f"{scheme}://{rest.lstrip('/')}"
+    host, slash, place = rest.lstrip("/").partition("?")[0].partition("/")
+    raise InputUnusable(
+        f"{scheme}://{host.rpartition('@')[2]}{slash}{place}: addresses are not read; "
+        "download the clip, or open a stream on it",
+        reason="undecodable",
+    )
 
 
 def _read(

@@ -13,6 +13,7 @@ from PIL import Image
 from tests import media
 from trml_rt.errors import InputUnusable, UsageError
 from trml_rt.inputs.clip import choose_indices, choose_times
+from trml_rt.inputs.long_video import survey_long
 from trml_rt.inputs.video import read_encoded, read_frames
 
 # Twenty frames, eight wanted: floor((2 i + 1) * 20 / 16).
@@ -276,6 +277,13 @@ def test_an_address_is_refused_in_words_that_help(address, form):
         InputUnusable, match=f"^{address}: addresses are not read; download the clip"
     ):
         read_frames(form(address), 8)
+
+
+@pytest.mark.parametrize("read", [lambda path: read_frames(path, 8), survey_long])
+def test_credentials_of_an_address_that_is_refused_are_nowhere(read):
+    with pytest.raises(InputUnusable, match=r"^rtsp://camera/1: addresses") as refused:
+        read(Path("rtsp://me:secret@camera/1?token=secret"))
+    assert "secret" not in str(refused.value)
 
 
 def test_a_file_object_that_gives_text_or_is_closed_is_a_usage_error(tmp_path):
