@@ -31,6 +31,7 @@ _SLOTS = 4  # frames on their way from the child
 _CONNECT = 15.0  # seconds: a camera may answer late, and FFmpeg looks at a stream for a while
 _STALLED = "stalled", "no frame came"
 _FROZEN = "frozen", "the time of its frames stood still"
+_UNREAD = "cannot be read"
 _JITTER = 0.25  # part of a wait that chance adds, so that many devices do not come back at once
 
 
@@ -258,7 +259,8 @@ class LiveSource:
             began = self._epoch >= 0
             tries = 0 if self._epoch > before else tries
             if not (self._address.opens_again if began else self._watch.wait):
-                self._change("failed", "lost", f"cannot be read: {why}")
+                said = "" if why.startswith(_UNREAD) else f"{_UNREAD}: "
+                self._change("failed", "lost", said + why)
                 return
             delay = self._watch.delay(tries)
             tries += 1

@@ -117,8 +117,8 @@ def test_what_is_no_video_fails_with_one_sentence(tmp_path, name):
     with open_source(tmp_path / name, SQUARE) as source:
         [_, failed] = source
     assert (failed.name, failed.reason) == ("failed", "lost")
-    assert failed.message.startswith(f"{tmp_path / name}: cannot be read: ")
-    assert failed.message.count(str(tmp_path)) == 1
+    assert failed.message.startswith(f"{tmp_path / name}: cannot be read")
+    assert failed.message.count(str(tmp_path)) == failed.message.count("cannot be read") == 1
 
 
 def test_damaged_packets_of_a_file_are_counted(tmp_path):
