@@ -28,6 +28,7 @@ _JITTER = 1.0  # seconds that a time may step back without being another clock
 _GAP = 10.0  # seconds that a live source may step ahead
 _SIGN = 0.25  # seconds between two signs of life while no frame is wanted
 _TOLD = 16  # drops that are told at once
+_MEMORY = "it may take {} MiB of memory, which does not suffice; scale it down, or allow more"
 _AS_FILE = "name the clip as a file, for an MP4 may have its index at its end"
 
 
@@ -51,6 +52,9 @@ def serve(channel: Channel, settings: dict[str, Any]) -> None:
             broken = reader.run()
     except InputUnusable as error:
         channel.say({"lost": str(error)})
+        return
+    except MemoryError:  # of the machine, or of what this process may take
+        channel.say({"lost": _MEMORY.format(limits.memory_mib)})
         return
     over = finite or address.kind in ("pipe", "test")
     if over and broken and not reader.showed:

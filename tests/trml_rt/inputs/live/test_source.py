@@ -16,6 +16,7 @@ import pytest
 from tests import media
 from trml_rt.errors import UsageError
 from trml_rt.inputs.image import Preprocessing, to_pixels
+from trml_rt.inputs.limits import MediaLimits
 from trml_rt.inputs.live import Dropped, Frame, State, open_source
 from trml_rt.inputs.live.source import _Watch
 from trml_rt.inputs.video import read_frames
@@ -119,6 +120,15 @@ def test_what_is_no_video_fails_with_one_sentence(tmp_path, name):
     assert (failed.name, failed.reason) == ("failed", "lost")
     assert failed.message.startswith(f"{tmp_path / name}: cannot be read")
     assert failed.message.count(str(tmp_path)) == failed.message.count("cannot be read") == 1
+
+
+def test_a_clip_that_takes_more_memory_than_it_may_fails_with_one_sentence():
+    clip = Path(__file__).parents[4] / "samples" / "smiling.mp4"
+    with open_source(clip, SQUARE, limits=MediaLimits(memory_mib=1)) as source:
+        [_, failed] = source
+    assert (failed.name, failed.reason) == ("failed", "lost")
+    assert "MiB" in failed.message
+    assert "; scale it down, or allow more" in failed.message
 
 
 def test_damaged_packets_of_a_file_are_counted(tmp_path):
