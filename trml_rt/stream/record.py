@@ -161,9 +161,6 @@ def prove(
     cut = False
     largest = 0.0
     try:
-        frames = (
-            np.memmap(_frames_of(path), np.uint8, "r") if _size(path) else np.zeros(0, np.uint8)
-        )
         with path.open(encoding="utf-8") as lines:
             head = json.loads(next(lines, "null"))
             if not isinstance(head, dict) or head.get("record") != _FORMAT:
@@ -173,6 +170,9 @@ def prove(
                     f"{path}: was recorded with the bundle {head['bundle']!r}, of other content; "
                     "name that bundle"
                 )
+            frames = (
+                np.memmap(_frames_of(path), np.uint8, "r") if _size(path) else np.zeros(0, np.uint8)
+            )
             pictures = frames[: len(frames) // np.prod(shape) * np.prod(shape)].reshape(-1, *shape)
             for line in lines:
                 if not line.endswith("\n"):

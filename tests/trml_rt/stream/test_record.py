@@ -136,7 +136,7 @@ def test_a_record_of_another_bundle_is_refused(record, edit_manifest):
 @pytest.mark.parametrize(
     ("content", "error", "match"),
     [
-        (None, trml_rt.UsageError, "cannot be read"),
+        (None, trml_rt.UsageError, r"r\.jsonl: cannot be read"),
         ("", trml_rt.ArtefactMismatch, "no record"),
         ("{", trml_rt.ArtefactMismatch, "no record"),
         ("[]", trml_rt.ArtefactMismatch, "no record"),
