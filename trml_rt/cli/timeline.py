@@ -100,7 +100,8 @@ def _for_people(found: Timeline, out: Path | None) -> Iterator[str]:
 
     overall = spoken_of(found, found.overall.label, found.overall.score)
     shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.presence.items())
-    yield f"{overall}  over {clock(found.seconds)} in {len(found.rows)} segments"
+    segments = f"{len(found.rows)} segment{'s'[: len(found.rows) != 1]}"
+    yield f"{overall}  over {clock(found.seconds)} in {segments}"
     yield f"  present   {shares}"
     if found.damaged:
         yield "  damaged   a part of the video could not be decoded"
