@@ -81,7 +81,7 @@ def test_a_recorded_stream_is_proved_by_its_replay(run, tmp_path):
         ("", 2, "neither --video nor --text is given"),
         ("--replay r --video v.mp4", 2, "--video"),
         ("--replay r --every 1", 2, "--every"),
-        ("--replay absent", 2, "absent.frames: cannot be read"),
+        ("--replay absent", 2, "absent: cannot be read"),
         ("--video - --text -", 2, "cannot both be standard input"),
         ("--video ftp://x/y", 2, "trml-rt: --video: the scheme ftp: is not read"),
         ("--video absent.mp4", 6, "absent.mp4: cannot be read"),
