@@ -122,7 +122,7 @@ lock:  ## choose the newest versions that pyproject.toml allows, for this Python
 		--report build/lock.json '.[train,dev,docs,fuzz,ray,tensorboard]'
 	$(PYTHON) .ci/lock.py build/lock.json > .ci/lock-$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt
 
-audit:  ## known weaknesses of the locked versions; asks the index at pypi.org
+audit:  ## known weaknesses of the locked versions; asks the index of Python packages
 	$(PYTHON) -m venv --clear build/audit
 	build/audit/$(PIP) 'pip-audit>=2.7,<3'
 	build/audit/bin/pip-audit --requirement $(LOCK) --no-deps --disable-pip --strict
