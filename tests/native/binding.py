@@ -1,4 +1,4 @@
-"""libtrml_rt through ctypes: as much of trml_rt.h as the tests need."""
+"""libtrml_rt through ctypes: of trml_rt.h what the tests need and `native_runtime` has not."""
 
 from __future__ import annotations
 
@@ -10,52 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from trml_rt.native_runtime.library import Frame, Options, Sample
+from trml_rt.native_runtime.rows import LAYOUTS
+
 TERMINATED = ctypes.c_size_t(-1).value
-FORMATS = {"rgb": 0, "bgr": 1, "gray": 2, "nv12": 3}
 STATES = ("connecting", "running", "stalled", "retrying", "ended", "failed")
 NO_TIME = -1e300
 CHANNELS = {"rgb": 3, "bgr": 3, "gray": 1, "nv12": 1}
-
-
-class Options(ctypes.Structure):
-    _fields_ = [
-        ("struct_size", ctypes.c_size_t),
-        ("bundle", ctypes.c_char_p),
-        ("backend", ctypes.c_char_p),
-        ("precision", ctypes.c_char_p),
-        ("threads", ctypes.c_int32),
-        ("device", ctypes.c_int32),
-        ("log", ctypes.c_void_p),
-        ("log_user", ctypes.c_void_p),
-        ("callers", ctypes.c_int32),
-        ("signed_by", ctypes.c_char_p),
-    ]
-
-
-class Frame(ctypes.Structure):
-    _fields_ = [
-        ("data", ctypes.c_void_p),
-        ("stride", ctypes.c_size_t),
-        ("uv", ctypes.c_void_p),
-        ("uv_stride", ctypes.c_size_t),
-        ("width", ctypes.c_int32),
-        ("height", ctypes.c_int32),
-        ("format", ctypes.c_int),
-        ("matrix", ctypes.c_int),
-        ("memory", ctypes.c_int),
-    ]
-
-
-class Sample(ctypes.Structure):
-    _fields_ = [
-        ("struct_size", ctypes.c_size_t),
-        ("text", ctypes.c_char_p),
-        ("text_length", ctypes.c_size_t),
-        ("frames", ctypes.POINTER(Frame)),
-        ("frame_count", ctypes.c_size_t),
-        ("frame_size", ctypes.c_size_t),
-        ("cuda_stream", ctypes.c_void_p),
-    ]
 
 
 EVENT_FN = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
@@ -190,7 +151,7 @@ class Handle:
                 if format == "nv12":
                     height = height * 2 // 3
                 view.data, view.stride = frame.ctypes.data, frame.strides[0]
-                view.width, view.height, view.format = width, height, FORMATS[format]
+                view.width, view.height, view.format = width, height, LAYOUTS[format]
             kept.append((data, views, frames))
             sample.struct_size, sample.frame_size = ctypes.sizeof(Sample), ctypes.sizeof(Frame)
             sample.text, sample.text_length = data, len(data) if data is not None else 0
@@ -236,7 +197,7 @@ class Stream:
     def push_frame(self, frame: np.ndarray, t: float, format: str = "rgb") -> bool:
         frame, taken = np.ascontiguousarray(frame), ctypes.c_int32()
         height, width = frame.shape[:2]
-        view = Frame(frame.ctypes.data, width=width, height=height, format=FORMATS[format])
+        view = Frame(frame.ctypes.data, width=width, height=height, format=LAYOUTS[format])
         size = ctypes.c_size_t(ctypes.sizeof(Frame))
         where = (ctypes.byref(view), size, ctypes.c_double(t), ctypes.byref(taken))
         self._call("push_frame", self._stream, *where)
